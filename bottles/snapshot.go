@@ -1,0 +1,197 @@
+package bottles
+
+import (
+	"io"
+	"time"
+
+	"bottle-tui/bottles/dockerfile"
+	"bottle-tui/queue"
+)
+
+// Status is what a bottle does, in one word.
+type Status string
+
+// The statuses of a bottle.
+const (
+	Preparing Status = "preparing"
+	Building  Status = "building"
+	Starting  Status = "starting"
+	Live      Status = "live"
+	Stopping  Status = "stopping"
+	Down      Status = "down"
+	Failed    Status = "failed"
+	Orphan    Status = "orphan"
+)
+
+// Snapshot is the world at one moment. Nobody changes it after it was handed out.
+type Snapshot struct {
+	Version  uint64 // grows by one with each snapshot
+	At       time.Time
+	Engine   EngineView
+	Bottles  []Bottle  // live first, then those on their way, down (latest first), orphans
+	Problems []Problem // what on disk could not be read
+	Agents   []string  // what Launch can be asked for, in the catalog's order
+}
+
+// EngineView is the engine as the operator sees it.
+type EngineView struct {
+	Reachable bool
+	Info      EngineInfo
+	Err       string // why not, whole, with what to do
+}
+
+// Bottle is one bottle at one moment.
+type Bottle struct {
+	Identity    string
+	Agent       string
+	CWD         string
+	StartedAt   time.Time
+	EndedAt     time.Time
+	EndReason   string
+	Status      Status
+	Detail      string // what it is at: "build 3/7", "agent exited 137"; "" when there is nothing to say
+	Image       string
+	ImageDigest string
+	Rebuilt     bool // it runs on a Dockerfile of its own
+	SessionID   string
+	Objects     []string // of an orphan: the engine's objects that belong to it, as "container NAME"
+	Requests    []Request
+	Operation   *Operation // in flight, or the last one if it failed; else nil
+}
+
+// Waiting counts the requests that wait for the operator.
+func (b Bottle) Waiting() int {
+	n := 0
+	for _, r := range b.Requests {
+		if r.State == Waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// RequestState is where a request is in its life.
+type RequestState string
+
+// The states of a request that is still in the inbox. A request in force, denied, withdrawn or
+// expired has left it.
+const (
+	Waiting  RequestState = "waiting"
+	Applying RequestState = "applying"
+	// Unapplied: it was approved and could not be applied. While the build is what failed, the agent
+	// still waits, and the operator may approve again, edit or deny.
+	Unapplied RequestState = "failed"
+)
+
+// Request is one request as it is shown. Raw fields hold what the agent wrote: pass them through
+// queue.Visible before they reach a terminal.
+type Request struct {
+	queue.Request
+	State    RequestState
+	Hash     string // queue.Hash of the proposed content: goes back with the decision
+	Current  []byte // what is in force now
+	Stale    bool   // what is in force is not what the agent saw; approving is refused
+	Findings []dockerfile.Finding
+	Effect   string // what approving will do, in a sentence
+	Err      string // of a failed one: why, whole
+}
+
+// Operation is something that is being done to a bottle.
+type Operation struct {
+	Kind      string // "launch", "resume", "rebuild", "teardown", "delete", "recover"
+	Step      string // what is being done now, in the operator's words
+	N, Total  int    // step number and count, 1-based; 0 when not known
+	StartedAt time.Time
+	Request   string   // the request it serves, if any
+	Log       []string // of the build; raw; at most MaxLogLines, the oldest dropped
+	Err       string   // set when it failed: why and what to do
+}
+
+// MaxLogLines bounds the log that an operation keeps.
+const MaxLogLines = 5000
+
+// Problem is a file that could not be read. It is left alone.
+type Problem struct {
+	Path string
+	Err  string
+}
+
+// Alert is something that the operator must not miss.
+type Alert struct {
+	Kind     AlertKind
+	Identity string
+	Request  string
+	Text     string // one line, safe to print
+}
+
+// AlertKind says what an alert is about.
+type AlertKind string
+
+// The kinds of alert.
+const (
+	AlertRequest AlertKind = "request" // a new request waits
+	AlertEnded   AlertKind = "ended"   // an agent ended by itself
+	AlertDone    AlertKind = "done"    // an operation that the operator asked for is complete
+	AlertFailed  AlertKind = "failed"  // an operation failed
+)
+
+// Update is what the Supervisor tells its one listener: at most 20 snapshots a second, but at once
+// when there is an alert, and no alert is dropped.
+type Update struct {
+	Snapshot *Snapshot
+	Alerts   []Alert
+}
+
+// Screen receives what an agent's terminal prints. Its methods are called from one goroutine for
+// each bottle; a slow Write holds back that bottle's stream alone.
+type Screen interface {
+	io.Writer
+	// Size is the size in cells that the agent's terminal shall have; zeros when not known yet.
+	Size() (cols, rows int)
+	// Restarted tells that what follows comes from a new agent container, or, with
+	// replay, that the end of an earlier output is given again from its log.
+	Restarted()
+}
+
+// Action is what the operator asks for. Each names what it was decided on, so that a stale one is
+// refused instead of applied.
+type Action interface{ isAction() }
+
+type (
+	// Launch starts a new bottle of a catalog's agent.
+	Launch struct {
+		Agent string
+		CWD   string // "": none
+		Task  string // first message to the agent; "": none
+	}
+	// Resume starts a bottle that is down, on its own image, with its session.
+	Resume struct{ Identity string }
+	// TearDown ends a live bottle and keeps its state.
+	TearDown struct{ Identity string }
+	// Delete removes a bottle that is down, with its volumes and state; nothing brings it back.
+	Delete struct{ Identity string }
+	// Cleanup removes the engine's objects of orphans, by the names that were shown.
+	Cleanup struct{ Identities []string }
+	// Approve puts a request in force as the agent wrote it.
+	Approve struct{ Identity, Request, Shown string }
+	// ApproveEdited puts the operator's version in force.
+	ApproveEdited struct {
+		Identity, Request, Shown string
+		Content                  []byte
+	}
+	// Deny answers no, with the reason.
+	Deny struct{ Identity, Request, Shown, Reason string }
+	// Cancel stops the operation in flight where that is still possible; a build that is
+	// cancelled leaves its request waiting.
+	Cancel struct{ Identity string }
+)
+
+func (Launch) isAction()        {}
+func (Resume) isAction()        {}
+func (TearDown) isAction()      {}
+func (Delete) isAction()        {}
+func (Cleanup) isAction()       {}
+func (Approve) isAction()       {}
+func (ApproveEdited) isAction() {}
+func (Deny) isAction()          {}
+func (Cancel) isAction()        {}
