@@ -1,0 +1,100 @@
+package sidecars
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Event names what a Line tells of.
+type Event string
+
+// The events a sidecar speaks of. The fields that each fills are named after it; At and Event are in all.
+const (
+	EventReady       Event = "ready"        // it listens: Config, Address
+	EventConfig      Event = "config"       // a delivered configuration is in force now: Config
+	EventConfigError Event = "config-error" // a delivered configuration was refused, the old one stays: Config (the one in force), Reason
+	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled)
+	EventRefuse      Event = "refuse"       // egress refused one: Host, Port, Via, Reason, Suppressed
+	EventTunnelEnd   Event = "tunnel-end"   // what egress let through has ended: Host, Port, Via, Sent, Received, Millis, Reason (when egress ended it)
+	EventRequest     Event = "request"      // supervise put a request in the queue, or a call attached to one: ID, Attached
+	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection: ID, Decision
+	EventAbandoned   Event = "abandoned"    // nobody waits for the answer any more: ID, Reason
+	EventError       Event = "error"        // something went wrong that an operator should know: Reason
+)
+
+// Line is one thing that a sidecar said: one JSON object on one line of its standard output. Host, Reason and
+// whatever else came from an agent is hostile text, bounded in length but to be made visible before it is shown.
+type Line struct {
+	At     time.Time `json:"at"`
+	Event  Event     `json:"event"`
+	Config string    `json:"config,omitempty"` // Hash of a configuration file
+	Reason string    `json:"reason,omitempty"`
+
+	// Address is where a sidecar listens (ready), or what was dialled (allow): "ip:port".
+	Address string `json:"address,omitempty"`
+
+	Host       string `json:"host,omitempty"`
+	Port       int    `json:"port,omitempty"`
+	Via        string `json:"via,omitempty"`        // "connect", "http" or "dns"
+	Sent       int64  `json:"sent,omitempty"`       // bytes, from the agent
+	Received   int64  `json:"received,omitempty"`   // bytes, to the agent
+	Millis     int64  `json:"ms,omitempty"`         // how long it was open
+	Suppressed int    `json:"suppressed,omitempty"` // lines like this one that were left out since the last, under a flood
+
+	ID       string `json:"id,omitempty"`       // a request of the queue
+	Attached bool   `json:"attached,omitempty"` // the call joined a request that was there already
+	Decision string `json:"decision,omitempty"`
+}
+
+// maxLine bounds what ParseLine takes for a line, in bytes.
+const maxLine = 64 << 10
+
+// ParseLine reads one line of a sidecar's output. It is tolerant: ok is false for anything that is not a Line
+// (a panic's trace, an engine's remark), and unknown fields are skipped.
+func ParseLine(b []byte) (line Line, ok bool) {
+	b = bytes.TrimSpace(b)
+	if len(b) < 2 || len(b) > maxLine || b[0] != '{' {
+		return Line{}, false
+	}
+	if err := json.Unmarshal(b, &line); err != nil || line.Event == "" {
+		return Line{}, false
+	}
+	return line, true
+}
+
+// Voice writes Lines, one at a time, safe for many speakers.
+type Voice struct {
+	mu  sync.Mutex
+	out io.Writer
+	now func() time.Time
+}
+
+// NewVoice is a Voice that speaks on out. now is the clock; nil is time.Now.
+func NewVoice(out io.Writer, now func() time.Time) *Voice {
+	if now == nil {
+		now = time.Now
+	}
+	return &Voice{out: out, now: now}
+}
+
+// Say writes l, with the time when At is zero. A voice that cannot be heard is not a reason to stop
+// serving: the error is returned for those who care, and most callers don't.
+func (v *Voice) Say(l Line) error {
+	if l.At.IsZero() {
+		l.At = v.now().UTC()
+	}
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("encode the %s line: %w", l.Event, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, err := v.out.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("say %s: %w", l.Event, err)
+	}
+	return nil
+}
