@@ -1,0 +1,116 @@
+package docker
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+
+	"bottle-tui/bottles"
+)
+
+// Observe lists every container, network and volume whose LabelRoot is root.
+func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, error) {
+	var seen bottles.Observed
+	mine := filters.NewArgs(filters.Arg("label", bottles.LabelRoot+"="+root))
+	err := e.call(ctx, "list the containers, networks and volumes of state root "+root, func(c *client.Client) error {
+		containers, err := c.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
+		if err != nil {
+			return err
+		}
+		networks, err := c.NetworkList(ctx, network.ListOptions{Filters: mine})
+		if err != nil {
+			return err
+		}
+		volumes, err := c.VolumeList(ctx, volume.ListOptions{Filters: mine})
+		if err != nil {
+			return err
+		}
+		for _, l := range containers {
+			seen.Containers = append(seen.Containers, bottles.Container{
+				ID: l.ID, Name: ownName(l.Names), Labels: l.Labels, State: bottles.ContainerState(l.State),
+				Image: l.Image, ImageID: l.ImageID, CreatedAt: time.Unix(l.Created, 0),
+			})
+		}
+		for _, n := range networks {
+			seen.Networks = append(seen.Networks, bottles.Network{Name: n.Name, Labels: n.Labels, Subnet: firstSubnet(n.IPAM)})
+		}
+		for _, v := range volumes.Volumes {
+			seen.Volumes = append(seen.Volumes, bottles.Volume{Name: v.Name, Labels: v.Labels})
+		}
+		return nil
+	})
+	if err != nil {
+		return bottles.Observed{}, err
+	}
+	return seen, nil
+}
+
+// Container looks at one container.
+func (e *Engine) Container(ctx context.Context, name string) (bottles.Container, error) {
+	var out bottles.Container
+	err := e.call(ctx, "look at container "+name, func(c *client.Client) error {
+		i, err := c.ContainerInspect(ctx, name)
+		if err != nil {
+			return err
+		}
+		out = bottles.Container{ID: i.ID, Name: strings.TrimPrefix(i.Name, "/"), ImageID: i.Image, CreatedAt: when(i.Created)}
+		if i.Config != nil {
+			out.Labels, out.Image = i.Config.Labels, i.Config.Image
+		}
+		if i.State != nil {
+			out.State = bottles.ContainerState(i.State.Status)
+			out.ExitCode, out.Error = i.State.ExitCode, i.State.Error
+			out.StartedAt = when(i.State.StartedAt)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// ownName is a container's own name among those it is listed under: links give it others, with a
+// second slash.
+func ownName(names []string) string {
+	for _, n := range names {
+		if n = strings.TrimPrefix(n, "/"); !strings.Contains(n, "/") {
+			return n
+		}
+	}
+	return ""
+}
+
+// firstSubnet is the first IPv4 subnet of a network, or the zero Prefix.
+func firstSubnet(ipam network.IPAM) netip.Prefix {
+	for _, p := range subnets(ipam) {
+		if p.Addr().Is4() {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+// subnets are the address ranges of a network.
+func subnets(ipam network.IPAM) []netip.Prefix {
+	var out []netip.Prefix
+	for _, c := range ipam.Config {
+		if p, err := netip.ParsePrefix(c.Subnet); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+// when reads a time of the engine; the zero time where it has none (it writes the year 1).
+func when(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
+}
