@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"bottle-tui/bottles/dockerfile"
 )
@@ -185,8 +186,11 @@ func safe(t *testing.T, f dockerfile.Finding) {
 	if f.Text == "" || len(f.Text) > 1000 {
 		t.Errorf("%s says %d bytes", f.Rule, len(f.Text))
 	}
+	if !utf8.ValidString(f.Text) {
+		t.Errorf("%s says %q, which is not UTF-8", f.Rule, f.Text)
+	}
 	for _, r := range f.Text {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			t.Errorf("%s says %q, which is not safe to print", f.Rule, f.Text)
 		}
 	}
@@ -257,6 +261,7 @@ func FuzzCheck(f *testing.F) {
 			f.Add(c.proposed)
 		}
 	}
+	f.Add("FROM aAa$00\x880000000000")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, found := range dockerfile.Check([]byte(base), []byte(text)) {
 			safe(t, found)

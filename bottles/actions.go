@@ -1,0 +1,304 @@
+package bottles
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"bottle-tui/queue"
+	"bottle-tui/state"
+)
+
+// operation is one thing that is being done to a bottle by this program.
+type operation struct {
+	view   Operation
+	cancel context.CancelFunc
+	done   chan error // gets the outcome, once
+	locked bool       // the bottle's lock is held
+}
+
+// Start has an action done. A refusal comes at once and wraps ErrRefused; otherwise done gets the
+// outcome when the operation has ended, which ctx does not shorten: Cancel does.
+func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, err error) {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.stopped:
+		return nil, fmt.Errorf("%w: the program is ending", ErrRefused)
+	}
+	if !s.ask(func() { done, err = s.begin(a) }) {
+		return nil, fmt.Errorf("%w: the program is ending", ErrRefused)
+	}
+	return done, err
+}
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrRefused, fmt.Errorf(format, args...))
+}
+
+// begin checks an action against the world and starts its operation. Owner only.
+func (s *Supervisor) begin(a Action) (<-chan error, error) {
+	switch a := a.(type) {
+	case Launch:
+		return s.beginLaunch(a)
+	case Cleanup:
+		return s.beginCleanup(a)
+	case Cancel:
+		return s.cancelOperation(a.Identity)
+	case Resume:
+		return s.onBottle(a.Identity, "resume", false, func(r *record) (work, error) {
+			if r.have.containers[RoleAgent].State == StateRunning {
+				return nil, refuse("%s is live already", r.identity)
+			}
+			return s.resume, nil
+		})
+	case TearDown:
+		return s.onBottle(a.Identity, "teardown", true, func(r *record) (work, error) {
+			if r.have.empty() {
+				return nil, refuse("%s is down already", r.identity)
+			}
+			return s.tearDown, nil
+		})
+	case Delete:
+		return s.onBottle(a.Identity, "delete", true, func(r *record) (work, error) {
+			if r.have.containers[RoleAgent].State == StateRunning {
+				return nil, refuse("%s is live; tear it down first", r.identity)
+			}
+			return s.remove, nil
+		})
+	case Approve:
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Approved, "", nil)
+	case ApproveEdited:
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Edited, "", a.Content)
+	case Deny:
+		if strings.TrimSpace(a.Reason) == "" {
+			return nil, refuse("a denial needs a reason: it is all that the agent learns")
+		}
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Denied, a.Reason, nil)
+	}
+	return nil, refuse("no such action: %T", a)
+}
+
+// work is what an operation does, in its own goroutine and under the bottle's lock.
+type work func(ctx context.Context, x *execution) error
+
+// onBottle starts an operation on a bottle that has a state. Owner only.
+func (s *Supervisor) onBottle(identity, kind string, unread bool, check func(*record) (work, error)) (<-chan error, error) {
+	r, ok := s.bottles[identity]
+	switch {
+	case !ok || r.disk == nil:
+		return nil, refuse("there is no bottle %s", queue.Visible(identity))
+	case r.op != nil:
+		return nil, refuse("%s is busy: %s", identity, r.op.view.Kind)
+	case r.unread != "" && !unread:
+		return nil, refuse("%s", r.unread)
+	case !s.engine.Reachable:
+		return nil, refuse("the container engine does not answer: %s", s.engine.Err)
+	}
+	w, err := check(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.operate(r, kind, "", w), nil
+}
+
+// operate runs w as a bottle's operation: locked, journaled by w, reported, and its failure kept.
+// Owner only.
+func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan error {
+	ctx, cancel := context.WithCancel(s.ctx)
+	op := &operation{
+		view:   Operation{Kind: kind, StartedAt: s.cfg.Now(), Request: request},
+		cancel: cancel,
+		done:   make(chan error, 1),
+	}
+	r.op, r.failed = op, nil
+	s.changed()
+	disk, have := r.disk, r.have
+	x := &execution{sup: s, bottle: disk, layout: layout{identity: r.identity, root: s.cfg.Root.ID()}, net: have.networks[labelNet]}
+	x.report = func(step string, n, total int) {
+		s.post(func() { op.view.Step, op.view.N, op.view.Total = step, n, total; s.changed() })
+	}
+	x.log = func(p BuildProgress) { s.post(func() { op.took(p); s.changed() }) }
+	s.spawn(func() {
+		defer cancel()
+		err := s.underLock(ctx, disk, func() error { return w(ctx, x) })
+		if err != nil {
+			s.cfg.Log.Info("operation failed", "identity", r.identity, "kind", kind, "err", err)
+		}
+		after, have := s.readDisk(), s.relist()
+		s.post(func() {
+			r.op = nil
+			s.finished(r, op, err)
+			s.takeIn(after, have)
+			op.done <- err
+		})
+	})
+	return op.done
+}
+
+// relist lists the engine for an operation that just ended; nil when it can't be had.
+func (s *Supervisor) relist() *Observed {
+	have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
+	if err != nil {
+		return nil
+	}
+	return &have
+}
+
+// underLock holds a bottle's file lock while f runs; an orphan has none.
+func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() error) error {
+	if b == nil {
+		return f()
+	}
+	unlock, ok, err := b.TryLock()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errHeld
+	}
+	defer func() { _ = unlock() }() // the lock ends with its file
+	return f()
+}
+
+// finished reports an operation's outcome. Owner only.
+func (s *Supervisor) finished(r *record, op *operation, err error) {
+	s.changed()
+	if op.view.Kind == "end" && err == nil || op.view.Kind == "recover" && errors.Is(err, errHeld) {
+		return // told by itself, or another program's matter
+	}
+	if err == nil {
+		s.alert(AlertDone, r.identity, op.view.Request, r.identity+": "+outcome(op.view.Kind))
+		return
+	}
+	if s.ctx.Err() != nil {
+		return // the journal has it
+	}
+	view := op.view
+	view.Err = err.Error()
+	if errors.Is(err, context.Canceled) {
+		view.Err = "cancelled"
+	}
+	r.failed = &view
+	if r.disk != nil {
+		s.spawn(func() {
+			s.audit(r.identity, "failed", map[string]any{"operation": view.Kind, "request": view.Request, "step": view.Step, "error": view.Err})
+		})
+	}
+	s.alert(AlertFailed, r.identity, op.view.Request, fmt.Sprintf("%s: %s failed: %s", r.identity, op.view.Kind, cut(queue.Visible(firstLine(view.Err)), 200)))
+}
+
+// outcome says in the operator's words that an operation is complete.
+func outcome(kind string) string {
+	switch kind {
+	case "launch":
+		return "is live"
+	case "resume":
+		return "is live again"
+	case "rebuild":
+		return "is live on its new image"
+	case "deny":
+		return "was told no"
+	case "teardown":
+		return "is down, its state is kept"
+	case "delete", "cleanup":
+		return "is gone"
+	case "recover":
+		return "what was interrupted is finished"
+	}
+	return kind + " done"
+}
+
+// took takes in one line of a build's log.
+func (op *operation) took(p BuildProgress) {
+	if p.Steps > 0 {
+		op.view.N, op.view.Total = p.Step, p.Steps
+	}
+	if p.Line == "" {
+		return
+	}
+	if len(op.view.Log) >= MaxLogLines {
+		op.view.Log = slices.Clone(op.view.Log[MaxLogLines/5:]) // snapshots keep the old array
+	}
+	op.view.Log = append(op.view.Log, cut(p.Line, 2000))
+}
+
+// cancelOperation ends what can still be ended. Owner only.
+func (s *Supervisor) cancelOperation(identity string) (<-chan error, error) {
+	r, ok := s.bottles[identity]
+	if !ok || r.op == nil {
+		return nil, refuse("nothing is being done to %s", queue.Visible(identity))
+	}
+	switch r.op.view.Kind {
+	case "launch", "resume", "rebuild":
+	default:
+		return nil, refuse("a %s can't be cancelled half-way", r.op.view.Kind)
+	}
+	if r.op.locked {
+		return nil, refuse("the agent is being replaced; that can't be cancelled half-way")
+	}
+	r.op.cancel()
+	return r.op.done, nil
+}
+
+// commit makes the operation of x one that can't be cancelled any more.
+func (s *Supervisor) commit(identity string) {
+	s.ask(func() {
+		if r := s.bottles[identity]; r != nil && r.op != nil {
+			r.op.locked = true
+		}
+	})
+}
+
+// journal is what an interrupted operation is finished or taken back from.
+type journal struct {
+	Session string `json:"session,omitempty"`
+	Task    string `json:"task,omitempty"`
+	Fresh   bool   `json:"fresh,omitempty"` // the session is to be begun, not gone on with
+	Message string `json:"message,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+
+	// Of a rebuild.
+	Request  string         `json:"request,omitempty"`
+	ToolUse  string         `json:"tool_use_id,omitempty"`
+	Decision queue.Decision `json:"decision,omitempty"`
+	Note     string         `json:"note,omitempty"`
+	Proposed string         `json:"proposed,omitempty"`
+	Content  string         `json:"content,omitempty"`
+	Shown    string         `json:"shown_hash,omitempty"`
+	OldOwn   bool           `json:"old_own,omitempty"` // Old is the bottle's own Dockerfile, not its profile's
+	Old      string         `json:"old,omitempty"`     // the Dockerfile that was in force
+	Failure  string         `json:"failure,omitempty"` // why it is being rolled back
+}
+
+// write puts the journal's next step on disk, before it is done.
+func (j journal) write(b *state.Bottle, kind, step string, at time.Time) error {
+	inputs, err := json.Marshal(j)
+	if err != nil {
+		return fmt.Errorf("write the journal of %s: %w", b.Identity(), err)
+	}
+	return b.PutOperation(state.Operation{Kind: kind, Step: step, StartedAt: at.UTC(), PID: os.Getpid(), Inputs: inputs})
+}
+
+func readJournal(op *state.Operation) (j journal, err error) {
+	if err := json.Unmarshal(op.Inputs, &j); err != nil {
+		return j, fmt.Errorf("read the inputs of the interrupted %s: %w", op.Kind, err)
+	}
+	return j, nil
+}
+
+func containsID(data json.RawMessage, id string) bool {
+	var d struct{ ID string }
+	return json.Unmarshal(data, &d) == nil && d.ID == id
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

@@ -1,0 +1,236 @@
+package bottles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"bottle-tui/queue"
+	"bottle-tui/state"
+)
+
+// onDisk is what the state directory says of one bottle.
+type onDisk struct {
+	bottle  *state.Bottle
+	meta    state.Metadata
+	unread  string
+	own     bool
+	journal *state.Operation
+}
+
+// listing is one reading of the whole state root.
+type listing struct {
+	bottles  map[string]onDisk
+	problems []Problem
+}
+
+// readDisk reads every state. What can't be read is in problems, and the rest goes on.
+func readDisk(root *state.Root) listing {
+	bottles, bad := root.List()
+	l := listing{bottles: make(map[string]onDisk, len(bottles))}
+	for _, p := range bad {
+		l.problems = append(l.problems, Problem(p))
+	}
+	for _, b := range bottles {
+		d := onDisk{bottle: b}
+		var err error
+		if d.meta, err = b.Metadata(); err != nil {
+			d.unread = err.Error()
+			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
+		}
+		if file, err := b.Dockerfile(); err != nil {
+			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
+		} else {
+			d.own = file != nil
+		}
+		if d.journal, err = b.Operation(); err != nil {
+			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
+		}
+		l.bottles[b.Identity()] = d
+	}
+	return l
+}
+
+func (s *Supervisor) readDisk() listing { return readDisk(s.cfg.Root) }
+
+// scanDisk takes in the state root before anything else is known. Before the owner runs.
+func (s *Supervisor) scanDisk() { s.takeIn(s.readDisk(), nil) }
+
+// takeIn merges a listing of the disk and, unless it is nil, of the engine, into the world, and
+// starts what follows from it. Owner only.
+func (s *Supervisor) takeIn(l listing, have *Observed) {
+	s.problems["state"] = l.problems
+	for id, d := range l.bottles {
+		r := s.record(id)
+		fresh := r.disk == nil
+		r.disk, r.meta, r.unread, r.own, r.journal = d.bottle, d.meta, d.unread, d.own, d.journal
+		if fresh {
+			s.lookAtBox(id)
+		}
+	}
+	var found map[string]parts
+	if have != nil {
+		found = group(*have)
+		for id := range found {
+			s.record(id)
+		}
+	}
+	for id, r := range s.bottles {
+		if _, ok := l.bottles[id]; !ok {
+			r.disk, r.journal = nil, nil
+		}
+		if have != nil {
+			r.have = newParts()
+			if p, ok := found[id]; ok {
+				r.have = p
+			}
+		}
+		if r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0 {
+			delete(s.bottles, id)
+			delete(s.problems, id)
+		}
+	}
+	s.changed()
+	if have == nil {
+		return
+	}
+	if !s.recovered {
+		s.recovered = true
+		s.recoverAll()
+	}
+	for _, r := range s.bottles {
+		s.tend(r)
+	}
+}
+
+// tend starts what a bottle's observed state asks for: its terminal and its voices while it lives,
+// and the clearing up when its agent ended by itself. Owner only.
+func (s *Supervisor) tend(r *record) {
+	agent, ok := r.have.containers[RoleAgent]
+	if !ok || r.disk == nil || r.op != nil {
+		return
+	}
+	switch agent.State {
+	case StateRunning:
+		if !s.attached(r.identity) {
+			s.spawn(func() {
+				if err := s.attach(s.ctx, r.identity, agent.Name, true); err != nil {
+					s.cfg.Log.Warn("attach", "identity", r.identity, "err", err)
+				}
+			})
+		}
+		for _, role := range roles[1:] {
+			if c, ok := r.have.containers[role]; ok && c.State == StateRunning {
+				s.follow(r.identity, role, c.Name)
+			}
+		}
+	case StateExited, StateDead:
+		if r.ended != agent.ID && r.journal == nil && !r.closing {
+			s.agentEnded(r, agent)
+		}
+	}
+}
+
+// snapshotTranscript keeps what the agent's container holds of its conversation.
+func (s *Supervisor) snapshotTranscript(ctx context.Context, b *state.Bottle, p Program) error {
+	if b == nil {
+		return nil
+	}
+	archive, err := s.cfg.Engine.CopyOut(ctx, agentName(b.Identity()), p.projects())
+	if errors.Is(err, ErrNotFound) {
+		return nil // nothing was said yet
+	}
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	return b.ReplaceTranscript(archive)
+}
+
+// keepTranscripts snapshots the transcript of every live bottle that talked since the last time.
+func (s *Supervisor) keepTranscripts(ctx context.Context) {
+	sizes := map[string]int64{}
+	tick := time.NewTicker(snapshotEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		live := map[string]onDisk{}
+		s.ask(func() {
+			for id, r := range s.bottles {
+				if r.disk != nil && r.op == nil && r.unread == "" && r.have.containers[RoleAgent].State == StateRunning {
+					live[id] = onDisk{bottle: r.disk, meta: r.meta}
+				}
+			}
+		})
+		for id, d := range live {
+			if err := s.keepTranscript(ctx, d, sizes); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("snapshot", "identity", id, "err", err)
+				s.post(func() {
+					s.problems["transcript "+id] = []Problem{{d.bottle.Dir(), "its transcript could not be kept: " + err.Error()}}
+					s.changed()
+				})
+			}
+		}
+	}
+}
+
+func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, sizes map[string]int64) error {
+	id := d.bottle.Identity()
+	profile, err := s.cfg.Catalog.Profile(d.meta)
+	if err != nil {
+		return err
+	}
+	size, err := s.cfg.Engine.FileSize(ctx, agentName(id), profile.Program.transcript(d.meta.SessionID))
+	if errors.Is(err, ErrNotFound) || err == nil && size == sizes[id] {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	unlock, ok, err := d.bottle.TryLock()
+	if err != nil || !ok {
+		return err // an operation is under way, which keeps the transcript itself
+	}
+	defer func() { _ = unlock() }()
+	if err := s.snapshotTranscript(ctx, d.bottle, profile.Program); err != nil {
+		return err
+	}
+	sizes[id] = size
+	s.post(func() { delete(s.problems, "transcript "+id); s.changed() })
+	return nil
+}
+
+// boxOf reads a bottle's queue directory.
+func boxOf(root *state.Root, identity string) ([]queue.Pending, []Problem) {
+	if !state.ValidIdentity(identity) {
+		return nil, nil
+	}
+	pending, bad := queue.Open(root.QueueDir(identity)).Requests()
+	var problems []Problem
+	for _, p := range bad {
+		problems = append(problems, Problem(p))
+	}
+	return pending, problems
+}
+
+// box is a bottle's queue directory.
+func (s *Supervisor) box(identity string) *queue.Box {
+	return queue.Open(s.cfg.Root.QueueDir(identity))
+}
+
+// audit adds one fact to a bottle's audit log. A fact that can't be written is an operator's problem,
+// not a reason to leave an agent waiting: it is logged and shown.
+func (s *Supervisor) audit(identity, kind string, data any) {
+	if err := s.cfg.Root.Audit(identity).Append(kind, data); err != nil {
+		s.cfg.Log.Error("audit", "identity", identity, "err", err)
+		s.post(func() {
+			s.problems["audit "+identity] = []Problem{{"audit/" + identity + ".jsonl", fmt.Sprintf("a fact (%s) could not be written: %v", kind, err)}}
+			s.changed()
+		})
+	}
+}

@@ -1,0 +1,289 @@
+package bottles
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/egress"
+	"bottle-tui/state"
+)
+
+// execution runs the plans of one operation on one bottle. It decides nothing: every step says what
+// to do and the layout says with what.
+type execution struct {
+	sup    *Supervisor
+	bottle *state.Bottle // nil for an orphan
+	layout layout
+	report func(step string, n, total int)
+	log    func(BuildProgress)
+
+	mu  sync.Mutex
+	net Network // the internal network: as observed, or as just made
+}
+
+// run runs a plan, each step as soon as those it waits for are done. The first failure stops the rest.
+func (x *execution) run(ctx context.Context, p Plan) error {
+	done := make(map[string]chan struct{}, len(p))
+	for _, s := range p {
+		done[s.Key()] = make(chan struct{})
+	}
+	var finished int
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range p {
+		g.Go(func() error {
+			for _, k := range s.After {
+				select {
+				case <-done[k]:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			x.mu.Lock()
+			x.report(s.Key(), finished+1, len(p))
+			x.mu.Unlock()
+			began := time.Now()
+			err := x.step(ctx, s)
+			x.sup.cfg.Log.Debug("step", "identity", x.layout.identity, "step", s.Key(), "took", time.Since(began), "err", err)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Key(), err)
+			}
+			x.mu.Lock()
+			finished++
+			x.mu.Unlock()
+			close(done[s.Key()])
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// step does one step.
+func (x *execution) step(ctx context.Context, s Step) error {
+	e := x.sup.cfg.Engine
+	switch s.Do {
+	case doImport:
+		return x.sup.importSidecars(ctx)
+	case doPrepare:
+		return x.sup.once.do(ctx, s.Key(), func() error { return x.layout.profile.Prepare(ctx, e) })
+	case doBuild:
+		return x.sup.once.do(ctx, s.Key(), func() error { _, err := x.build(ctx); return err })
+	case doNetwork:
+		return x.network(ctx, s.Object)
+	case doVolume:
+		role := labelWork
+		if s.Object == volumeName(labelHome, x.layout.identity) {
+			role = labelHome
+		}
+		return e.CreateVolume(ctx, s.Object, x.layout.labels(role))
+	case doCreate:
+		spec, err := x.layout.container(x.role(s.Object), x.internal())
+		if err != nil {
+			return err
+		}
+		return e.CreateContainer(ctx, spec)
+	case doConfigure:
+		return x.configure(ctx, x.role(s.Object), s.Object)
+	case doRestore:
+		return x.restore(ctx, s.Object)
+	case doAttach:
+		return x.sup.attach(ctx, x.layout.identity, s.Object, false)
+	case doStart:
+		return e.StartContainer(ctx, s.Object)
+	case doReady:
+		return x.sup.awaitReady(ctx, x.layout.identity, x.role(s.Object), s.Object)
+	case doRunning:
+		return x.running(ctx, s.Object)
+	case doStop:
+		return e.StopContainer(ctx, s.Object, x.grace())
+	case doSnapshot:
+		return x.sup.snapshotTranscript(ctx, x.bottle, x.layout.profile.Program)
+	case doRemove:
+		return e.RemoveContainer(ctx, s.Object)
+	case doUnnet:
+		return e.RemoveNetwork(ctx, s.Object)
+	case doUnvolume:
+		return e.RemoveVolume(ctx, s.Object)
+	case doUnimage:
+		if err := e.RemoveImage(ctx, s.Object); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return nil
+	case doForget:
+		return x.bottle.Delete()
+	}
+	return fmt.Errorf("no such step: %s", s.Do)
+}
+
+func (x *execution) role(container string) Role {
+	for _, r := range roles {
+		if containerName(r, x.layout.identity) == container {
+			return r
+		}
+	}
+	return ""
+}
+
+func (x *execution) grace() time.Duration {
+	if g := x.layout.profile.Program.Grace; g > 0 {
+		return g
+	}
+	return 10 * time.Second
+}
+
+func (x *execution) internal() Network {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.net
+}
+
+func (x *execution) network(ctx context.Context, name string) error {
+	role := labelOut
+	if name == networkName(labelNet, x.layout.identity) {
+		role = labelNet
+	}
+	n, err := x.sup.cfg.Engine.CreateNetwork(ctx, NetworkSpec{Name: name, Labels: x.layout.labels(role), Internal: role == labelNet})
+	if err != nil {
+		return err
+	}
+	if role == labelNet {
+		x.mu.Lock()
+		x.net = n
+		x.mu.Unlock()
+	}
+	return nil
+}
+
+func (x *execution) build(ctx context.Context) (Image, error) {
+	network := x.layout.profile.BuildNetwork
+	if network == "" {
+		network = "default"
+	}
+	labels := map[string]string{LabelRoot: x.layout.root, LabelAgent: x.layout.profile.Agent}
+	if x.layout.own {
+		labels[LabelIdentity] = x.layout.identity
+	}
+	return x.sup.cfg.Engine.Build(ctx, BuildSpec{
+		Dockerfile: x.layout.source, Tag: x.layout.image, Labels: labels, Network: network,
+	}, x.log)
+}
+
+// configure copies a container's configuration into it: the sidecars', and for an agent the three
+// files that are in force, which it can read and not write.
+func (x *execution) configure(ctx context.Context, role Role, container string) error {
+	var content []byte
+	var err error
+	switch role {
+	case RoleAgent:
+		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", currentConfig(x.layout))
+	case RoleEgress:
+		content, err = egress.Config{Allow: x.layout.profile.Egress}.Encode()
+	case RoleSupervise:
+		content, err = x.layout.superviseConfig().Encode()
+	}
+	if err != nil {
+		return fmt.Errorf("write the configuration of %s: %w", container, err)
+	}
+	return x.sup.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, bytes.NewReader(sidecars.ConfigArchive(content, x.layout.owner)))
+}
+
+// currentConfig is the archive of /etc/claude-bottle/current-config. Root owns it; the agent is not root.
+func currentConfig(l layout) io.Reader {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	const dir = "etc/claude-bottle/"
+	for _, d := range []string{dir, dir + "current-config/"} {
+		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: d, Mode: 0o755}) // a Buffer does not fail
+	}
+	for _, f := range currentFiles(l) {
+		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + "current-config/" + f.name, Mode: 0o444, Size: int64(len(f.content))})
+		_, _ = w.Write(f.content)
+	}
+	_ = w.Close()
+	return &b
+}
+
+type currentFile struct {
+	name    string
+	content []byte
+}
+
+// currentFiles are the three configurations in force, as the agent sees them.
+func currentFiles(l layout) []currentFile {
+	allow := ""
+	if len(l.profile.Egress) > 0 {
+		allow = strings.Join(l.profile.Egress, "\n") + "\n"
+	}
+	return []currentFile{
+		{"Dockerfile", l.source},
+		{"allowlist", []byte(allow)},
+		{"routes.json", []byte("[]\n")},
+	}
+}
+
+// restore fills the agent's new home volume with the kept transcript.
+func (x *execution) restore(ctx context.Context, container string) error {
+	r, w := io.Pipe()
+	p := x.layout.profile.Program
+	go func() { _ = w.CloseWithError(x.bottle.TranscriptArchive(w, p.UID, p.GID)) }()
+	err := x.sup.cfg.Engine.CopyIn(ctx, container, p.Home, r)
+	_ = r.Close() // ends the writer if the engine did not read to the end
+	return err
+}
+
+// running confirms that the agent runs on the image of the layout.
+func (x *execution) running(ctx context.Context, container string) error {
+	want, err := x.sup.cfg.Engine.Image(ctx, x.layout.image)
+	if err != nil {
+		return err
+	}
+	c, err := x.sup.cfg.Engine.Container(ctx, container)
+	if err != nil {
+		return err
+	}
+	if c.State != StateRunning {
+		return fmt.Errorf("the agent ended at once: %s%s", ended(c), x.sup.lastWords(container))
+	}
+	if c.ImageID != want.ID {
+		return fmt.Errorf("the agent runs on image %s, not on %s (%s)", c.ImageID, want.ID, x.layout.image)
+	}
+	return x.bottle.UpdateMetadata(func(m *state.Metadata) {
+		m.ImageDigest, m.Engine = c.ImageID, x.sup.engineID()
+		m.EndedAt, m.EndReason = time.Time{}, ""
+	})
+}
+
+// ended says how a container ended.
+func ended(c Container) string {
+	if c.Error != "" {
+		return fmt.Sprintf("exit code %d, %s", c.ExitCode, c.Error)
+	}
+	return fmt.Sprintf("exit code %d", c.ExitCode)
+}
+
+// lastWords is the end of what a container printed, safe to show; "" when nothing can be had.
+func (s *Supervisor) lastWords(container string) string {
+	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
+	defer cancel()
+	r, err := s.cfg.Engine.Logs(ctx, container, 20, false)
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	out, _ := io.ReadAll(io.LimitReader(r, 16<<10)) // what could be read is better than nothing
+	text := strings.TrimSpace(queue.VisibleText(string(out), 4<<10))
+	if text == "" {
+		return ""
+	}
+	return "; it said last:\n" + text
+}

@@ -1,0 +1,194 @@
+package bottles
+
+import (
+	"fmt"
+	"slices"
+
+	"bottle-tui/bottles/dockerfile"
+	"bottle-tui/queue"
+	"bottle-tui/state"
+)
+
+// lookAtBox reads a bottle's queue directory again. Owner only.
+func (s *Supervisor) lookAtBox(identity string) {
+	if !state.ValidIdentity(identity) {
+		return
+	}
+	s.spawn(func() {
+		pending, bad := boxOf(s.cfg.Root, identity)
+		s.post(func() { s.takeBox(identity, pending, bad) })
+	})
+}
+
+// takeBox takes in what a box holds: each new request is an alert. Owner only.
+func (s *Supervisor) takeBox(identity string, pending []queue.Pending, problems []Problem) {
+	if !slices.Equal(s.problems[identity], problems) {
+		s.problems[identity] = problems
+		s.changed()
+	}
+	r, known := s.bottles[identity]
+	if !known || r.disk == nil {
+		if len(pending) > 0 {
+			s.observe() // a bottle that another program made
+		}
+		return
+	}
+	var now []Request
+	for _, p := range pending {
+		i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == p.ID })
+		switch {
+		case p.Answer != nil && i < 0:
+			continue // answered before this program saw it
+		case i >= 0:
+			q := r.requests[i]
+			if p.Answer != nil && q.State == Waiting {
+				continue // another program answered it
+			}
+			now = append(now, q)
+		default:
+			now = append(now, s.arrived(r, p.Request))
+		}
+	}
+	for _, q := range r.requests {
+		if q.State == Applying && !slices.ContainsFunc(now, func(n Request) bool { return n.ID == q.ID }) {
+			now = append(now, q) // archived by the operation that applies it, which removes it itself
+		}
+	}
+	r.requests = now
+	s.changed()
+}
+
+// arrived makes a request out of what came, alerts the operator, and has it looked into. Owner only.
+func (s *Supervisor) arrived(r *record, q queue.Request) Request {
+	req := Request{Request: q, State: Waiting, Hash: queue.Hash([]byte(q.Proposed)), Effect: effectOf(q.Tool)}
+	s.alert(AlertRequest, r.identity, q.ID, fmt.Sprintf("%s asks for %s: %q", r.identity, subjectOf(q.Tool), cut(queue.Visible(q.Justification), 120)))
+	disk, meta := r.disk, r.meta
+	s.spawn(func() {
+		current, err := s.inForce(disk, meta)
+		findings := dockerfile.Check(current, []byte(q.Proposed))
+		s.post(func() {
+			s.change(r.identity, q.ID, func(req *Request) {
+				req.Current, req.Findings = current, findings
+				req.Stale = err == nil && q.CurrentHash != "" && q.CurrentHash != queue.Hash(current)
+				if err != nil {
+					req.Err = err.Error()
+				}
+			})
+		})
+		s.auditArrival(r.identity, q)
+	})
+	return req
+}
+
+// auditArrival writes down a request once, also when several programs saw it or one saw it twice.
+func (s *Supervisor) auditArrival(identity string, q queue.Request) {
+	entries, err := s.cfg.Root.Audit(identity).Entries(500)
+	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool {
+		return e.Kind == "request" && containsID(e.Data, q.ID)
+	}) {
+		return
+	}
+	s.audit(identity, "request", map[string]any{
+		"id": q.ID, "tool": q.Tool, "justification": q.Justification, "arrived_at": q.ArrivedAt,
+		"proposed_hash": queue.Hash([]byte(q.Proposed)), "current_hash": q.CurrentHash,
+	})
+}
+
+// change changes one request of a bottle. Owner only.
+func (s *Supervisor) change(identity, id string, f func(*Request)) {
+	r, ok := s.bottles[identity]
+	if !ok {
+		return
+	}
+	requests := slices.Clone(r.requests) // the old slice may be in a snapshot
+	for i := range requests {
+		if requests[i].ID == id {
+			f(&requests[i])
+			r.requests = requests
+			s.changed()
+			return
+		}
+	}
+}
+
+// drop takes a request out of the inbox. Owner only.
+func (s *Supervisor) drop(identity, id string) {
+	if r, ok := s.bottles[identity]; ok {
+		r.requests = slices.DeleteFunc(slices.Clone(r.requests), func(q Request) bool { return q.ID == id })
+		s.changed()
+	}
+}
+
+// abandoned withdraws a request whose call was cut and did not come again. Owner only.
+func (s *Supervisor) abandoned(identity, id string) {
+	r, ok := s.bottles[identity]
+	if !ok || r.op != nil {
+		return
+	}
+	if !slices.ContainsFunc(r.requests, func(q Request) bool { return q.ID == id && q.State == Waiting }) {
+		return
+	}
+	s.spawn(func() { s.withdraw(identity, id, "the agent no longer waits for an answer") })
+}
+
+// withdraw answers a request that nobody waits for any more.
+func (s *Supervisor) withdraw(identity, id, why string) {
+	box := s.box(identity)
+	err := box.Answer(queue.Answer{Request: id, Decision: queue.Withdrawn, Note: why, DecidedAt: s.cfg.Now().UTC()})
+	if err == nil {
+		s.audit(identity, "withdrawn", map[string]any{"request": id, "why": why})
+		err = box.Archive(id)
+	}
+	if err != nil {
+		s.cfg.Log.Debug("withdraw", "identity", identity, "request", id, "err", err)
+	}
+	s.post(func() { s.drop(identity, id) })
+}
+
+// withdrawAll withdraws what an agent that is gone had asked for, except one request.
+func (s *Supervisor) withdrawAll(identity, except, why string) {
+	pending, _ := s.box(identity).Requests()
+	for _, p := range pending {
+		if p.Answer == nil && p.ID != except {
+			s.withdraw(identity, p.ID, why)
+		}
+	}
+}
+
+// inForce is the Dockerfile that a bottle's agent runs on.
+func (s *Supervisor) inForce(b *state.Bottle, meta state.Metadata) ([]byte, error) {
+	own, err := b.Dockerfile()
+	if err != nil || own != nil {
+		return own, err
+	}
+	p, err := s.cfg.Catalog.Profile(meta)
+	return p.Dockerfile, err
+}
+
+func subjectOf(tool string) string {
+	switch tool {
+	case queue.ToolCapability:
+		return "a capability"
+	case queue.ToolEgress:
+		return "a way out"
+	case queue.ToolCredProxy:
+		return "a route"
+	}
+	return queue.Visible(cut(tool, 40))
+}
+
+func effectOf(tool string) string {
+	if tool == queue.ToolCapability {
+		return "Builds this Dockerfile while the agent waits, then stops the agent, keeps its conversation and its work, and resumes it on the new image."
+	}
+	return "This version cannot put such a request in force: it can only be denied."
+}
+
+// cut shortens s to at most n runes.
+func cut(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

@@ -1,0 +1,187 @@
+package bottles
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+)
+
+// The values of LabelRole on networks and volumes.
+const (
+	labelNet  = "net"
+	labelOut  = "out"
+	labelWork = "work"
+	labelHome = "home"
+)
+
+// layout is one bottle on the engine: every name, label and specification, worked out from what is
+// wanted. It decides nothing by what is there.
+type layout struct {
+	identity string
+	root     string // state.Root.ID
+	queueDir string // of this bottle, on the host
+	owner    int    // uid of the sidecars
+	profile  Profile
+	sidecars string // reference of the sidecars' image
+	image    string // reference of the agent's image
+	source   []byte // the Dockerfile that image is built from
+	own      bool   // source is the bottle's own Dockerfile, not its profile's
+	args     []string
+	cols     int
+	rows     int
+}
+
+func agentName(identity string) string { return "claude-bottle-" + identity }
+
+func sidecarName(role Role, identity string) string {
+	return "claude-bottle-" + string(role) + "-" + identity
+}
+
+func containerName(role Role, identity string) string {
+	if role == RoleAgent {
+		return agentName(identity)
+	}
+	return sidecarName(role, identity)
+}
+
+func networkName(role, identity string) string { return "claude-bottle-" + role + "-" + identity }
+
+func volumeName(role, identity string) string { return "claude-bottle-" + role + "-" + identity }
+
+// imageRef names the image of a Dockerfile by its content: the bottle's own under its identity, a
+// profile's, which bottles share, under the profile's name.
+func imageRef(owner string, dockerfile []byte) string {
+	sum := sha256.Sum256(dockerfile)
+	return "claude-bottle-" + state.Slug(owner) + ":" + hex.EncodeToString(sum[:])[:12]
+}
+
+// sidecarRoles are the sidecars this bottle has, the pod's holder first.
+func (l layout) sidecarRoles() []Role {
+	roles := []Role{RoleEgress}
+	if l.profile.Supervise {
+		roles = append(roles, RoleSupervise)
+	}
+	return roles
+}
+
+// has says whether a container is the one that spec would make.
+func (spec ContainerSpec) has(c Container) bool { return c.Labels[LabelSpec] == spec.Labels[LabelSpec] }
+
+func (l layout) labels(role string) map[string]string {
+	return map[string]string{
+		LabelIdentity: l.identity,
+		LabelRole:     role,
+		LabelAgent:    l.profile.Agent,
+		LabelRoot:     l.root,
+	}
+}
+
+// The fixed places in the internal network, counted from the subnet's first address; the engine
+// keeps the next one for a gateway, which that network does not have.
+const (
+	egressPlace = 2
+	agentPlace  = 3
+)
+
+func place(subnet netip.Prefix, n int) netip.Addr {
+	a := subnet.Masked().Addr()
+	for range n {
+		a = a.Next()
+	}
+	return a
+}
+
+// container is the specification of one container; net is the bottle's internal network.
+func (l layout) container(role Role, net Network) (ContainerSpec, error) {
+	var spec ContainerSpec
+	switch role {
+	case RoleAgent:
+		spec = l.agent(net)
+	case RoleEgress:
+		spec = l.sidecar(role)
+		spec.Sysctls = map[string]string{"net.ipv4.ip_forward": "0"}
+		spec.Endpoints = []Endpoint{
+			{
+				Network: networkName(labelNet, l.identity),
+				Address: place(net.Subnet, egressPlace),
+				Aliases: []string{string(RoleEgress), string(RoleCredProxy), string(RoleGitGate), string(RoleSupervise)},
+			},
+			{Network: networkName(labelOut, l.identity)},
+		}
+	case RoleSupervise:
+		spec = l.sidecar(role)
+		spec.JoinPod = sidecarName(RoleEgress, l.identity)
+		spec.Mounts = append(spec.Mounts, Mount{Host: l.queueDir, Target: sidecars.QueueDir})
+	default:
+		return spec, fmt.Errorf("no such container in a bottle: %s", role)
+	}
+	hash, err := json.Marshal(spec)
+	if err != nil {
+		return spec, fmt.Errorf("hash the specification of %s: %w", spec.Name, err)
+	}
+	sum := sha256.Sum256(hash)
+	if role == RoleAgent {
+		spec.Cols, spec.Rows = l.cols, l.rows // a window's size makes no other container
+	}
+	spec.Labels = l.labels(string(role))
+	spec.Labels[LabelSpec] = hex.EncodeToString(sum[:])[:16]
+	return spec, nil
+}
+
+// proxyEnv points the agent's programs at egress, and past it to the sidecars.
+var proxyEnv = func() []string {
+	const proxy = "http://egress:8888"
+	const direct = "egress,cred-proxy,git-gate,supervise,localhost,127.0.0.1,::1"
+	return []string{
+		"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "NO_PROXY=" + direct,
+		"http_proxy=" + proxy, "https_proxy=" + proxy, "no_proxy=" + direct,
+	}
+}()
+
+func (l layout) agent(net Network) ContainerSpec {
+	p := l.profile
+	memory, pids := p.Memory, p.Pids
+	if memory == 0 {
+		memory = DefaultMemory
+	}
+	if pids == 0 {
+		pids = DefaultPids
+	}
+	env := append([]string{"CLAUDE_BOTTLE_IDENTITY=" + l.identity, "TERM=xterm-256color", "COLORTERM=truecolor"}, proxyEnv...)
+	return ContainerSpec{
+		Name:       agentName(l.identity),
+		Image:      l.image,
+		Cmd:        l.args,
+		Env:        append(env, p.Env...),
+		User:       fmt.Sprintf("%d:%d", p.Program.UID, p.Program.GID),
+		WorkingDir: Workspace,
+		Terminal:   true,
+		Endpoints:  []Endpoint{{Network: networkName(labelNet, l.identity), Address: place(net.Subnet, agentPlace)}},
+		DNS:        []string{place(net.Subnet, egressPlace).String()},
+		Mounts: []Mount{
+			{Volume: volumeName(labelWork, l.identity), Target: Workspace},
+			{Volume: volumeName(labelHome, l.identity), Target: p.Program.Home},
+		},
+		Memory: memory,
+		Pids:   pids,
+	}
+}
+
+func (l layout) sidecar(role Role) ContainerSpec {
+	return ContainerSpec{
+		Name:     sidecarName(role, l.identity),
+		Image:    l.sidecars,
+		Cmd:      []string{"sidecar", string(role)},
+		User:     fmt.Sprintf("%d:%d", l.owner, l.owner),
+		ReadOnly: true,
+		Mounts:   []Mount{{Target: sidecars.ConfigDir}},
+		Tmpfs:    map[string]string{"/tmp": "size=64m,mode=1777"},
+		Memory:   512 << 20,
+		Pids:     256,
+	}
+}

@@ -1,0 +1,363 @@
+package bottles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+)
+
+// beginLaunch makes a new bottle's state and starts its launch. Owner only.
+func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
+	if !s.engine.Reachable {
+		return nil, refuse("the container engine does not answer: %s", s.engine.Err)
+	}
+	if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
+		return nil, refuse("there is no agent %q; there are: %s", a.Agent, strings.Join(s.cfg.Catalog.Agents(), ", "))
+	}
+	meta := state.Metadata{AgentName: a.Agent, CWD: a.CWD, StartedAt: s.cfg.Now().UTC(), SessionID: uuid.NewString()}
+	profile, err := s.cfg.Catalog.Profile(meta)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
+	disk, err := s.cfg.Root.Create(meta)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	r := s.record(disk.Identity())
+	r.disk, r.meta = disk, meta
+	return s.operate(r, "launch", "", func(ctx context.Context, x *execution) error {
+		s.audit(disk.Identity(), "launch", map[string]any{"agent": a.Agent, "profile": meta.Profile, "manifest": meta.Manifest, "cwd": a.CWD, "session": meta.SessionID})
+		return s.bringUp(ctx, x, "launch", journal{Session: meta.SessionID, Task: a.Task, Fresh: true})
+	}), nil
+}
+
+// resumed is what an agent is told when it goes on.
+const resumed = "You were stopped by the operator and run again now. Your workspace and this conversation are as you left them. Go on."
+
+// resume brings a bottle that is down back to life.
+func (s *Supervisor) resume(ctx context.Context, x *execution) error {
+	meta, err := x.bottle.Metadata()
+	if err != nil {
+		return err
+	}
+	j := journal{Session: meta.SessionID, Message: resumed}
+	if j.Session == "" {
+		j.Session = lastSession(x.bottle)
+	}
+	if j.Session == "" || !hasSession(x.bottle, j.Session) {
+		j.Fresh = true // it never said anything: there is nothing to go on with
+		if j.Session == "" {
+			j.Session = uuid.NewString()
+		}
+	}
+	if j.Session != meta.SessionID {
+		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.SessionID = j.Session }); err != nil {
+			return err
+		}
+	}
+	s.audit(x.layout.identity, "resume", map[string]any{"session": j.Session, "fresh": j.Fresh})
+	return s.bringUp(ctx, x, "resume", j)
+}
+
+// bringUp launches or resumes, journaled; what fails or is cancelled is taken down again, so that a
+// bottle is live as a whole or down.
+func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j journal) error {
+	if err := j.write(x.bottle, kind, "launch", s.cfg.Now()); err != nil {
+		return err
+	}
+	err := s.live(ctx, x, kind, j)
+	if err == nil {
+		s.audit(x.layout.identity, "live", map[string]any{"image": x.layout.image, "image_digest": s.digest(ctx, x)})
+		return x.bottle.ClearOperation()
+	}
+	if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
+		return err // the next program finishes it, or this one when the engine is back
+	}
+	why := "cancelled"
+	if !errors.Is(err, context.Canceled) {
+		why = kind + " failed: " + firstLine(err.Error())
+	}
+	if down := s.takeDown(s.ctx, x, why); down != nil {
+		return errors.Join(err, fmt.Errorf("and what was made could not be removed (c cleans up): %w", down))
+	}
+	return err
+}
+
+// live works out what is wanted and what is there, and runs the plan between the two.
+func (s *Supervisor) live(ctx context.Context, x *execution, cause string, j journal) error {
+	if err := s.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.slots.Release(1)
+	if err := s.arrange(ctx, x, j); err != nil {
+		return err
+	}
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	for _, f := range currentFiles(x.layout) {
+		if err := x.bottle.PutConfig(f.name, f.content); err != nil {
+			return err
+		}
+	}
+	return x.run(ctx, planLive(x.layout, have, cause))
+}
+
+// arrange fills the layout of an operation from the disk, the catalog and the journal.
+func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error {
+	meta, err := x.bottle.Metadata()
+	if err != nil {
+		return err
+	}
+	profile, err := s.cfg.Catalog.Profile(meta)
+	if err != nil {
+		return err
+	}
+	image, err := s.sidecarImage(ctx)
+	if err != nil {
+		return err
+	}
+	own, err := x.bottle.Dockerfile()
+	if err != nil {
+		return err
+	}
+	l := &x.layout
+	l.profile, l.sidecars, l.owner = profile, image.Ref, sidecarOwner()
+	l.queueDir = s.cfg.Root.QueueDir(l.identity)
+	l.source, l.own, l.image = profile.Dockerfile, false, imageRef(profile.Name, profile.Dockerfile)
+	if own != nil {
+		l.source, l.own, l.image = own, true, imageRef(l.identity, own)
+	}
+	if j.Fresh {
+		l.args = profile.Program.startArgs(j.Session, j.Task)
+	} else {
+		l.args = profile.Program.resumeArgs(j.Session, j.Message)
+	}
+	if s.cfg.Screens != nil {
+		l.cols, l.rows = s.cfg.Screens(l.identity).Size()
+	}
+	if profile.Supervise {
+		return s.box(l.identity).Make(l.owner)
+	}
+	return nil
+}
+
+// sidecarOwner is the user that sidecars run as: the operator, who owns the queue directory, or for
+// root somebody who is not.
+func sidecarOwner() int {
+	if uid := os.Getuid(); uid > 0 {
+		return uid
+	}
+	return sidecars.UID
+}
+
+// look observes what a plan for the bottle of x is made from.
+func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
+	have := observed{parts: newParts()}
+	all, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
+	if err != nil {
+		return have, err
+	}
+	if p, ok := group(all)[x.layout.identity]; ok {
+		have.parts = p
+	}
+	x.mu.Lock()
+	x.net = have.networks[labelNet]
+	x.mu.Unlock()
+	if x.bottle != nil {
+		if have.transcript, err = x.bottle.HasTranscript(); err != nil {
+			return have, err
+		}
+	}
+	if x.layout.image == "" {
+		return have, nil
+	}
+	have.sidecarImage = s.hasImage(ctx, x.layout.sidecars)
+	have.agentImage = s.hasImage(ctx, x.layout.image)
+	return have, nil
+}
+
+func (s *Supervisor) hasImage(ctx context.Context, ref string) bool {
+	_, err := s.cfg.Engine.Image(ctx, ref)
+	return err == nil
+}
+
+// digest is the digest of the image of x; "" when the engine can't say.
+func (s *Supervisor) digest(ctx context.Context, x *execution) string {
+	image, err := s.cfg.Engine.Image(ctx, x.layout.image)
+	if err != nil {
+		return ""
+	}
+	return image.ID
+}
+
+// tearDown ends a bottle and keeps its state.
+func (s *Supervisor) tearDown(ctx context.Context, x *execution) error {
+	return s.takeDown(ctx, x, "torn down by the operator")
+}
+
+// takeDown ends a bottle, journaled, and writes down why.
+func (s *Supervisor) takeDown(ctx context.Context, x *execution, reason string) error {
+	if err := (journal{Reason: reason}).write(x.bottle, "teardown", "teardown", s.cfg.Now()); err != nil {
+		return err
+	}
+	s.withdrawAll(x.layout.identity, "", "the bottle was torn down")
+	x.findProfile()
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := x.run(ctx, planDown(x.layout.identity, have.parts, reason)); err != nil {
+		return err
+	}
+	if err := s.closed(x.bottle, reason); err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "down", map[string]any{"reason": reason})
+	return x.bottle.ClearOperation()
+}
+
+// closed writes into a bottle's metadata that it ended. A metadata file that can't be read is left alone.
+func (s *Supervisor) closed(b *state.Bottle, reason string) error {
+	if _, err := b.Metadata(); err != nil {
+		return nil
+	}
+	return b.UpdateMetadata(func(m *state.Metadata) { m.EndedAt, m.EndReason = s.cfg.Now().UTC(), reason })
+}
+
+// findProfile fills in the profile where one can be had: a bottle can be torn down without.
+func (x *execution) findProfile() {
+	if meta, err := x.bottle.Metadata(); err == nil {
+		if p, err := x.sup.cfg.Catalog.Profile(meta); err == nil {
+			x.layout.profile = p
+		}
+	}
+	if x.layout.profile.Program.Home == "" {
+		x.layout.profile.Program.Home = "/home/agent/.claude"
+	}
+}
+
+// remove deletes a bottle with its volumes and its state.
+func (s *Supervisor) remove(ctx context.Context, x *execution) error {
+	if err := (journal{}).write(x.bottle, "delete", "delete", s.cfg.Now()); err != nil {
+		return err
+	}
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "delete", map[string]any{"objects": have.names()})
+	return x.run(ctx, planGone(x.layout.identity, have.parts, s.ownImages(x), false))
+}
+
+// ownImages are the images that were built for a bottle alone.
+func (s *Supervisor) ownImages(x *execution) []string {
+	if own, err := x.bottle.Dockerfile(); err == nil && own != nil {
+		return []string{imageRef(x.layout.identity, own)}
+	}
+	return nil
+}
+
+// beginCleanup removes what orphans left on the engine. Owner only.
+func (s *Supervisor) beginCleanup(a Cleanup) (<-chan error, error) {
+	if !s.engine.Reachable {
+		return nil, refuse("the container engine does not answer: %s", s.engine.Err)
+	}
+	var waits []<-chan error
+	for _, id := range a.Identities {
+		r, ok := s.bottles[id]
+		switch {
+		case !ok:
+			continue // gone meanwhile
+		case r.disk != nil:
+			return nil, refuse("%s is no orphan: its state is on disk", id)
+		case r.op != nil:
+			return nil, refuse("%s is busy: %s", id, r.op.view.Kind)
+		}
+		have := r.have
+		waits = append(waits, s.operate(r, "cleanup", "", func(ctx context.Context, x *execution) error {
+			return x.run(ctx, planGone(id, have, nil, true))
+		}))
+	}
+	done := make(chan error, 1)
+	s.spawn(func() {
+		var errs []error
+		for _, w := range waits {
+			select {
+			case err := <-w:
+				errs = append(errs, err)
+			case <-s.ctx.Done():
+				errs = append(errs, s.ctx.Err())
+			}
+		}
+		done <- errors.Join(errs...)
+	})
+	return done, nil
+}
+
+// agentEnded clears up after an agent that ended by itself. Owner only.
+func (s *Supervisor) agentEnded(r *record, agent Container) {
+	r.closing = true
+	s.operate(r, "end", "", func(ctx context.Context, x *execution) error {
+		defer s.post(func() { r.closing, r.ended = false, agent.ID })
+		c, err := s.cfg.Engine.Container(ctx, agent.Name)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.post(func() { r.agent = c })
+		meta, err := x.bottle.Metadata()
+		if err == nil && meta.EndReason != "" {
+			return nil // it was seen to before
+		}
+		why := "the agent ended by itself, " + ended(c)
+		s.withdrawAll(r.identity, "", why)
+		x.findProfile()
+		have, err := s.look(ctx, x)
+		if err != nil {
+			return err
+		}
+		if err := x.run(ctx, planEnded(r.identity, have.parts)); err != nil {
+			return err
+		}
+		s.audit(r.identity, "ended", map[string]any{"reason": why})
+		s.post(func() { s.alert(AlertEnded, r.identity, "", r.identity+": "+why) })
+		return s.closed(x.bottle, why)
+	})
+}
+
+// lastSession is the session that a transcript was last written for; "" when there is none. It is for
+// states whose metadata does not say.
+func lastSession(b *state.Bottle) string {
+	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", "*.jsonl")) // the pattern is well-formed
+	var session string
+	var latest time.Time
+	for _, f := range files {
+		info, err := os.Lstat(f)
+		id := strings.TrimSuffix(filepath.Base(f), ".jsonl")
+		if err == nil && uuid.Validate(id) == nil && info.ModTime().After(latest) {
+			session, latest = id, info.ModTime()
+		}
+	}
+	return session
+}
+
+// hasSession says whether the kept transcript records a session.
+func hasSession(b *state.Bottle, session string) bool {
+	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", session+".jsonl"))
+	return len(files) > 0 && uuid.Validate(session) == nil
+}

@@ -1,0 +1,146 @@
+package bottles
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Verb is what a step does to its object.
+type Verb string
+
+// The verbs of a plan. The executor knows how; the planner alone knows when and why.
+const (
+	doImport    Verb = "import image"     // the sidecars' image
+	doPrepare   Verb = "prepare base"     // what the profile's Dockerfile is based on
+	doBuild     Verb = "build image"      // the agent's image
+	doNetwork   Verb = "create network"   //
+	doVolume    Verb = "create volume"    //
+	doCreate    Verb = "create container" //
+	doConfigure Verb = "configure"        // copy a container's configuration into it
+	doRestore   Verb = "restore"          // the transcript into a new volume
+	doAttach    Verb = "attach"           // the agent's terminal, before it starts
+	doStart     Verb = "start container"  //
+	doReady     Verb = "await ready"      // a sidecar's voice says it serves
+	doRunning   Verb = "confirm running"  // the agent, on the wanted image
+	doStop      Verb = "stop container"   //
+	doSnapshot  Verb = "snapshot"         // the transcript to the state directory
+	doRemove    Verb = "remove container" //
+	doUnnet     Verb = "remove network"   //
+	doUnvolume  Verb = "remove volume"    //
+	doUnimage   Verb = "remove image"     // the bottle's own
+	doForget    Verb = "delete state"     //
+	doKeep      Verb = "keep Dockerfile"  // the old one to the history, the new one in force
+	doAnswer    Verb = "answer request"   //
+	doRecorded  Verb = "await transcript" // that records the answer
+	doArchive   Verb = "archive request"  //
+)
+
+// Step is one thing to do, as data.
+type Step struct {
+	Do     Verb
+	Object string   // the engine's name of it, or the request's id
+	After  []string // the keys of the steps that must be done first
+	Cause  string   // why this step is in the plan
+}
+
+// Key names the step within its plan.
+func (s Step) Key() string { return string(s.Do) + " " + s.Object }
+
+// Plan is an ordered list of steps. Steps whose After are done may run at the same time.
+type Plan []Step
+
+// String prints the plan, a step a line, for people and for tests.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, s := range p {
+		fmt.Fprintf(&b, "%s: %s", s.Key(), s.Cause)
+		if len(s.After) > 0 {
+			fmt.Fprintf(&b, " [after %s]", strings.Join(s.After, ", "))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// then adds a step after those named and gives its key.
+func (p *Plan) then(do Verb, object, cause string, after ...string) string {
+	s := Step{Do: do, Object: object, Cause: cause}
+	for _, k := range after {
+		if k != "" {
+			s.After = append(s.After, k)
+		}
+	}
+	*p = append(*p, s)
+	return s.Key()
+}
+
+// parts are the engine's objects of one bottle, as observed.
+type parts struct {
+	containers map[Role]Container
+	networks   map[string]Network // by the label's role: "net", "out"
+	volumes    map[string]Volume  // by the label's role: "work", "home"
+}
+
+func newParts() parts {
+	return parts{map[Role]Container{}, map[string]Network{}, map[string]Volume{}}
+}
+
+// empty says that the engine holds nothing that runs or blocks a name.
+func (p parts) empty() bool { return len(p.containers) == 0 && len(p.networks) == 0 }
+
+// names lists the objects as "container NAME", for people.
+func (p parts) names() []string {
+	var out []string
+	for _, r := range roles {
+		if c, ok := p.containers[r]; ok {
+			out = append(out, "container "+c.Name)
+		}
+	}
+	for _, r := range []string{labelNet, labelOut} {
+		if n, ok := p.networks[r]; ok {
+			out = append(out, "network "+n.Name)
+		}
+	}
+	for _, r := range []string{labelWork, labelHome} {
+		if v, ok := p.volumes[r]; ok {
+			out = append(out, "volume "+v.Name)
+		}
+	}
+	return out
+}
+
+// roles in the order in which people read them; the pod's holder first among the sidecars.
+var roles = []Role{RoleAgent, RoleEgress, RoleCredProxy, RoleGitGate, RoleSupervise}
+
+// group sorts a listing by bottle.
+func group(o Observed) map[string]parts {
+	all := map[string]parts{}
+	of := func(labels map[string]string) (parts, string, bool) {
+		id := labels[LabelIdentity]
+		if id == "" {
+			return parts{}, "", false
+		}
+		p, ok := all[id]
+		if !ok {
+			p = newParts()
+			all[id] = p
+		}
+		return p, labels[LabelRole], true
+	}
+	for _, c := range o.Containers {
+		if p, role, ok := of(c.Labels); ok {
+			p.containers[Role(role)] = c
+		}
+	}
+	for _, n := range o.Networks {
+		if p, role, ok := of(n.Labels); ok {
+			p.networks[role] = n
+		}
+	}
+	for _, v := range o.Volumes {
+		if p, role, ok := of(v.Labels); ok {
+			p.volumes[role] = v
+		}
+	}
+	return all
+}

@@ -1,0 +1,400 @@
+package bottles
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars/supervise"
+	"bottle-tui/state"
+)
+
+// recordedWithin bounds the wait for the agent's transcript to hold the answer to its call.
+const recordedWithin = 2 * time.Second
+
+// decide answers a request. shown is the hash of what the operator saw. Owner only.
+func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision, note string, edited []byte) (<-chan error, error) {
+	kind := "rebuild"
+	if decision == queue.Denied {
+		kind = "deny"
+	}
+	var req Request
+	done, err := s.onBottle(identity, kind, false, func(r *record) (work, error) {
+		i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == id })
+		if i < 0 || r.requests[i].State == Applying {
+			return nil, refuse("the request was settled meanwhile")
+		}
+		req = r.requests[i]
+		if req.Hash != shown {
+			return nil, refuse("the request is not what you were shown; look at it again")
+		}
+		j := journal{
+			Session: r.meta.SessionID, Request: id, ToolUse: req.ToolUseID, Decision: decision, Note: note,
+			Proposed: req.Proposed, Content: req.Proposed, Shown: shown,
+		}
+		if decision == queue.Denied {
+			return func(ctx context.Context, x *execution) error { return s.deny(ctx, x, j) }, nil
+		}
+		switch {
+		case req.Tool != queue.ToolCapability:
+			return nil, refuse("this version can't put a %q request in force; deny it with the reason", queue.Visible(req.Tool))
+		case r.have.containers[RoleAgent].State != StateRunning:
+			return nil, refuse("the agent does not run, so nobody waits for this")
+		case req.Stale:
+			return nil, refuse("the Dockerfile changed since the agent read it; deny it and let the agent ask again")
+		}
+		if decision == queue.Edited {
+			j.Content = string(edited)
+			if j.Content == j.Proposed {
+				j.Decision = queue.Approved
+			}
+		}
+		if len(bytes.TrimSpace([]byte(j.Content))) == 0 || len(j.Content) > queue.MaxFile/2 {
+			return nil, refuse("a Dockerfile must have something in it, and at most %d KiB", queue.MaxFile/2048)
+		}
+		j.Message = approvedMessage(j)
+		return func(ctx context.Context, x *execution) error { return s.rebuild(ctx, x, j) }, nil
+	})
+	if err == nil {
+		s.bottles[identity].op.view.Request = id
+		s.change(identity, id, func(q *Request) { q.State, q.Err = Applying, "" })
+	}
+	return done, err
+}
+
+// approvedMessage is what the agent is told when it runs on the new image.
+func approvedMessage(j journal) string {
+	var b strings.Builder
+	b.WriteString("The operator approved your capability request")
+	if j.Decision == queue.Edited {
+		b.WriteString(" with edits")
+	}
+	b.WriteString(". You run on the new image now; your workspace and this conversation are as they were.")
+	if j.Note != "" {
+		b.WriteString(" The operator's note: " + j.Note)
+	}
+	if j.Decision == queue.Edited {
+		b.WriteString(" What differs from what you asked for:\n" + udiff.Unified("asked", "granted", j.Proposed, j.Content))
+	}
+	b.WriteString(" Go on with what you needed it for.")
+	return cut(b.String(), 16<<10)
+}
+
+// unsettled checks, under the lock, that a request is still what it was when it was decided on.
+func (s *Supervisor) unsettled(b *state.Bottle, j journal) error {
+	if op, err := b.Operation(); err != nil {
+		return err
+	} else if op != nil {
+		return refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
+	}
+	pending, _ := s.box(b.Identity()).Requests()
+	for _, p := range pending {
+		if p.ID == j.Request && p.Answer == nil {
+			if queue.Hash([]byte(p.Proposed)) != j.Shown {
+				return refuse("the request is not what you were shown; look at it again")
+			}
+			return nil
+		}
+	}
+	return refuse("the request was settled meanwhile")
+}
+
+// answer writes the operator's decision for the agent; a decision that is there already stands.
+func (s *Supervisor) answer(identity string, j journal) error {
+	a := queue.Answer{Request: j.Request, Decision: j.Decision, Note: j.Note, DecidedAt: s.cfg.Now().UTC(), ShownHash: j.Shown}
+	if j.Decision != queue.Denied {
+		a.Content = j.Content
+	}
+	if err := s.box(identity).Answer(a); err != nil && !errors.Is(err, queue.ErrAnswered) && !errors.Is(err, queue.ErrNoRequest) {
+		return err
+	}
+	return nil
+}
+
+func (s *Supervisor) auditDecision(identity string, j journal) {
+	fact := map[string]any{"request": j.Request, "decision": j.Decision, "shown_hash": j.Shown}
+	if j.Note != "" {
+		fact["note"] = j.Note
+	}
+	if j.Decision != queue.Denied {
+		fact["content_hash"] = queue.Hash([]byte(j.Content))
+	}
+	if j.Decision == queue.Edited {
+		fact["edits"] = udiff.Unified("asked", "granted", j.Proposed, j.Content)
+	}
+	s.audit(identity, "decision", fact)
+}
+
+// deny tells the agent no, and why.
+func (s *Supervisor) deny(ctx context.Context, x *execution, j journal) (err error) {
+	defer s.settleRequest(x.layout.identity, j.Request, &err)
+	if err := s.unsettled(x.bottle, j); err != nil {
+		return err
+	}
+	s.auditDecision(x.layout.identity, j)
+	if err := s.answer(x.layout.identity, j); err != nil {
+		return err
+	}
+	s.told(ctx, x.layout.identity, j.Request, 5*time.Second)
+	return s.box(x.layout.identity).Archive(j.Request)
+}
+
+// settleRequest takes a request out of the inbox, or leaves it there with what went wrong.
+func (s *Supervisor) settleRequest(identity, id string, err *error) {
+	failure := *err
+	s.post(func() {
+		if failure == nil || errors.Is(failure, queue.ErrAnswered) {
+			s.drop(identity, id)
+			return
+		}
+		s.change(identity, id, func(q *Request) {
+			q.State, q.Err = Unapplied, failure.Error()
+			if errors.Is(failure, context.Canceled) || errors.Is(failure, ErrRefused) {
+				q.State = Waiting
+			}
+		})
+	})
+}
+
+// rebuild puts an approved capability in force.
+func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err error) {
+	defer s.settleRequest(x.layout.identity, j.Request, &err)
+	if err := s.unsettled(x.bottle, j); err != nil {
+		return err
+	}
+	old, err := x.bottle.Dockerfile()
+	if err != nil {
+		return err
+	}
+	j.OldOwn, j.Old = old != nil, string(old)
+	if err := j.write(x.bottle, "rebuild", "build", s.cfg.Now()); err != nil {
+		return err
+	}
+	s.auditDecision(x.layout.identity, j)
+	return s.cycle(ctx, x, j)
+}
+
+// cycle is the rebuild cycle from wherever it stands: each step looks whether it is still to be done,
+// so the same code runs it, and finishes one that was interrupted.
+func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
+	id, b := x.layout.identity, x.bottle
+	step := func(name string) error { return j.write(b, "rebuild", name, s.cfg.Now()) }
+	if err := s.arrange(ctx, x, j); err != nil {
+		return err
+	}
+	x.layout.source, x.layout.own, x.layout.image = []byte(j.Content), true, imageRef(id, []byte(j.Content))
+	if err := s.buildAside(ctx, x, j); err != nil {
+		return err
+	}
+	s.commit(id)
+	ctx = s.ctx // from here on it is finished, not cancelled
+
+	x.report("keep Dockerfile", 0, 0)
+	if err := step("keep Dockerfile"); err != nil {
+		return err
+	}
+	if err := b.PutDockerfile([]byte(j.Content), j.Request); err != nil {
+		return err
+	}
+	x.report("answer the agent", 0, 0)
+	if err := step("answer"); err != nil {
+		return err
+	}
+	before, _ := s.cfg.Engine.FileSize(ctx, agentName(id), x.layout.profile.Program.transcript(j.Session)) // 0 when there is none
+	if err := s.answer(id, j); err != nil {
+		return err
+	}
+	s.recorded(ctx, x, j, before)
+	if err := step("replace"); err != nil {
+		return err
+	}
+	if err := s.replace(ctx, x, "its new image is approved"); err != nil {
+		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		j.Failure = err.Error()
+		return s.rollBack(ctx, x, j)
+	}
+	s.audit(id, "in force", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
+	if err := s.box(id).Archive(j.Request); err != nil {
+		return err
+	}
+	return b.ClearOperation()
+}
+
+// buildAside builds the new image while the agent waits. A build that fails or is cancelled changes nothing.
+func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) error {
+	if s.hasImage(ctx, x.layout.image) {
+		return nil
+	}
+	x.report("build image", 0, 0)
+	var p Plan
+	planImage(&p, x.layout, observed{}, "the operator approved it")
+	err := x.run(ctx, p)
+	switch {
+	case err == nil:
+		s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
+		return nil
+	case s.ctx.Err() != nil || errors.Is(err, ErrUnavailable):
+		return err
+	}
+	if clear := x.bottle.ClearOperation(); clear != nil {
+		return errors.Join(err, clear)
+	}
+	s.audit(x.layout.identity, "build failed", map[string]any{"request": j.Request, "error": cut(err.Error(), 2000)})
+	return err
+}
+
+// replace puts the agent of the layout in the place of the one that runs, and sees that it stays up.
+func (s *Supervisor) replace(ctx context.Context, x *execution, cause string) error {
+	if err := s.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.slots.Release(1)
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	for _, f := range currentFiles(x.layout) {
+		if err := x.bottle.PutConfig(f.name, f.content); err != nil {
+			return err
+		}
+	}
+	if err := x.run(ctx, planLive(x.layout, have, cause)); err != nil {
+		return err
+	}
+	s.withdrawAll(x.layout.identity, "", "the agent was restarted on a new image; it asks again if it still needs this")
+	s.ask(func() {
+		if r := s.bottles[x.layout.identity]; r != nil && r.op != nil {
+			r.op.view.Step, r.op.view.N, r.op.view.Total = stepSettle, 0, 0
+			s.changed()
+		}
+	})
+	if err := s.tellSupervise(ctx, x); err != nil {
+		return err
+	}
+	return s.staysUp(ctx, x)
+}
+
+// stepSettle is the step in which a new agent runs and is only watched for a moment.
+const stepSettle = "watch that it stays up"
+
+// tellSupervise gives supervise the Dockerfile that is in force now.
+func (s *Supervisor) tellSupervise(ctx context.Context, x *execution) error {
+	if !x.layout.profile.Supervise {
+		return nil
+	}
+	content, err := x.layout.superviseConfig().Encode()
+	if err != nil {
+		return err
+	}
+	id := x.layout.identity
+	return s.apply(ctx, id, RoleSupervise, sidecarName(RoleSupervise, id), content, x.layout.owner)
+}
+
+func (l layout) superviseConfig() supervise.Config {
+	return supervise.Config{Identity: l.identity, Dockerfile: string(l.source)}
+}
+
+// staysUp waits a moment in which an agent that can't run would end.
+func (s *Supervisor) staysUp(ctx context.Context, x *execution) error {
+	s.mu.Lock()
+	t := s.terminals[x.layout.identity]
+	s.mu.Unlock()
+	if t != nil {
+		select {
+		case <-t.done:
+		case <-time.After(settle):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return x.running(ctx, agentName(x.layout.identity))
+}
+
+// recorded waits until the agent's transcript holds the answer to its call, so that the agent that
+// goes on knows it. It is bounded, and what it misses the resume message says again.
+func (s *Supervisor) recorded(ctx context.Context, x *execution, j journal, before int64) {
+	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
+	defer cancel()
+	name, file := agentName(x.layout.identity), x.layout.profile.Program.transcript(j.Session)
+	x.report("the agent records the answer", 0, 0)
+	s.told(ctx, x.layout.identity, j.Request, recordedWithin)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for size := before; ; {
+		now, err := s.cfg.Engine.FileSize(ctx, name, file)
+		if err != nil {
+			return // nothing is recorded there: no such file, or the agent is gone
+		}
+		if now != size && (j.ToolUse == "" || s.holdsResult(ctx, name, file, j.ToolUse)) {
+			return
+		}
+		size = now
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// holdsResult says whether the end of a transcript has the result of a tool call.
+func (s *Supervisor) holdsResult(ctx context.Context, container, file, toolUse string) bool {
+	r, err := s.cfg.Engine.CopyOut(ctx, container, file)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	content, err := io.ReadAll(io.LimitReader(r, 64<<20))
+	quoted, _ := json.Marshal(toolUse) // a string
+	return err == nil && bytes.Contains(content, append([]byte(`"tool_use_id":`), quoted...))
+}
+
+// rollBack puts an agent that did not come up on its new image back on the old one, with its Dockerfile.
+func (s *Supervisor) rollBack(ctx context.Context, x *execution, j journal) error {
+	id, b := x.layout.identity, x.bottle
+	failure := fmt.Errorf("the agent did not come up on the new image and is back on the old one: %s", j.Failure)
+	if err := j.write(b, "rebuild", stepRollBack, s.cfg.Now()); err != nil {
+		return err
+	}
+	x.report("put the agent back on its old image", 0, 0)
+	var old []byte
+	if j.OldOwn {
+		old = []byte(j.Old)
+	}
+	if err := b.RestoreDockerfile(old, j.Request); err != nil {
+		return err
+	}
+	j.Message = "The operator approved your capability request, but the new image did not come up, so you are back on the old one. " +
+		"What went wrong: " + cut(j.Failure, 4<<10) + " Your workspace and this conversation are as they were. Go on without it, or ask again with a Dockerfile that works."
+	if err := s.arrange(ctx, x, j); err != nil {
+		return err
+	}
+	if err := s.replace(ctx, x, "the new image did not come up"); err != nil {
+		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		failure = fmt.Errorf("the agent came up neither on the new image (%s) nor on the old one: %w; the bottle is down with its state kept, r resumes it", j.Failure, err)
+		if err := s.takeDown(ctx, x, firstLine(failure.Error())); err != nil {
+			return errors.Join(failure, err)
+		}
+	}
+	s.audit(id, "rolled back", map[string]any{"request": j.Request, "why": cut(j.Failure, 2000), "image": x.layout.image})
+	if err := s.box(id).Archive(j.Request); err != nil {
+		return errors.Join(failure, err)
+	}
+	s.post(func() { s.drop(id, j.Request) })
+	return errors.Join(failure, b.ClearOperation())
+}
+
+const stepRollBack = "roll back"

@@ -1,0 +1,61 @@
+package bottles
+
+import (
+	"context"
+	"fmt"
+
+	"bottle-tui/state"
+)
+
+// recoverAll starts to finish, or take back, every operation that a journal says was interrupted.
+// Owner only.
+func (s *Supervisor) recoverAll() {
+	for id, r := range s.bottles {
+		if r.journal == nil || r.op != nil || r.disk == nil || s.cfg.Recover != nil && !s.cfg.Recover(id) {
+			continue
+		}
+		s.operate(r, "recover", "", s.finish)
+	}
+}
+
+// finish finishes one interrupted operation. The journal is read again under the lock: another
+// program may have finished it.
+func (s *Supervisor) finish(ctx context.Context, x *execution) error {
+	op, err := x.bottle.Operation()
+	if err != nil {
+		return err
+	}
+	if op == nil {
+		return nil
+	}
+	j, err := readJournal(op)
+	if err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "recover", map[string]any{"operation": op.Kind, "step": op.Step, "request": j.Request})
+	if err := s.goOn(ctx, x, op, j); err != nil {
+		return fmt.Errorf("finish the interrupted %s: %w", op.Kind, err)
+	}
+	return nil
+}
+
+func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation, j journal) (err error) {
+	switch op.Kind {
+	case "launch", "resume":
+		return s.bringUp(ctx, x, op.Kind, j)
+	case "rebuild":
+		defer s.settleRequest(x.layout.identity, j.Request, &err)
+		s.post(func() {
+			s.change(x.layout.identity, j.Request, func(q *Request) { q.State, q.Err = Applying, "" })
+		})
+		if op.Step == stepRollBack {
+			return s.rollBack(ctx, x, j)
+		}
+		return s.cycle(ctx, x, j)
+	case "teardown":
+		return s.takeDown(ctx, x, j.Reason)
+	case "delete":
+		return s.remove(ctx, x)
+	}
+	return fmt.Errorf("no such operation; remove %s/operation.json by hand if no other version of this program knows it", x.bottle.Dir())
+}

@@ -1,0 +1,328 @@
+package bottles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+)
+
+// ErrRefused is wrapped by every refusal of an action: nothing was done, and the text says why.
+var ErrRefused = errors.New("refused")
+
+// errHeld: another program holds the bottle's lock.
+var errHeld = fmt.Errorf("%w: another bottle-tui is changing this bottle; try again when it is done", ErrRefused)
+
+// Config is what a Supervisor works with. Root, Engine and Catalog are required.
+type Config struct {
+	Root    *state.Root
+	Engine  Engine
+	Catalog Catalog
+	// Screens gives the screen that an agent's output goes to; nil discards it.
+	Screens func(identity string) Screen
+	// Binary opens this program's linux executable for an architecture, for the sidecars' image.
+	// nil: sidecars.Binary.
+	Binary func(os, arch string) (io.ReadCloser, int64, error)
+	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
+	Recover func(identity string) bool
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Bounds of what a Supervisor does at a time.
+const (
+	launches      = 4                     // bottles brought up or replaced at the same time
+	interval      = 50 * time.Millisecond // between two snapshots without an alert
+	settle        = time.Second           // how long a new agent must stay up before the old one is given up
+	snapshotEvery = time.Minute           // of a live bottle's transcript, when it changed
+)
+
+// Supervisor owns every bottle of one state root. Make it with New, give it its life with Run, and
+// read Updates all the while.
+type Supervisor struct {
+	cfg     Config
+	ctx     context.Context // Run's; ends every goroutine
+	inbox   chan func()     // what the owner goroutine does next
+	started chan struct{}   // closed when Run has set ctx
+	updates chan Update
+	stopped chan struct{}
+	workers sync.WaitGroup
+	slots   *semaphore.Weighted
+	once    once
+
+	// Below: touched by the owner goroutine alone.
+	bottles   map[string]*record
+	problems  map[string][]Problem // by their source: "state", or a queue's identity
+	engine    EngineView
+	version   uint64
+	dirty     bool
+	alerts    []Alert
+	observing bool // a listing is under way
+	again     bool // and another one is wanted after it
+	recovered bool // what was interrupted has been seen to since the engine last came
+
+	mu        sync.Mutex           // guards what follows, which workers share
+	terminals map[string]*terminal // by identity
+	voices    map[string]*voice    // by container name
+	sidecar   *sidecars.Image      // the sidecars' image for the engine's platform
+}
+
+// record is what the owner knows of one bottle.
+type record struct {
+	identity string
+	disk     *state.Bottle // nil: the engine has objects of it, the state root does not
+	meta     state.Metadata
+	unread   string           // why meta could not be read
+	own      bool             // it has a Dockerfile of its own
+	journal  *state.Operation // on disk: in flight here, elsewhere, or interrupted
+	have     parts
+	agent    Container // inspected, when it ended
+	requests []Request
+	op       *operation // ours, in flight
+	failed   *Operation // the last of ours, if it failed
+	closing  bool       // the end of its agent is being dealt with
+	ended    string     // ID of the agent container whose end was dealt with
+	saved    time.Time  // when its transcript was last kept
+}
+
+// New makes a Supervisor; it does nothing before Run.
+func New(cfg Config) *Supervisor {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Binary == nil {
+		cfg.Binary = sidecars.Binary
+	}
+	return &Supervisor{
+		cfg:       cfg,
+		inbox:     make(chan func(), 64),
+		started:   make(chan struct{}),
+		updates:   make(chan Update),
+		stopped:   make(chan struct{}),
+		slots:     semaphore.NewWeighted(launches),
+		bottles:   map[string]*record{},
+		problems:  map[string][]Problem{},
+		terminals: map[string]*terminal{},
+		voices:    map[string]*voice{},
+	}
+}
+
+// Updates is the one stream of snapshots and alerts. It is closed when Run has ended.
+func (s *Supervisor) Updates() <-chan Update { return s.updates }
+
+// Run supervises until ctx ends, and returns when every goroutine of it has ended. What is in
+// flight then is left to its journal. It fails only if the state root can't be watched.
+func (s *Supervisor) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	s.ctx = ctx
+	defer func() {
+		cancel()
+		s.workers.Wait()
+		close(s.stopped)
+		close(s.updates)
+	}()
+	queueRoot := filepath.Dir(s.cfg.Root.QueueDir("x"))
+	watcher, err := queue.Watch(ctx, queueRoot)
+	if err != nil {
+		return fmt.Errorf("watch the requests in %s: %w", queueRoot, err)
+	}
+	defer watcher.Close()
+	s.scanDisk() // the first snapshot needs no engine
+	close(s.started)
+	s.spawn(func() { s.watchEngine(ctx) })
+	s.spawn(func() { s.watchQueue(ctx, watcher) })
+	s.spawn(func() { s.keepTranscripts(ctx) })
+
+	s.dirty = true
+	var next time.Time // when a snapshot without an alert may go out
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var out chan Update
+		var update Update
+		if s.dirty {
+			if wait := time.Until(next); wait <= 0 || len(s.alerts) > 0 {
+				out, update = s.updates, Update{s.snapshot(), s.alerts}
+			} else {
+				timer.Reset(wait)
+			}
+		}
+		select {
+		case f := <-s.inbox:
+			f()
+		case out <- update:
+			s.dirty, s.alerts, next = false, nil, time.Now().Add(interval)
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// spawn runs f in a goroutine that Run waits for. Only the owner and its workers may call it.
+func (s *Supervisor) spawn(f func()) {
+	s.workers.Add(1)
+	go func() {
+		defer s.workers.Done()
+		f()
+	}()
+}
+
+// post has the owner goroutine do f. It gives up when the Supervisor ends.
+func (s *Supervisor) post(f func()) {
+	select {
+	case s.inbox <- f:
+	case <-s.ctx.Done():
+	}
+}
+
+// ask has the owner goroutine do f and waits for it; false when the Supervisor ended first.
+func (s *Supervisor) ask(f func()) bool {
+	done := make(chan struct{})
+	s.post(func() { f(); close(done) })
+	select {
+	case <-done:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// changed marks the world as different from the last snapshot. Owner only.
+func (s *Supervisor) changed() { s.dirty = true }
+
+// alert adds something that must arrive. Owner only.
+func (s *Supervisor) alert(kind AlertKind, identity, request, text string) {
+	s.alerts = append(s.alerts, Alert{kind, identity, request, text})
+	s.dirty = true
+}
+
+// record finds or makes the record of a bottle. Owner only.
+func (s *Supervisor) record(identity string) *record {
+	r, ok := s.bottles[identity]
+	if !ok {
+		r = &record{identity: identity, have: newParts()}
+		s.bottles[identity] = r
+	}
+	return r
+}
+
+// engineID is the identifier of the engine that answers.
+func (s *Supervisor) engineID() (id string) {
+	s.ask(func() { id = s.engine.Info.ID })
+	return id
+}
+
+// watchEngine keeps the listing true: events trigger it, each reconnect repeats it.
+func (s *Supervisor) watchEngine(ctx context.Context) {
+	const shortest, longest = 500 * time.Millisecond, 10 * time.Second
+	wait := shortest
+	for ctx.Err() == nil {
+		info, err := s.cfg.Engine.Info(ctx)
+		var events <-chan Event
+		if err == nil {
+			events, err = s.cfg.Engine.Events(ctx, s.cfg.Root.ID())
+		}
+		if err == nil {
+			wait = shortest
+			s.post(func() {
+				s.engine = EngineView{Reachable: true, Info: info}
+				s.recovered = false
+				s.changed()
+				s.observe()
+			})
+			for range events {
+				s.post(s.observe)
+			}
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.post(func() {
+			if s.engine.Reachable || s.engine.Err != err.Error() {
+				s.engine = EngineView{Err: err.Error()}
+				s.changed()
+			}
+		})
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, longest)
+		case <-ctx.Done():
+		}
+	}
+}
+
+// watchQueue has a bottle's box looked at whenever something moved in it.
+func (s *Supervisor) watchQueue(ctx context.Context, w *queue.Watcher) {
+	for ev := range w.Events() {
+		if ev.Identity == "" {
+			s.post(func() {
+				for id := range s.bottles {
+					s.lookAtBox(id)
+				}
+			})
+			continue
+		}
+		s.post(func() { s.lookAtBox(ev.Identity) })
+	}
+}
+
+// observe lists the engine and the disk again. While one listing runs, the next waits for it, so that
+// a burst of events costs two. Owner only.
+func (s *Supervisor) observe() {
+	if s.observing {
+		s.again = true
+		return
+	}
+	s.observing = true
+	s.spawn(func() {
+		have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
+		listing := s.readDisk()
+		s.post(func() {
+			s.observing = false
+			if err == nil {
+				s.takeIn(listing, &have)
+			} else if !errors.Is(err, ErrUnavailable) && s.ctx.Err() == nil {
+				s.engine.Err = err.Error()
+				s.changed()
+			}
+			if s.again {
+				s.again = false
+				s.observe()
+			}
+		})
+	})
+}
+
+// once runs a piece of work for all who want it at the same time.
+type once struct{ group singleflight.Group }
+
+func (o *once) do(ctx context.Context, key string, f func() error) error {
+	for {
+		result := o.group.DoChan(key, func() (any, error) { return nil, f() })
+		select {
+		case r := <-result:
+			if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
+				continue // it was another's context that ended
+			}
+			return r.Err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package bottles
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// terminal is the one permanent attachment to an agent's terminal. Its reader never waits for the
+// operator: what the agent prints goes to the bottle's screen as it comes, because an attachment
+// that is not read stops the agent.
+type terminal struct {
+	sup      *Supervisor
+	identity string
+	conn     io.ReadWriteCloser
+	keys     chan []byte
+	size     chan [2]int // the latest wanted size
+	done     chan struct{}
+}
+
+// replayLines is how much of an earlier output is given again when a running agent is found.
+const replayLines = 1000
+
+// attach opens the terminal of an agent container, before it starts or, with found, while it runs.
+func (s *Supervisor) attach(ctx context.Context, identity, container string, found bool) error {
+	var screen Screen
+	if s.cfg.Screens != nil {
+		screen = s.cfg.Screens(identity)
+	}
+	s.detach(identity)
+	conn, err := s.cfg.Engine.Attach(s.ctx, container)
+	if err != nil {
+		return err
+	}
+	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), done: make(chan struct{})}
+	if screen != nil {
+		screen.Restarted()
+		if found {
+			s.replay(ctx, container, screen)
+		}
+	}
+	s.mu.Lock()
+	s.terminals[identity] = t
+	s.mu.Unlock()
+	s.spawn(func() { t.read(screen) })
+	s.spawn(func() { t.write() })
+	s.spawn(func() { t.resize(container) })
+	if found && screen != nil {
+		if cols, rows := screen.Size(); cols > 1 {
+			// A program draws itself anew when its window changes.
+			s.spawn(func() {
+				_ = s.cfg.Engine.Resize(s.ctx, container, cols-1, rows)
+				s.Resize(identity, cols, rows)
+			})
+		}
+	}
+	return nil
+}
+
+// replay gives the end of what a running agent printed to its screen.
+func (s *Supervisor) replay(ctx context.Context, container string, screen Screen) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := s.cfg.Engine.Logs(ctx, container, replayLines, false)
+	if err != nil {
+		s.cfg.Log.Warn("replay", "container", container, "err", err)
+		return
+	}
+	defer r.Close()
+	if _, err := io.Copy(screen, io.LimitReader(r, 1<<20)); err != nil {
+		s.cfg.Log.Warn("replay", "container", container, "err", err)
+	}
+}
+
+// detach closes a bottle's terminal; the agent does not notice.
+func (s *Supervisor) detach(identity string) {
+	s.mu.Lock()
+	t := s.terminals[identity]
+	delete(s.terminals, identity)
+	s.mu.Unlock()
+	if t != nil {
+		t.conn.Close()
+		<-t.done
+	}
+}
+
+// attached says whether a bottle's terminal is open.
+func (s *Supervisor) attached(identity string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.terminals[identity] != nil
+}
+
+func (t *terminal) read(screen Screen) {
+	defer close(t.done)
+	var out io.Writer = io.Discard
+	if screen != nil {
+		out = screen
+	}
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
+	t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
+	t.conn.Close()
+	t.sup.mu.Lock()
+	if t.sup.terminals[t.identity] == t {
+		delete(t.sup.terminals, t.identity)
+	}
+	t.sup.mu.Unlock()
+	if t.sup.ctx.Err() == nil {
+		t.sup.post(t.sup.observe) // if the agent still runs, it is attached to again
+	}
+}
+
+func (t *terminal) write() {
+	for {
+		select {
+		case p := <-t.keys:
+			if _, err := t.conn.Write(p); err != nil {
+				return
+			}
+		case <-t.done:
+			return
+		case <-t.sup.ctx.Done():
+			t.conn.Close()
+			return
+		}
+	}
+}
+
+func (t *terminal) resize(container string) {
+	for {
+		select {
+		case size := <-t.size:
+			if err := t.sup.cfg.Engine.Resize(t.sup.ctx, container, size[0], size[1]); err != nil {
+				t.sup.cfg.Log.Debug("resize", "container", container, "err", err)
+			}
+		case <-t.done:
+			return
+		case <-t.sup.ctx.Done():
+			return
+		}
+	}
+}
+
+// Type gives keys to an agent's terminal. It never blocks: an agent that does not read its keyboard
+// loses what is typed after some hundred strokes.
+func (s *Supervisor) Type(identity string, p []byte) {
+	s.mu.Lock()
+	t := s.terminals[identity]
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	select {
+	case t.keys <- append([]byte(nil), p...):
+	default:
+	}
+}
+
+// Resize tells an agent's terminal its size in cells. It never blocks; the latest size wins.
+func (s *Supervisor) Resize(identity string, cols, rows int) {
+	s.mu.Lock()
+	t := s.terminals[identity]
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	for {
+		select {
+		case t.size <- [2]int{cols, rows}:
+			return
+		default:
+		}
+		select {
+		case <-t.size:
+		default:
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package bottles
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"bottle-tui/state"
+)
+
+// snapshot makes the picture of the world that is handed out. Owner only.
+func (s *Supervisor) snapshot() *Snapshot {
+	s.version++
+	snap := &Snapshot{Version: s.version, At: s.cfg.Now(), Engine: s.engine, Agents: s.cfg.Catalog.Agents()}
+	for _, r := range s.bottles {
+		if r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0 {
+			continue
+		}
+		snap.Bottles = append(snap.Bottles, r.view())
+	}
+	sortBottles(snap.Bottles)
+	for _, source := range slices.Sorted(maps.Keys(s.problems)) {
+		snap.Problems = append(snap.Problems, s.problems[source]...)
+	}
+	return snap
+}
+
+// sortBottles puts what lives first, then what is on its way, what is down with the latest first, and
+// the orphans.
+func sortBottles(bottles []Bottle) {
+	rank := map[Status]int{Live: 0, Building: 0, Stopping: 0, Starting: 0, Preparing: 0, Failed: 1, Down: 2, Orphan: 3}
+	slices.SortFunc(bottles, func(a, b Bottle) int {
+		if c := cmp.Compare(rank[a.Status], rank[b.Status]); c != 0 {
+			return c
+		}
+		if rank[a.Status] == 0 {
+			if c := a.StartedAt.Compare(b.StartedAt); c != 0 {
+				return c // a live bottle keeps its place while it is rebuilt
+			}
+		} else if c := b.EndedAt.Compare(a.EndedAt); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Identity, b.Identity)
+	})
+}
+
+// view is one bottle as it is shown.
+func (r *record) view() Bottle {
+	b := Bottle{
+		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
+		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
+		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: r.requests,
+	}
+	if agent, ok := r.have.containers[RoleAgent]; ok {
+		b.Image, b.ImageDigest = agent.Image, agent.ImageID
+		if b.Agent == "" {
+			b.Agent = agent.Labels[LabelAgent]
+		}
+	}
+	if r.disk == nil {
+		b.Objects = r.have.names()
+	}
+	switch {
+	case r.op != nil:
+		view := r.op.view
+		b.Operation = &view
+	case r.failed != nil:
+		b.Operation = r.failed
+	}
+	b.Status, b.Detail = r.status()
+	return b
+}
+
+// status is what a bottle does, from what is known of it.
+func (r *record) status() (Status, string) {
+	switch {
+	case r.op != nil:
+		return r.busy()
+	case r.disk == nil:
+		return Orphan, "its containers have no state; c cleans them up"
+	}
+	return observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
+}
+
+// busy is the status of a bottle while this program works on it.
+func (r *record) busy() (Status, string) {
+	v := r.op.view
+	running := r.have.containers[RoleAgent].State == StateRunning
+	detail := v.Step
+	if v.Total > 0 {
+		detail = fmt.Sprintf("%s %d/%d", v.Kind, v.N, v.Total)
+	}
+	building := strings.HasPrefix(v.Step, string(doBuild))
+	if building && v.Total > 0 {
+		detail = fmt.Sprintf("build %d/%d", v.N, v.Total)
+	}
+	switch v.Kind {
+	case "teardown", "end", "delete", "cleanup":
+		if r.disk == nil {
+			return Orphan, detail
+		}
+		return Stopping, detail
+	case "deny":
+		return Live, ""
+	case "rebuild", "recover":
+		switch {
+		case v.Step == stepSettle:
+			return Live, detail
+		case building:
+			return Building, detail
+		case running && v.Step == "":
+			return Live, detail
+		}
+		return Starting, detail
+	}
+	switch {
+	case v.Step == "":
+		return Preparing, "waits for its turn"
+	case building:
+		return Building, detail
+	}
+	return Starting, detail
+}
+
+// observedStatus is the status of a bottle that this program does nothing to.
+func observedStatus(have parts, inspected Container, meta state.Metadata, journal *state.Operation, unread string, failed *Operation) (Status, string) {
+	agent, exists := have.containers[RoleAgent]
+	switch {
+	case journal != nil:
+		return journalStatus(journal)
+	case exists && (agent.State == StateRunning || agent.State == StatePaused):
+		if have.containers[RoleEgress].State != StateRunning {
+			return Live, "its egress does not run: no way out; x and r start it anew"
+		}
+		return Live, ""
+	case unread != "":
+		return Failed, unread
+	case exists && inspected.ID == agent.ID && inspected.ExitCode != 0:
+		return Failed, "the agent ended by itself, " + ended(inspected)
+	case exists && meta.EndReason != "":
+		return Down, meta.EndReason
+	case exists:
+		return Failed, "its agent does not run; r resumes it"
+	case failed != nil && (failed.Kind == "launch" || failed.Kind == "resume" || failed.Kind == "recover"):
+		return Failed, firstLine(failed.Err)
+	case !have.empty():
+		return Failed, "its agent is gone, its sidecars are not; x removes them, r resumes it"
+	case strings.Contains(meta.EndReason, "failed:"):
+		return Failed, meta.EndReason
+	}
+	return Down, meta.EndReason
+}
+
+// journalStatus is the status of a bottle that another program works on, or that waits to be recovered.
+func journalStatus(op *state.Operation) (Status, string) {
+	detail := op.Kind + ": " + op.Step
+	switch {
+	case op.Kind == "teardown" || op.Kind == "delete":
+		return Stopping, detail
+	case op.Kind == "rebuild" && op.Step == "build":
+		return Building, detail
+	}
+	return Starting, detail
+}
+
+// Survey looks at every bottle once, for the plain commands. The error is the engine's, when it does
+// not answer; what the disk says comes all the same.
+func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time) (*Snapshot, error) {
+	snap := &Snapshot{Version: 1, At: now}
+	info, err := engine.Info(ctx)
+	var have Observed
+	if err == nil {
+		snap.Engine = EngineView{Reachable: true, Info: info}
+		have, err = engine.Observe(ctx, root.ID())
+	}
+	if err != nil {
+		snap.Engine = EngineView{Err: err.Error()}
+	}
+	found := group(have)
+	disk := readDisk(root)
+	snap.Problems = disk.problems
+	records := map[string]*record{}
+	for id, d := range disk.bottles {
+		records[id] = &record{identity: id, disk: d.bottle, meta: d.meta, unread: d.unread, own: d.own, journal: d.journal, have: newParts()}
+	}
+	for id, p := range found {
+		if records[id] == nil {
+			records[id] = &record{identity: id}
+		}
+		records[id].have = p
+	}
+	for id, r := range records {
+		if agent := r.have.containers[RoleAgent]; agent.State == StateExited {
+			if c, err := engine.Container(ctx, agent.Name); err == nil {
+				r.agent = c
+			}
+		}
+		pending, bad := boxOf(root, id)
+		for _, p := range pending {
+			if p.Answer == nil {
+				r.requests = append(r.requests, Request{Request: p.Request, State: Waiting})
+			}
+		}
+		snap.Problems = append(snap.Problems, bad...)
+		snap.Bottles = append(snap.Bottles, r.view())
+	}
+	sortBottles(snap.Bottles)
+	return snap, err
+}

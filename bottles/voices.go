@@ -1,0 +1,191 @@
+package bottles
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+)
+
+// voice is what a sidecar says on its standard output, followed as long as it runs. It is how the
+// Supervisor learns that a configuration is in force without a path into the bottle.
+type voice struct {
+	identity string
+	role     Role
+	changed  chan struct{} // closed and made anew with each line; guarded by Supervisor.mu
+	ready    bool
+	config   string         // hash of the configuration in force
+	refused  string         // the last config-error's reason
+	left     map[string]int // requests whose call was cut, by the count of the cut
+	cuts     int
+	told     map[string]bool // requests whose answer the agent has got
+	ended    bool
+}
+
+// callAgain is how long a cut call may take to come again before its request is withdrawn.
+const callAgain = 10 * time.Second
+
+// readyWithin bounds how long a sidecar may take to serve after its start.
+const readyWithin = 20 * time.Second
+
+// follow hears a sidecar from its beginning. It is a no-op for one that is followed already.
+func (s *Supervisor) follow(identity string, role Role, container string) *voice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.voices[container]; v != nil && !v.ended {
+		return v
+	}
+	v := &voice{identity: identity, role: role, changed: make(chan struct{}), left: map[string]int{}, told: map[string]bool{}}
+	s.voices[container] = v
+	s.spawn(func() { s.hear(v, container) })
+	return v
+}
+
+func (s *Supervisor) hear(v *voice, container string) {
+	defer func() {
+		s.mu.Lock()
+		v.ended = true
+		close(v.changed)
+		if s.voices[container] == v {
+			delete(s.voices, container)
+		}
+		s.mu.Unlock()
+	}()
+	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, true)
+	if err != nil {
+		s.cfg.Log.Debug("follow", "container", container, "err", err)
+		return
+	}
+	defer r.Close()
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		b, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue // no sidecar says so much in a line; its rest will not parse either
+		}
+		if line, ok := sidecars.ParseLine(b); ok {
+			s.heard(v, line)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				s.cfg.Log.Debug("follow", "container", container, "err", err)
+			}
+			return
+		}
+	}
+}
+
+// heard takes in one line.
+func (s *Supervisor) heard(v *voice, line sidecars.Line) {
+	s.mu.Lock()
+	switch line.Event {
+	case sidecars.EventReady:
+		v.ready, v.config = true, line.Config
+	case sidecars.EventConfig:
+		v.config, v.refused = line.Config, ""
+	case sidecars.EventConfigError:
+		v.refused = line.Reason
+	case sidecars.EventRequest:
+		delete(v.left, line.ID)
+	case sidecars.EventDelivered:
+		v.told[line.ID] = true
+	case sidecars.EventAbandoned:
+		v.cuts++
+		v.left[line.ID] = v.cuts
+	}
+	cut := v.cuts
+	close(v.changed)
+	v.changed = make(chan struct{})
+	s.mu.Unlock()
+	switch line.Event {
+	case sidecars.EventRequest:
+		s.post(func() { s.lookAtBox(v.identity) }) // where the file system tells nothing, the voice does
+	case sidecars.EventAbandoned:
+		s.spawn(func() {
+			select {
+			case <-time.After(callAgain):
+			case <-s.ctx.Done():
+				return
+			}
+			s.mu.Lock()
+			still := v.left[line.ID] == cut
+			delete(v.left, line.ID)
+			s.mu.Unlock()
+			if still {
+				s.post(func() { s.abandoned(v.identity, line.ID) })
+			}
+		})
+	}
+}
+
+// await waits until a sidecar's voice fulfils what; it ends with the sidecar or with ctx.
+func (s *Supervisor) await(ctx context.Context, v *voice, what func(*voice) (bool, error)) error {
+	for {
+		s.mu.Lock()
+		ok, err := what(v)
+		changed, ended := v.changed, v.ended
+		s.mu.Unlock()
+		switch {
+		case ok || err != nil:
+			return err
+		case ended:
+			return errors.New("it ended")
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// awaitReady waits until a sidecar that was just started serves.
+func (s *Supervisor) awaitReady(ctx context.Context, identity string, role Role, container string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	v := s.follow(identity, role, container)
+	if err := s.await(ctx, v, func(v *voice) (bool, error) { return v.ready, nil }); err != nil {
+		return fmt.Errorf("%s did not begin to serve: %w%s", container, err, s.lastWords(container))
+	}
+	return nil
+}
+
+// apply delivers a configuration to a running sidecar and waits until it is in force.
+func (s *Supervisor) apply(ctx context.Context, identity string, role Role, container string, content []byte, owner int) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	v := s.follow(identity, role, container)
+	s.mu.Lock()
+	v.refused = ""
+	s.mu.Unlock()
+	archive := bytes.NewReader(sidecars.ConfigArchive(content, owner))
+	if err := s.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, archive); err != nil {
+		return err
+	}
+	hash := sidecars.Hash(content)
+	err := s.await(ctx, v, func(v *voice) (bool, error) {
+		if v.refused != "" && v.config != hash {
+			return false, fmt.Errorf("it refused the new configuration: %s", queue.Visible(v.refused))
+		}
+		return v.config == hash, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", container, err)
+	}
+	return nil
+}
+
+// told waits until supervise has given the agent the answer to a request; false when it did not
+// within the time.
+func (s *Supervisor) told(ctx context.Context, identity, request string, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v := s.follow(identity, RoleSupervise, sidecarName(RoleSupervise, identity))
+	return s.await(ctx, v, func(v *voice) (bool, error) { return v.told[request], nil }) == nil
+}
