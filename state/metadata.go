@@ -1,0 +1,204 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Metadata is what metadata.json says of a bottle. The first four fields are the predecessor's and are
+// always written; the others are left out while they are zero.
+type Metadata struct {
+	AgentName string    `json:"agent_name"` // the agent in the manifest
+	CWD       string    `json:"cwd"`        // the directory it was started on; "" for none
+	CopyCWD   bool      `json:"copy_cwd"`   // the directory was copied into the bottle
+	StartedAt time.Time `json:"started_at"`
+
+	SessionID   string    `json:"session_id,omitempty"` // of Claude Code, pinned across resume
+	Manifest    string    `json:"manifest,omitempty"`   // path of the manifest it was started from
+	Profile     string    `json:"profile,omitempty"`    // the agent's entry of the manifest's bottles
+	Engine      string    `json:"engine,omitempty"`
+	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
+	EndedAt     time.Time `json:"ended_at,omitzero"`
+	EndReason   string    `json:"end_reason,omitempty"`
+}
+
+// A field of metadata.json, with its place in a Metadata.
+type metadataField struct {
+	name     string
+	text     *string
+	flag     *bool
+	time     *time.Time
+	optional bool // left out while it is zero
+}
+
+func (m *Metadata) fields() []metadataField {
+	return []metadataField{
+		{name: "agent_name", text: &m.AgentName},
+		{name: "cwd", text: &m.CWD},
+		{name: "copy_cwd", flag: &m.CopyCWD},
+		{name: "started_at", time: &m.StartedAt},
+		{name: "session_id", text: &m.SessionID, optional: true},
+		{name: "manifest", text: &m.Manifest, optional: true},
+		{name: "profile", text: &m.Profile, optional: true},
+		{name: "engine", text: &m.Engine, optional: true},
+		{name: "image_digest", text: &m.ImageDigest, optional: true},
+		{name: "ended_at", time: &m.EndedAt, optional: true},
+		{name: "end_reason", text: &m.EndReason, optional: true},
+	}
+}
+
+func (f metadataField) same(other metadataField) bool {
+	switch {
+	case f.text != nil:
+		return *f.text == *other.text
+	case f.flag != nil:
+		return *f.flag == *other.flag
+	}
+	return f.time.Equal(*other.time)
+}
+
+func (f metadataField) zero() bool {
+	switch {
+	case f.text != nil:
+		return *f.text == ""
+	case f.flag != nil:
+		return !*f.flag
+	}
+	return f.time.IsZero()
+}
+
+func (f metadataField) get(o *Object) error {
+	switch {
+	case f.text != nil:
+		_, err := o.Get(f.name, f.text)
+		return err
+	case f.flag != nil:
+		_, err := o.Get(f.name, f.flag)
+		return err
+	}
+	var text string
+	if there, err := o.Get(f.name, &text); err != nil || !there || text == "" {
+		return err
+	}
+	at, err := parseTime(text)
+	if err != nil {
+		return fmt.Errorf("the field %q: %w", f.name, err)
+	}
+	*f.time = at
+	return nil
+}
+
+func (f metadataField) set(o *Object) error {
+	switch {
+	case f.optional && f.zero():
+		o.Remove(f.name)
+		return nil
+	case f.text != nil:
+		return o.Set(f.name, *f.text)
+	case f.flag != nil:
+		return o.Set(f.name, *f.flag)
+	}
+	return o.Set(f.name, f.time.Format(time.RFC3339Nano))
+}
+
+// parseTime reads RFC 3339 and what Python's datetime.isoformat writes: the same with a blank for the T,
+// without seconds, or without an offset. A time without an offset is one of this machine's time zone.
+func parseTime(text string) (time.Time, error) {
+	form := strings.Replace(text, " ", "T", 1)
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07:00:00"} {
+		if at, err := time.Parse(layout, form); err == nil { // fractions of a second are read without asking
+			return at, nil
+		}
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if at, err := time.ParseInLocation(layout, form, time.Local); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-01-31T15:04:05Z", text)
+}
+
+func (b *Bottle) metadataPath() string { return filepath.Join(b.Dir(), "metadata.json") }
+
+// Metadata reads metadata.json. When it can't be read the error says where, why and what to do; the
+// file is left as it is.
+func (b *Bottle) Metadata() (Metadata, error) {
+	m, _, err := b.readMetadata()
+	return m, err
+}
+
+func (b *Bottle) readMetadata() (Metadata, *Object, error) {
+	content, err := ReadFile(b.metadataPath(), maxFile)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, gone := b.root.Bottle(b.identity); gone != nil {
+				return Metadata{}, nil, gone
+			}
+			return Metadata{}, nil, fmt.Errorf("%w: without it the bottle can't be resumed; put it back, or delete the bottle's state", err)
+		}
+		return Metadata{}, nil, err
+	}
+	var m Metadata
+	o, err := ParseObject(content)
+	if err == nil {
+		for _, f := range m.fields() {
+			if err = f.get(o); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return Metadata{}, nil, fmt.Errorf("reading %s: %w: mend or replace the file, or delete the bottle's state; it was left as it is", b.metadataPath(), err)
+	}
+	return m, o, nil
+}
+
+// UpdateMetadata lets change alter the metadata and writes them. Fields that change leaves alone, known
+// and unknown, keep their bytes. Updates of one bottle by several goroutines or programs follow one
+// another; change must not call back into the bottle.
+func (b *Bottle) UpdateMetadata(change func(*Metadata)) error {
+	return b.briefly(func() error {
+		m, o, err := b.readMetadata()
+		if err != nil {
+			return err
+		}
+		before := m
+		change(&m)
+		old, changed := before.fields(), false
+		for i, f := range m.fields() {
+			if f.same(old[i]) {
+				continue
+			}
+			changed = true
+			if err := f.set(o); err != nil {
+				return fmt.Errorf("writing %s: %w", b.metadataPath(), err)
+			}
+		}
+		if !changed {
+			return nil
+		}
+		return b.writeMetadata(o)
+	})
+}
+
+func (b *Bottle) createMetadata(m Metadata) error {
+	o := &Object{}
+	for _, f := range m.fields() {
+		if err := f.set(o); err != nil {
+			return fmt.Errorf("writing %s: %w", b.metadataPath(), err)
+		}
+	}
+	return b.writeMetadata(o)
+}
+
+func (b *Bottle) writeMetadata(o *Object) error {
+	content, err := o.Bytes()
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", b.metadataPath(), err)
+	}
+	return WriteFile(b.metadataPath(), content, filePerm)
+}
