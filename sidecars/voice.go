@@ -14,7 +14,7 @@ type Event string
 
 // The events a sidecar speaks of. The fields that each fills are named after it; At and Event are in all.
 const (
-	EventReady       Event = "ready"        // it listens: Config, Address
+	EventReady       Event = "ready"        // it listens: Config, Address, Resolver
 	EventConfig      Event = "config"       // a delivered configuration is in force now: Config
 	EventConfigError Event = "config-error" // a delivered configuration was refused, the old one stays: Config (the one in force), Reason
 	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled)
@@ -23,7 +23,7 @@ const (
 	EventRequest     Event = "request"      // supervise put a request in the queue, or a call attached to one: ID, Attached
 	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection: ID, Decision
 	EventAbandoned   Event = "abandoned"    // nobody waits for the answer any more: ID, Reason
-	EventError       Event = "error"        // something went wrong that an operator should know: Reason
+	EventError       Event = "error"        // something went wrong that an operator should know: Reason, and whom it concerns (Host, Port, Via; ID)
 )
 
 // Line is one thing that a sidecar said: one JSON object on one line of its standard output. Host, Reason and
@@ -36,6 +36,8 @@ type Line struct {
 
 	// Address is where a sidecar listens (ready), or what was dialled (allow): "ip:port".
 	Address string `json:"address,omitempty"`
+	// Resolver is where egress answers DNS (ready).
+	Resolver string `json:"resolver,omitempty"`
 
 	Host       string `json:"host,omitempty"`
 	Port       int    `json:"port,omitempty"`

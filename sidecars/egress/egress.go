@@ -3,34 +3,47 @@
 //
 // Its client is hostile. Everything is refused unless the allowlist names it; a name is resolved here, each of
 // its addresses judged, and the very address that was judged is dialled; a form that two readers may read
-// differently is refused, not interpreted. What was let through is never cut for being slow, long or silent.
-// It must not hold secrets, offer any control over itself, or import bottles or ui.
+// differently is refused, not interpreted; TLS in a tunnel must name the host that the tunnel was opened to.
+// What was let through is never cut for being slow, long or silent: it ends with its ends, with the rule that
+// allowed it, or with egress.
+//
+// What it can't see: a second host behind the same address whose name travels encrypted (a Host header inside
+// TLS, an encrypted ClientHello). It must not hold secrets, offer any control over itself, or import bottles
+// or ui.
 package egress
 
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/netip"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
 
 	"bottle-tui/sidecars"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// Config is egress's configuration file, as JSON. Unknown fields are refused.
-type Config struct {
-	// Allow are the rules, as in the manifest; see ParseRule. None: everything is refused.
-	Allow []string `json:"allow"`
-	// AllowPrivate are addresses or prefixes, such as "192.168.7.20" or "127.0.0.0/8", which are
-	// dialled although they are not public, when a rule allows the host. Metadata services,
-	// multicast and the unspecified address are refused even so.
-	AllowPrivate []string `json:"allow_private,omitempty"`
-}
-
-// Encode is the configuration as the file that Run reads.
-func (c Config) Encode() ([]byte, error) { return nil, errors.New("not written yet") }
-
-// Check reports the first rule or prefix that can't be read, with what to write instead.
-func (c Config) Check() error { return errors.New("not written yet") }
+// Bounds on what one agent may hold, and on how long it may keep egress waiting before a request is whole.
+const (
+	maxConns      = 1024
+	maxHeader     = 32 << 10         // bytes of one request's head
+	headerTimeout = 10 * time.Second // to send it
+	helloTimeout  = 15 * time.Second // to send the rest of a ClientHello after its first byte
+	maxHello      = 64 << 10
+	dialTimeout   = 30 * time.Second // to resolve and connect, all addresses together
+	oneDial       = 10 * time.Second
+	maxAddrs      = 8
+	grace         = 100 * time.Millisecond // for what is open when egress is told to stop
+)
 
 // Resolver finds the addresses of a name, which ends in a dot; *net.Resolver is one.
 type Resolver interface {
@@ -49,8 +62,255 @@ type Options struct {
 // Run is `bottle-tui sidecar egress`: it serves until ctx ends or the process is told to stop (SIGTERM,
 // SIGINT), and speaks on stdout. args are the flags -config, -listen and -dns.
 func Run(ctx context.Context, args []string, stdout io.Writer) error {
-	return errors.New("not written yet")
+	o := Options{Voice: sidecars.NewVoice(stdout, nil)}
+	flags := flag.NewFlagSet("sidecar egress", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
+	flags.StringVar(&o.Listen, "listen", "", "address of the proxy")
+	flags.StringVar(&o.DNSListen, "dns", "", "address of the resolver; off: none")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("sidecar egress: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("sidecar egress: %q is not expected", flags.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err := Serve(ctx, o)
+	if err != nil {
+		o.Voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: err.Error()})
+	}
+	return err
+}
+
+// server is egress at work.
+type server struct {
+	voice    *teller
+	resolver Resolver
+	forward  http.Handler
+	pool     *http.Transport
+	traffic  traffic
+	doors    doors
+}
+
+// doors counts the requests in hand, so that Serve ends after the last of them.
+type doors struct {
+	mu     sync.Mutex
+	closed bool
+	inside sync.WaitGroup
+}
+
+func (d *doors) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.inside.Add(1)
+	}
+	return !d.closed
+}
+
+func (d *doors) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.inside.Wait()
 }
 
 // Serve serves until ctx ends, and ends within 0.3 s after.
-func Serve(ctx context.Context, o Options) error { return errors.New("not written yet") }
+func Serve(ctx context.Context, o Options) error {
+	if o.ConfigFile == "" {
+		o.ConfigFile = sidecars.ConfigFile
+	}
+	if o.Listen == "" {
+		o.Listen = ":" + strconv.Itoa(sidecars.PortEgress)
+	}
+	if o.DNSListen == "" {
+		o.DNSListen = ":" + strconv.Itoa(sidecars.PortDNS)
+	}
+	if o.Resolver == nil {
+		o.Resolver = &net.Resolver{PreferGo: true} // the C library reads "127.1" as an address
+	}
+	s := &server{voice: newTeller(o.Voice), resolver: o.Resolver}
+	s.pool = s.newPool()
+	s.forward = s.newForward()
+	defer s.pool.CloseIdleConnections()
+
+	// Everything below ends with this context, whatever ends first.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lc := net.ListenConfig{}
+	l, err := lc.Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("egress: listen for the proxy on %s: %w", o.Listen, err)
+	}
+	defer l.Close()
+	var dns *resolverServer
+	ready := sidecars.Line{Event: sidecars.EventReady, Address: l.Addr().String()}
+	if o.DNSListen != "off" {
+		if dns, err = listenDNS(ctx, o.DNSListen, s); err != nil {
+			return fmt.Errorf("egress: listen for DNS on %s: %w", o.DNSListen, err)
+		}
+		defer dns.close()
+		ready.Resolver = dns.udp.LocalAddr().String()
+	}
+	hash, waitConfig, err := sidecars.WatchConfig(ctx, o.ConfigFile, s.apply, o.Voice)
+	if err != nil {
+		return fmt.Errorf("egress: %w", err)
+	}
+	defer waitConfig()
+	defer cancel()
+
+	front := &http.Server{
+		Handler:                      s,
+		ReadHeaderTimeout:            headerTimeout,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     discardLog,
+		DisableGeneralOptionsHandler: true,
+		// What is open gets its grace: it is cut by cutAll, not by ctx.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnContext:                  rememberConn,
+	}
+	// One request on a connection: what was judged is then all that the connection carries, and the
+	// agent's next request can't hide in the body of this one.
+	front.SetKeepAlivesEnabled(false)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns)})
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("egress: proxy: %w", err)
+	})
+	if dns != nil {
+		g.Go(func() error { return dns.serveUDP(ctx) })
+		g.Go(func() error { return dns.serveTCP(ctx) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		soon, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer done()
+		front.Shutdown(soon) //nolint:errcheck // Close follows
+		s.traffic.cutAll("egress stops")
+		front.Close()
+		if dns != nil {
+			dns.close()
+		}
+		return nil
+	})
+	o.Voice.Say(withConfig(ready, hash))
+	err = g.Wait()
+	s.doors.close()
+	return err
+}
+
+func withConfig(l sidecars.Line, hash string) sidecars.Line {
+	l.Config = hash
+	return l
+}
+
+// apply puts a configuration in force.
+func (s *server) apply(content []byte) error {
+	p, err := parsePolicy(content)
+	if err != nil {
+		return err
+	}
+	s.traffic.swap(p)
+	s.pool.CloseIdleConnections()
+	return nil
+}
+
+// ServeHTTP judges one request. It is the only door: what it does not hand on is refused.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.doors.enter() {
+		return
+	}
+	defer s.doors.inside.Done()
+	head := takeHead(r.Context())
+	via := "http"
+	if r.Method == http.MethodConnect {
+		via = "connect"
+	}
+	t, err := readTarget(r)
+	if err == nil {
+		err = checkHead(head, t, r)
+	}
+	if err != nil {
+		s.refuse(w, sidecars.Line{Host: printable(r.Host), Via: via, Port: t.port}, err.Error())
+		return
+	}
+	f, err := s.traffic.admit(r.Context(), t, via)
+	if err != nil {
+		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via}, err.Error())
+		return
+	}
+	defer s.end(f)
+	if via == "connect" {
+		s.connect(w, f)
+	} else {
+		s.plain(w, r, f)
+	}
+}
+
+// end closes the books on what was let through.
+func (s *server) end(f *flight) {
+	reason := s.traffic.remove(f)
+	if f.told.Load() {
+		s.voice.say(sidecars.Line{
+			Event: sidecars.EventTunnelEnd, Host: f.host, Port: f.port, Via: f.via, Reason: reason,
+			Sent: f.sent.Load(), Received: f.received.Load(), Millis: time.Since(f.since).Milliseconds(),
+		})
+	}
+}
+
+// refusal is a policy's no, as against a network's.
+type refusal struct{ reason string }
+
+func (r *refusal) Error() string { return r.reason }
+
+// dial resolves f's host, judges what it found and connects to the first judged address that answers.
+func (s *server) dial(ctx context.Context, t target) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	addrs := []netip.Addr{t.addr}
+	if !t.addr.IsValid() {
+		var err error
+		// With its final dot the name is whole: no search list is tried.
+		if addrs, err = s.resolver.LookupNetIP(ctx, "ip", t.host+"."); err != nil {
+			return nil, fmt.Errorf("resolve %s: %w", t.host, err)
+		}
+	}
+	p := s.traffic.policy()
+	var good4, good6 []netip.Addr
+	bad := ""
+	for _, a := range addrs {
+		a = a.Unmap()
+		if what := p.judge(a); what != "" {
+			bad = what
+		} else if a.Is4() {
+			good4 = append(good4, a)
+		} else {
+			good6 = append(good6, a)
+		}
+	}
+	good := append(good4, good6...)
+	if len(good) == 0 {
+		if bad == "" {
+			return nil, fmt.Errorf("resolve %s: it has no address", t.host)
+		}
+		return nil, &refusal{t.host + " leads to " + bad}
+	}
+	var failed error
+	for _, a := range good[:min(len(good), maxAddrs)] {
+		d := net.Dialer{Timeout: oneDial}
+		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(a, uint16(t.port)).String())
+		if err == nil {
+			return conn, nil
+		}
+		failed = errors.Join(failed, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("connect to %s: %w", t.host, failed)
+}

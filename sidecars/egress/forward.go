@@ -1,0 +1,96 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"sync/atomic"
+
+	"bottle-tui/sidecars"
+)
+
+type flightKey struct{}
+
+// newPool is the connections to upstreams of plain HTTP. They are dialled like a tunnel's.
+func (s *server) newPool() *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil, // never another proxy that the environment names
+		DisableCompression:     true,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        oneDial,
+		MaxResponseHeaderBytes: 256 << 10,
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			t, err := parseTarget(addr, 0)
+			if err != nil {
+				return nil, &refusal{err.Error()}
+			}
+			return s.dial(ctx, t)
+		},
+	}
+}
+
+func (s *server) newForward() http.Handler {
+	return &httputil.ReverseProxy{
+		Transport:     s.pool,
+		FlushInterval: -1,
+		ErrorLog:      discardLog,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			f := p.In.Context().Value(flightKey{}).(*flight)
+			p.Out.Host = f.authority(80)
+			p.Out.URL.Host = p.Out.Host
+			p.Out.URL.Scheme = "http"
+			p.Out.URL.User = nil
+		},
+		ModifyResponse: func(r *http.Response) error {
+			f := r.Request.Context().Value(flightKey{}).(*flight)
+			if r.StatusCode != http.StatusSwitchingProtocols {
+				r.Body = &counted{r.Body, &f.received}
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.fail(w, r.Context().Value(flightKey{}).(*flight), err)
+		},
+	}
+}
+
+var errStale = errors.New("the allowlist changed while it was dialled")
+
+// plain forwards a request of plain HTTP.
+func (s *server) plain(w http.ResponseWriter, r *http.Request, f *flight) {
+	ctx := context.WithValue(f.ctx, flightKey{}, f)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		a := i.Conn.RemoteAddr()
+		if !s.traffic.reached(f, a) {
+			f.cancel(&errCut{errStale.Error()})
+			return
+		}
+		if f.told.CompareAndSwap(false, true) {
+			l := f.line(sidecars.EventAllow)
+			l.Address = a.String()
+			s.voice.say(l)
+		}
+	}})
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &counted{r.Body, &f.sent}
+	}
+	s.forward.ServeHTTP(w, r)
+}
+
+// counted counts what is read.
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}

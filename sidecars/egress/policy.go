@@ -1,0 +1,146 @@
+package egress
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"bottle-tui/sidecars"
+)
+
+// Config is egress's configuration file, as JSON. Unknown fields are refused.
+type Config struct {
+	// Allow are the rules, as in the manifest; see ParseRule. None: everything is refused.
+	Allow []string `json:"allow"`
+	// AllowPrivate are addresses or prefixes, such as "192.168.7.20" or "127.0.0.0/8", which are
+	// dialled although they are not public, when a rule allows the host. Metadata services,
+	// multicast and the unspecified address are refused even so.
+	AllowPrivate []string `json:"allow_private,omitempty"`
+}
+
+// maxRules bounds the allowlist.
+const maxRules = 10_000
+
+// Encode is the configuration as the file that Run reads. It fails as Check does.
+func (c Config) Encode() ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if c.Allow == nil {
+		c.Allow = []string{}
+	}
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode egress's configuration: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Check reports the first rule or prefix that can't be read, with what to write instead.
+func (c Config) Check() error {
+	_, err := c.policy()
+	return err
+}
+
+// ports are where a rule's host may be reached.
+type ports struct {
+	usual  bool         // 443, with TLS only, and 80
+	listed map[int]bool // with any protocol
+}
+
+// policy is a Config made ready for questions. It is never changed.
+type policy struct {
+	exact   map[string]*ports
+	under   map[string]*ports // host of a wildcard
+	private []netip.Prefix
+}
+
+func (c Config) policy() (*policy, error) {
+	if len(c.Allow) > maxRules || len(c.AllowPrivate) > maxRules {
+		return nil, fmt.Errorf("the allowlist has more than %d entries", maxRules)
+	}
+	p := &policy{exact: map[string]*ports{}, under: map[string]*ports{}}
+	for _, s := range c.Allow {
+		r, err := ParseRule(s)
+		if err != nil {
+			return nil, err
+		}
+		m := p.exact
+		if r.Any {
+			m = p.under
+		}
+		ps := m[r.Host]
+		if ps == nil {
+			ps = &ports{listed: map[int]bool{}}
+			m[r.Host] = ps
+		}
+		if r.Port == 0 {
+			ps.usual = true
+		} else {
+			ps.listed[r.Port] = true
+		}
+	}
+	for _, s := range c.AllowPrivate {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, fmt.Errorf("allow_private entry %q: write an address or a prefix such as 192.168.7.0/24", s)
+			}
+			prefix = netip.PrefixFrom(a, a.BitLen())
+		}
+		if a := prefix.Addr(); a.Is4In6() || a.Zone() != "" {
+			return nil, fmt.Errorf("allow_private entry %q: write a plain IPv4 or IPv6 address", s)
+		}
+		p.private = append(p.private, prefix.Masked())
+	}
+	return p, nil
+}
+
+// access is what a policy says of a target.
+type access struct {
+	ok      bool
+	onlyTLS bool // what is spoken there must be TLS
+}
+
+// allows says whether a rule names host and port.
+func (p *policy) allows(host string, port int) access {
+	var a access
+	ask := func(ps *ports) {
+		switch {
+		case ps == nil:
+		case ps.listed[port]:
+			a = access{ok: true}
+		case ps.usual && !a.ok && (port == 443 || port == 80):
+			a = access{ok: true, onlyTLS: port == 443}
+		}
+	}
+	ask(p.exact[host])
+	for name := host; !a.ok || a.onlyTLS; {
+		ask(p.under[name])
+		_, parent, more := strings.Cut(name, ".")
+		if !more {
+			break
+		}
+		name = parent
+	}
+	return a
+}
+
+// why says why no rule lets host and port through.
+func (p *policy) why(host string, port int) string {
+	if p.allows(host, 443).ok {
+		return fmt.Sprintf("port %d of %s is not on this bottle's allowlist", port, host)
+	}
+	return host + " is not on this bottle's allowlist"
+}
+
+// parsePolicy reads a configuration file.
+func parsePolicy(content []byte) (*policy, error) {
+	var c Config
+	if err := sidecars.DecodeConfig(content, &c); err != nil {
+		return nil, err
+	}
+	return c.policy()
+}

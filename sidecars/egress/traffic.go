@@ -1,0 +1,108 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// traffic is the policy in force together with everything that it let through, under one lock: nothing can
+// slip in between the change of a policy and the cutting of what it forbids.
+type traffic struct {
+	mu      sync.Mutex
+	p       *policy
+	flights map[*flight]struct{}
+}
+
+// flight is one tunnel or request that was let through, from the permission to its end.
+type flight struct {
+	target
+	access
+	via            string
+	since          time.Time
+	ctx            context.Context
+	cancel         context.CancelCauseFunc
+	told           atomic.Bool
+	sent, received atomic.Int64
+	dialled        netip.Addr // under traffic.mu
+}
+
+// errCut is the cause of a flight's end when egress ended it.
+type errCut struct{ reason string }
+
+func (e *errCut) Error() string { return e.reason }
+
+func (t *traffic) policy() *policy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.p
+}
+
+// admit lets a request through or says why not; what it lets through must be removed.
+func (t *traffic) admit(ctx context.Context, to target, via string) (*flight, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.p.allows(to.host, to.port)
+	if !a.ok {
+		return nil, errors.New(t.p.why(to.host, to.port))
+	}
+	f := &flight{target: to, access: a, via: via, since: time.Now()}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	if t.flights == nil {
+		t.flights = map[*flight]struct{}{}
+	}
+	t.flights[f] = struct{}{}
+	return f, nil
+}
+
+// reached notes the address that was dialled, and says whether it may still be used.
+func (t *traffic) reached(f *flight, a net.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+		f.dialled = ap.Addr().Unmap()
+	}
+	return t.p.judge(f.dialled) == "" && f.ctx.Err() == nil
+}
+
+// remove ends a flight and says why egress ended it, if egress did.
+func (t *traffic) remove(f *flight) string {
+	t.mu.Lock()
+	delete(t.flights, f)
+	t.mu.Unlock()
+	reason := ""
+	var cut *errCut
+	if errors.As(context.Cause(f.ctx), &cut) {
+		reason = cut.reason
+	}
+	f.cancel(nil)
+	return reason
+}
+
+// swap puts p in force and cuts what it does not allow; everything else goes on.
+func (t *traffic) swap(p *policy) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p = p
+	for f := range t.flights {
+		now := p.allows(f.host, f.port)
+		switch {
+		case !now.ok:
+			f.cancel(&errCut{"it is no longer on the allowlist"})
+		case f.dialled.IsValid() && p.judge(f.dialled) != "":
+			f.cancel(&errCut{"its address is no longer allowed"})
+		}
+	}
+}
+
+func (t *traffic) cutAll(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for f := range t.flights {
+		f.cancel(&errCut{reason})
+	}
+}
