@@ -61,6 +61,8 @@ type Engine interface {
 	// Build builds spec, giving its log line by line as it comes. It prefers BuildKit and uses
 	// the classic builder where the engine has no other. A failed build wraps ErrBuild.
 	Build(ctx context.Context, spec BuildSpec, progress func(BuildProgress)) (Image, error)
+	// Images lists the references of the images that were built for the state root, with their labels.
+	Images(ctx context.Context, root string) (map[string]map[string]string, error)
 	// RemoveImage removes the reference, and the image with its last reference.
 	RemoveImage(ctx context.Context, ref string) error
 
@@ -77,7 +79,6 @@ type Engine interface {
 	StartContainer(ctx context.Context, name string) error
 	// StopContainer sends SIGTERM, and SIGKILL after grace; nil when it does not run.
 	StopContainer(ctx context.Context, name string, grace time.Duration) error
-	RenameContainer(ctx context.Context, name, to string) error
 	// RemoveContainer removes it, running or not, and its anonymous volumes.
 	RemoveContainer(ctx context.Context, name string) error
 	// Container looks at one container; ErrNotFound when there is none.

@@ -1,16 +1,14 @@
 package bottles
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 
 	"bottle-tui/sidecars"
 )
 
-// sidecarImage is the sidecars' image for the engine that answers. It is made once: naming it reads
-// the whole program.
+// sidecarImage is the sidecars' image for the engine that answers. It is made once, because naming it
+// reads the whole program; the executable stays open with it.
 func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -21,38 +19,23 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 	if err != nil {
 		return nil, err
 	}
-	image, err := OpenImage(s.cfg.Binary, info, sidecars.NewImage)
+	binary, err := s.cfg.Binary(ctx, info.OS, info.Arch)
 	if err != nil {
-		return nil, fmt.Errorf("make the sidecars' image: %w", err)
+		return nil, err
 	}
-	s.sidecar = image
+	image, err := sidecars.NewImage(binary, binary.Size)
+	if err != nil {
+		return nil, err
+	}
+	s.sidecar, s.binary = image, binary
 	return image, nil
-}
-
-// OpenImage makes an image out of this program's executable for the engine's platform. The file stays
-// open as long as the image is used.
-func OpenImage[T any](binary func(os, arch string) (io.ReadCloser, int64, error), info EngineInfo,
-	make func(io.ReaderAt, int64) (T, error)) (image T, err error) {
-	r, size, err := binary(info.OS, info.Arch)
-	if err != nil {
-		return image, err
-	}
-	if at, ok := r.(io.ReaderAt); ok {
-		return make(at, size)
-	}
-	defer r.Close()
-	content, err := io.ReadAll(r)
-	if err != nil {
-		return image, fmt.Errorf("read this program's executable: %w", err)
-	}
-	return make(bytes.NewReader(content), size)
 }
 
 // importSidecars puts the sidecars' image on the engine.
 func (s *Supervisor) importSidecars(ctx context.Context) error {
 	image, err := s.sidecarImage(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("make the sidecars' image: %w", err)
 	}
 	return s.once.do(ctx, image.Ref, func() error {
 		if _, err := s.cfg.Engine.Image(ctx, image.Ref); err == nil {

@@ -258,16 +258,28 @@ func (s *Supervisor) remove(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "delete", map[string]any{"objects": have.names()})
-	return x.run(ctx, planGone(x.layout.identity, have.parts, s.ownImages(x), false))
+	own, err := s.ownImages(ctx, x.layout.identity)
+	if err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "delete", map[string]any{"objects": have.names(), "images": own})
+	return x.run(ctx, planGone(x.layout.identity, have.parts, own, false))
 }
 
 // ownImages are the images that were built for a bottle alone.
-func (s *Supervisor) ownImages(x *execution) []string {
-	if own, err := x.bottle.Dockerfile(); err == nil && own != nil {
-		return []string{imageRef(x.layout.identity, own)}
+func (s *Supervisor) ownImages(ctx context.Context, identity string) ([]string, error) {
+	images, err := s.cfg.Engine.Images(ctx, s.cfg.Root.ID())
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var own []string
+	for ref, labels := range images {
+		if labels[LabelIdentity] == identity {
+			own = append(own, ref)
+		}
+	}
+	slices.Sort(own)
+	return own, nil
 }
 
 // beginCleanup removes what orphans left on the engine. Owner only.
@@ -288,7 +300,11 @@ func (s *Supervisor) beginCleanup(a Cleanup) (<-chan error, error) {
 		}
 		have := r.have
 		waits = append(waits, s.operate(r, "cleanup", "", func(ctx context.Context, x *execution) error {
-			return x.run(ctx, planGone(id, have, nil, true))
+			own, err := s.ownImages(ctx, id)
+			if err != nil {
+				return err
+			}
+			return x.run(ctx, planGone(id, have, own, true))
 		}))
 	}
 	done := make(chan error, 1)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -33,7 +32,7 @@ type Config struct {
 	Screens func(identity string) Screen
 	// Binary opens this program's linux executable for an architecture, for the sidecars' image.
 	// nil: sidecars.Binary.
-	Binary func(os, arch string) (io.ReadCloser, int64, error)
+	Binary func(ctx context.Context, goos, goarch string) (*sidecars.Executable, error)
 	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
 	Recover func(identity string) bool
 	Log     *slog.Logger
@@ -68,14 +67,17 @@ type Supervisor struct {
 	version   uint64
 	dirty     bool
 	alerts    []Alert
-	observing bool // a listing is under way
-	again     bool // and another one is wanted after it
-	recovered bool // what was interrupted has been seen to since the engine last came
+	observing bool         // a listing is under way
+	again     bool         // and another one is wanted after it
+	waiters   []chan error // of Ready
+	listed    bool         // the engine has been listed at least once
+	recovered bool         // what was interrupted has been seen to since the engine last came
 
 	mu        sync.Mutex           // guards what follows, which workers share
 	terminals map[string]*terminal // by identity
 	voices    map[string]*voice    // by container name
 	sidecar   *sidecars.Image      // the sidecars' image for the engine's platform
+	binary    *sidecars.Executable // what it is made from, open with it
 }
 
 // record is what the owner knows of one bottle.
@@ -132,6 +134,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer func() {
 		cancel()
 		s.workers.Wait()
+		if s.binary != nil {
+			s.binary.Close()
+		}
 		close(s.stopped)
 		close(s.updates)
 	}()
@@ -227,6 +232,39 @@ func (s *Supervisor) engineID() (id string) {
 	return id
 }
 
+// Ready waits until the engine has been listed once; its error is the engine's, which does not answer.
+func (s *Supervisor) Ready(ctx context.Context) error {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w := make(chan error, 1)
+	s.post(func() {
+		if s.listed {
+			w <- nil
+			return
+		}
+		s.waiters = append(s.waiters, w)
+	})
+	select {
+	case err := <-w:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stopped:
+		return s.ctx.Err()
+	}
+}
+
+// ready lets go those who wait for the first listing. Owner only.
+func (s *Supervisor) ready(err error) {
+	for _, w := range s.waiters {
+		w <- err
+	}
+	s.waiters = nil
+}
+
 // watchEngine keeps the listing true: events trigger it, each reconnect repeats it.
 func (s *Supervisor) watchEngine(ctx context.Context) {
 	const shortest, longest = 500 * time.Millisecond, 10 * time.Second
@@ -254,6 +292,7 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 			return
 		}
 		s.post(func() {
+			s.ready(err)
 			if s.engine.Reachable || s.engine.Err != err.Error() {
 				s.engine = EngineView{Err: err.Error()}
 				s.changed()
@@ -297,6 +336,8 @@ func (s *Supervisor) observe() {
 			s.observing = false
 			if err == nil {
 				s.takeIn(listing, &have)
+				s.listed = true
+				s.ready(nil)
 			} else if !errors.Is(err, ErrUnavailable) && s.ctx.Err() == nil {
 				s.engine.Err = err.Error()
 				s.changed()
