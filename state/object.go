@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -61,6 +62,9 @@ func ParseObject(text []byte) (*Object, error) {
 	return o, nil
 }
 
+// Clone is a copy that can be changed alone.
+func (o *Object) Clone() *Object { return &Object{members: slices.Clone(o.members)} }
+
 // Get decodes the member name into to. It says whether the member is there; one that is null is not.
 // The error names the field, what it holds and what it should.
 func (o *Object) Get(name string, to any) (bool, error) {
@@ -103,7 +107,7 @@ func (o *Object) Set(name string, value any) error {
 func (o *Object) Remove(name string) {
 	for i := range o.members {
 		if o.members[i].name == name {
-			o.members = append(o.members[:i:i], o.members[i+1:]...)
+			o.members = slices.Delete(o.members, i, i+1)
 			return
 		}
 	}
