@@ -263,6 +263,8 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add("FROM aAa$00\x880000000000")
 	f.Fuzz(func(t *testing.T, text string) {
+		hung := time.AfterFunc(5*time.Second, func() { panic(fmt.Sprintf("Check hangs on %q", text)) })
+		defer hung.Stop()
 		for _, found := range dockerfile.Check([]byte(base), []byte(text)) {
 			safe(t, found)
 		}

@@ -1,0 +1,66 @@
+// Command agent stands in for a coding agent in the tests of the lifecycle: it takes its flags, keeps a
+// transcript as one does, echoes its keyboard and ends when it is told to.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+const projects = "/home/agent/.claude/projects/-workspace"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "fail" {
+		fmt.Println("this step fails on purpose")
+		os.Exit(3)
+	}
+	fmt.Println("agent started:", strings.Join(os.Args[1:], " "))
+	for i, a := range os.Args {
+		if a == "--session-id" || a == "--resume" {
+			record(os.Args[i+1], strings.Join(os.Args[1:], " "))
+		}
+	}
+	if text, err := os.ReadFile("/workspace/work"); err == nil {
+		fmt.Printf("work: %s\n", text)
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	go func() {
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			word, rest, _ := strings.Cut(lines.Text(), " ")
+			switch word {
+			case "exit":
+				fmt.Println("leaving", rest)
+				code := 0
+				fmt.Sscan(rest, &code)
+				os.Exit(code)
+			case "write":
+				fmt.Println("wrote", os.WriteFile("/workspace/work", []byte(rest), 0o600))
+			default:
+				fmt.Println("heard:", lines.Text())
+			}
+		}
+	}()
+	<-end
+	fmt.Println("told to end")
+}
+
+func record(session, what string) {
+	if err := os.MkdirAll(projects, 0o700); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	f, err := os.OpenFile(filepath.Join(projects, session+".jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "{\"type\":\"user\",\"text\":%q}\n", what)
+}
