@@ -168,7 +168,7 @@ func Serve(ctx context.Context, o Options) error {
 		DisableGeneralOptionsHandler: true,
 		// What is open gets its grace: it is cut by cutAll, not by ctx.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ConnContext:                  rememberConn,
+		ConnContext: rememberConn,
 	}
 	// One request on a connection: what was judged is then all that the connection carries, and the
 	// agent's next request can't hide in the body of this one.

@@ -7,11 +7,26 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"log"
+	"net"
+	"net/http"
+	"os/signal"
+	"strconv"
+	"sync/atomic"
+	"syscall"
 	"time"
 
+	"bottle-tui/queue"
 	"bottle-tui/sidecars"
+	"bottle-tui/state"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
 )
 
 // Config is supervise's configuration file, as JSON. Unknown fields are refused.
@@ -21,25 +36,168 @@ type Config struct {
 	Dockerfile string `json:"dockerfile"`      // the one in force, whole
 }
 
-// Encode is the configuration as the file that Run reads.
-func (c Config) Encode() ([]byte, error) { return nil, errors.New("not written yet") }
+// Encode is the configuration as the file that Run reads. It fails as Check does.
+func (c Config) Encode() ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode supervise's configuration: %w", err)
+	}
+	return append(b, '\n'), nil
+}
 
-// Options say where to serve.
-type Options struct {
-	ConfigFile string        // default sidecars.ConfigFile
-	Listen     string        // default ":9100"
-	Progress   time.Duration // between two signs of life of a call that waits; default 25 s
-	Voice      *sidecars.Voice
+// Check reports what is wrong with the configuration.
+func (c Config) Check() error {
+	if !state.ValidIdentity(c.Identity) {
+		return fmt.Errorf("supervise's configuration: %q is not the identity of a bottle", c.Identity)
+	}
+	return nil
 }
 
 // Path is where the MCP endpoint is: http://supervise:9100/mcp.
 const Path = "/mcp"
 
+// Bounds on what one agent may hold.
+const (
+	maxOpen       = 8  // requests that wait for the operator
+	maxCalls      = 64 // calls that wait, several may wait for one request
+	maxConns      = 128
+	maxBody       = 4 << 20 // bytes of one HTTP request
+	maxHeader     = 64 << 10
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 60 * time.Second
+	writeTimeout  = 30 * time.Second // for one event
+	idleTimeout   = 5 * time.Minute
+	grace         = 200 * time.Millisecond // for open calls when supervise is told to stop
+)
+
+// MaxProgress is the longest that a waiting call stays without a sign of life.
+const MaxProgress = 30 * time.Second
+
+// Options say where to serve.
+type Options struct {
+	ConfigFile string        // default sidecars.ConfigFile
+	Listen     string        // default ":9100"
+	Progress   time.Duration // between two signs of life of a call that waits; default 25 s, at most MaxProgress
+	Voice      *sidecars.Voice
+}
+
 // Run is `bottle-tui sidecar supervise`: it serves until ctx ends or the process is told to stop (SIGTERM,
 // SIGINT), and speaks on stdout. args are the flags -config and -listen.
 func Run(ctx context.Context, args []string, stdout io.Writer) error {
-	return errors.New("not written yet")
+	o := Options{Voice: sidecars.NewVoice(stdout, nil)}
+	flags := flag.NewFlagSet("sidecar supervise", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
+	flags.StringVar(&o.Listen, "listen", "", "address of the MCP server")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("sidecar supervise: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("sidecar supervise: %q is not expected", flags.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err := Serve(ctx, o)
+	if err != nil {
+		o.Voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: err.Error()})
+	}
+	return err
+}
+
+// server is supervise at work.
+type server struct {
+	voice    *sidecars.Voice
+	config   atomic.Pointer[Config]
+	box      *queue.Box // set by the first configuration
+	desk     *desk
+	progress time.Duration
+	stopping context.Context
+	mcp      http.Handler
 }
 
 // Serve serves until ctx ends, and ends within 0.3 s after. Calls that wait are told to call again.
-func Serve(ctx context.Context, o Options) error { return errors.New("not written yet") }
+func Serve(ctx context.Context, o Options) error {
+	if o.ConfigFile == "" {
+		o.ConfigFile = sidecars.ConfigFile
+	}
+	if o.Listen == "" {
+		o.Listen = ":" + strconv.Itoa(sidecars.PortSupervise)
+	}
+	if o.Progress <= 0 || o.Progress > MaxProgress {
+		o.Progress = 25 * time.Second
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &server{voice: o.Voice, progress: o.Progress, stopping: ctx}
+	s.mcp = s.newMCP()
+	hash, waitConfig, err := sidecars.WatchConfig(ctx, o.ConfigFile, s.apply, o.Voice)
+	if err != nil {
+		return fmt.Errorf("supervise: %w", err)
+	}
+	defer waitConfig()
+	defer cancel()
+	s.desk = newDesk(s.box)
+	defer s.desk.close()
+
+	lc := net.ListenConfig{}
+	l, err := lc.Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("supervise: listen on %s: %w", o.Listen, err)
+	}
+	defer l.Close()
+	front := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    maxHeader,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	// Whoever waited before the restart waits no more, until it calls again.
+	pending, _ := s.box.Requests()
+	for _, p := range pending {
+		s.voice.Say(sidecars.Line{Event: sidecars.EventAbandoned, ID: p.ID, Reason: "supervise was started anew; the call that waited has ended"})
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := front.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("supervise: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		cancel() // the open calls see it and answer
+		soon, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer done()
+		if front.Shutdown(soon) != nil {
+			front.Close()
+		}
+		return nil
+	})
+	s.voice.Say(sidecars.Line{Event: sidecars.EventReady, Config: hash, Address: l.Addr().String()})
+	return g.Wait()
+}
+
+// apply puts a configuration in force.
+func (s *server) apply(content []byte) error {
+	var c Config
+	if err := sidecars.DecodeConfig(content, &c); err != nil {
+		return err
+	}
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if c.Queue == "" {
+		c.Queue = sidecars.QueueDir
+	}
+	if old := s.config.Load(); old == nil {
+		s.box = queue.Open(c.Queue)
+	} else if old.Identity != c.Identity || old.Queue != c.Queue {
+		return errors.New("the identity and the queue can't change while supervise runs")
+	}
+	s.config.Store(&c)
+	return nil
+}
