@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,6 +155,9 @@ func (s *server) explain(err error) error {
 		return problemf("Too many calls of yours wait at once. Let some of them end; then call again.")
 	}
 	s.voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: err.Error()})
+	if errors.Is(err, queue.ErrNoRequest) {
+		return problemf("Your request was removed before the operator decided on it; nothing was changed. If the work still needs it, call again.")
+	}
 	return problemf("Your request could not be brought to the operator: %v. This is a fault of the bottle, not of your request. Try once more; if it fails again, say so in your answer and go on without.", err)
 }
 
@@ -217,14 +219,13 @@ func checkDockerfile(text string) error {
 			return problemf("Line %d of the dockerfile holds the control character U+%04X. Write it as an escape of the shell (as in printf '\\033'), and call again.", line, c)
 		}
 	}
-	tree, err := parser.Parse(bytes.NewReader([]byte(text)))
+	var stages []instructions.Stage
+	tree, err := parser.Parse(strings.NewReader(text))
 	if err == nil {
-		_, _, err = instructions.Parse(tree.AST, nil)
+		stages, _, err = instructions.Parse(tree.AST, nil)
 	}
-	if err == nil {
-		if stages, _, _ := instructions.Parse(tree.AST, nil); len(stages) == 0 {
-			err = errors.New("it has no FROM instruction")
-		}
+	if err == nil && len(stages) == 0 {
+		err = errors.New("it has no FROM instruction")
 	}
 	if err != nil {
 		return problemf("The dockerfile can't be built%s: %v. Correct it and call again with the whole file.", where(err), err)
