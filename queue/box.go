@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -193,8 +194,8 @@ func (b *Box) names() ([]string, error) {
 	names, err := d.Readdirnames(maxNames + 1)
 	if len(names) > maxNames {
 		names, err = names[:maxNames], fmt.Errorf("it holds more than %d names: only some are looked at", maxNames)
-	} else if len(names) == 0 || err == nil {
-		err = nil // the end of an empty directory is an error to Readdirnames
+	} else if errors.Is(err, io.EOF) {
+		err = nil // so an empty directory ends
 	}
 	slices.Sort(names)
 	return names, err
@@ -260,7 +261,8 @@ func (b *Box) answer(a Answer) error {
 	}
 	temp := "." + a.Request + answerSuffix + "." + state.RandomBase36(8)
 	if err := b.give(root, temp, content); err != nil {
-		return errors.Join(err, root.Remove(temp))
+		_ = root.Remove(temp) // it may not be there
+		return err
 	}
 	name := a.Request + answerSuffix
 	err = root.Link(temp, name) // a link, for a rename would replace what another program wrote

@@ -35,7 +35,8 @@ func (b *Box) WaitAnswer(ctx context.Context, id string) (Answer, error) {
 	poll := time.NewTicker(pollAnswer)
 	defer poll.Stop()
 	for {
-		// The request is looked for first: if both were gone afterwards, it would be archived by now.
+		// In this order: only a request that is in place gets an answer, so when it was gone and
+		// there is none, there will be none.
 		asked := b.requested(id)
 		a, err := b.AnswerTo(id)
 		if err != nil {
@@ -44,7 +45,7 @@ func (b *Box) WaitAnswer(ctx context.Context, id string) (Answer, error) {
 		if a != nil {
 			return *a, nil
 		}
-		if asked != nil && !b.isDone(id) {
+		if asked != nil {
 			return fail(ErrNoRequest)
 		}
 		for again := false; !again; {

@@ -1,0 +1,82 @@
+package queue
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// A source that told of nothing and then says that it lost events: the receiver must look at all boxes,
+// and what changes after that is told again.
+func TestAnOverflowSaysAll(t *testing.T) {
+	root := t.TempDir()
+	changes, errs := make(chan fsnotify.Event), make(chan error)
+	added := make(chan string, 100)
+	from := source{
+		add:     func(dir string) error { added <- dir; return nil },
+		close:   func() error { return nil },
+		changes: changes, errors: errs,
+	}
+	w := watch(t.Context(), root, from, time.Hour)
+	defer w.Close()
+	receive := func() Event {
+		t.Helper()
+		select {
+		case e := <-w.Events():
+			return e
+		case <-time.After(10 * time.Second):
+			t.Fatal("no event")
+			return Event{}
+		}
+	}
+	box := filepath.Join(root, "coder-aaaaa")
+	if err := os.Mkdir(box, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // however often it is said before somebody listens
+		errs <- fsnotify.ErrEventOverflow
+	}
+	if e := receive(); !e.Overflow || e.Identity != "" {
+		t.Errorf("the event is %+v", e)
+	}
+	watched := false
+	for len(added) > 0 {
+		watched = <-added == box || watched
+	}
+	if !watched {
+		t.Error("the box that appeared unseen is not watched")
+	}
+	changes <- fsnotify.Event{Name: filepath.Join(box, "r1.request.json"), Op: fsnotify.Create}
+	if e := receive(); e.Identity != "coder-aaaaa" || e.Overflow {
+		t.Errorf("the event after it is %+v", e)
+	}
+}
+
+// Without any help of the kernel the scans find what changed.
+func TestScansAloneFindChanges(t *testing.T) {
+	root := t.TempDir()
+	none := source{add: func(string) error { return nil }, close: func() error { return nil }}
+	w := watch(t.Context(), root, none, 5*time.Millisecond)
+	defer w.Close()
+	box := filepath.Join(root, "coder-aaaaa")
+	for i, change := range []func() error{
+		func() error { return os.Mkdir(box, 0o700) },
+		func() error { return os.WriteFile(filepath.Join(box, "r1.request.json"), nil, 0o600) },
+		func() error { return os.RemoveAll(box) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case e := <-w.Events():
+			if e.Identity != "coder-aaaaa" {
+				t.Errorf("change %d: event %+v", i, e)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("change %d was not found", i)
+		}
+	}
+}
