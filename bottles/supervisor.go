@@ -140,7 +140,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		close(s.stopped)
 		close(s.updates)
 	}()
-	queueRoot := filepath.Dir(s.cfg.Root.QueueDir("x"))
+	queueRoot := filepath.Join(s.cfg.Root.Dir(), "queue")
 	watcher, err := queue.Watch(ctx, queueRoot)
 	if err != nil {
 		return fmt.Errorf("watch the requests in %s: %w", queueRoot, err)

@@ -44,6 +44,9 @@ func (e *Engine) Build(ctx context.Context, spec bottles.BuildSpec, progress fun
 			if ctx.Err() != nil || isGone(err) || cerrdefs.IsUnavailable(err) {
 				return err
 			}
+			if log.at != "" {
+				what += ", in " + log.at
+			}
 			return &failure{what: what, cause: err, kind: bottles.ErrBuild}
 		}
 		ref := log.image

@@ -54,7 +54,7 @@ func (e *Engine) CopyIn(ctx context.Context, name, dir string, archive io.Reader
 	return e.call(ctx, what, func(c *client.Client) error {
 		body := &source{r: archive, ctx: ctx}
 		err := body.blame(c.CopyToContainer(ctx, name, dir, body, container.CopyToContainerOptions{}))
-		if cerrdefs.IsPermissionDenied(err) && says(err, "read-only") {
+		if says(err, "marked read-only") {
 			return &failure{what: what, cause: err, hint: "its root file system is read-only: copy into a volume that is mounted there"}
 		}
 		return err

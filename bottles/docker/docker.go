@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 
@@ -168,7 +169,7 @@ func (e *Engine) Info(ctx context.Context) (bottles.EngineInfo, error) {
 		if err != nil {
 			return silence(ctx, err)
 		}
-		i, err := c.Info(ctx)
+		i, err := engineInfo(ctx, c)
 		if err != nil {
 			return silence(ctx, err)
 		}
@@ -180,6 +181,14 @@ func (e *Engine) Info(ctx context.Context) (bottles.EngineInfo, error) {
 		return bottles.EngineInfo{}, err
 	}
 	return info, nil
+}
+
+func engineInfo(ctx context.Context, c *client.Client) (system.Info, error) {
+	i, err := c.Info(ctx)
+	if says(err, "error reading remote info") {
+		err = &brokenError{err}
+	}
+	return i, err
 }
 
 // Close gives back the connections that are idle. What still runs is ended by its context.

@@ -111,22 +111,24 @@ func (e *Engine) explain(ctx context.Context, what string, err error) error {
 	return f
 }
 
+// brokenError is an answer that broke off, where the client library keeps only the words of that.
+type brokenError struct{ cause error }
+
+func (b *brokenError) Error() string { return b.cause.Error() }
+func (b *brokenError) Unwrap() error { return b.cause }
+
 // isAnswer says that the engine itself answered with err.
 func isAnswer(err error) bool {
 	return cerrdefs.IsNotFound(err) || cerrdefs.IsConflict(err) || cerrdefs.IsInvalidArgument(err) ||
 		cerrdefs.IsPermissionDenied(err) || cerrdefs.IsInternal(err)
 }
 
-// isGone says that err is a connection that could not be made or broke off.
+// isGone says that err is a connection that could not be made or broke off, be it in an answer that
+// had begun. What the engine only tells of (of a registry, say) is text and never one of these.
 func isGone(err error) bool {
-	if client.IsErrConnectionFailed(err) {
-		return true
-	}
-	if isAnswer(err) {
-		return false
-	}
 	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	var broken *brokenError
+	return errors.As(err, &broken) || client.IsErrConnectionFailed(err) || errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED)
 }
 

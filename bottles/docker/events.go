@@ -27,7 +27,7 @@ const backlog = 4096
 func (e *Engine) Events(ctx context.Context, root string) (<-chan bottles.Event, error) {
 	var out chan bottles.Event
 	err := e.call(ctx, "follow the events of state root "+root, func(c *client.Client) error {
-		info, err := c.Info(ctx)
+		info, err := engineInfo(ctx, c)
 		if err != nil {
 			return err
 		}

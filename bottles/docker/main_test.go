@@ -109,8 +109,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	noLeaks(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	e, err := docker.Open(ctx)

@@ -17,7 +17,10 @@ import (
 const maxLine = 64 << 10
 
 var (
-	classicStep  = regexp.MustCompile(`^Step (\d+)/(\d+) : `)
+	classicStep = regexp.MustCompile(`^Step (\d+)/(\d+) : `)
+	// classicColour is what the classic builder puts around what it reads of standard error.
+	classicColour = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
+
 	buildKitStep = regexp.MustCompile(`^\[(?:[^\]]* )?(\d+)/(\d+)\] `)
 )
 
@@ -38,7 +41,8 @@ type buildLog struct {
 	spoke    bool   // a builder has told something
 	partial  line   // the classic builder's line that has no end yet
 	vertices map[string]*vertex
-	last     int // number of the vertex that was printed last for the first time
+	last     int    // number of the vertex that was printed last for the first time
+	at       string // the classic builder's step, or BuildKit's vertex that failed
 }
 
 // vertex is one node of BuildKit's graph.
@@ -90,10 +94,14 @@ func (l *buildLog) add(m message) error {
 
 // classic takes one line of the classic builder.
 func (l *buildLog) classic(text string) {
+	text = classicColour.Replace(text)
 	if text == "" {
 		return
 	}
-	l.enter(stepOf(classicStep, text))
+	if step, steps := stepOf(classicStep, text); steps > 0 {
+		l.enter(step, steps)
+		l.at = text
+	}
 	l.say(text)
 }
 
@@ -160,6 +168,7 @@ func (l *buildLog) end(at *vertex, v *controlapi.Vertex) {
 	case strings.HasSuffix(v.Error, "context canceled"):
 		l.say(fmt.Sprintf("#%d CANCELED", at.number))
 	case v.Error != "":
+		l.at = at.name
 		l.say(fmt.Sprintf("#%d ERROR: %s", at.number, v.Error))
 	case v.Cached:
 		l.say(fmt.Sprintf("#%d CACHED", at.number))

@@ -1,0 +1,187 @@
+package bottles_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"bottle-tui/bottles"
+	"bottle-tui/queue"
+)
+
+func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("count the files")
+	w.awaitText(id, "-- count the files")
+	b := w.awaitStatus(id, bottles.Live)
+	session := b.SessionID
+	if session == "" || b.ImageDigest == "" || b.Rebuilt {
+		t.Errorf("the live bottle is %+v", b)
+	}
+	w.sup.Type(id, []byte("write precious\n"))
+	w.awaitText(id, "wrote <nil>")
+
+	w.must(bottles.TearDown{Identity: id})
+	b = w.awaitStatus(id, bottles.Down)
+	if b.EndReason != "torn down by the operator" || b.EndedAt.IsZero() {
+		t.Errorf("ended at %v because of %q", b.EndedAt, b.EndReason)
+	}
+	have, err := w.engine.Observe(t.Context(), w.root.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(have.Containers) != 0 || len(have.Networks) != 0 || len(have.Volumes) != 2 {
+		t.Errorf("after the teardown the engine has %d containers, %d networks, %d volumes", len(have.Containers), len(have.Networks), len(have.Volumes))
+	}
+	transcript := filepath.Join(w.root.Dir(), "state", id, "transcript", "-workspace", session+".jsonl")
+	if kept, err := os.ReadFile(transcript); err != nil || !strings.Contains(string(kept), "count the files") {
+		t.Errorf("the kept transcript is %q, %v", kept, err)
+	}
+
+	w.must(bottles.Resume{Identity: id})
+	b = w.awaitStatus(id, bottles.Live)
+	if b.SessionID != session || b.EndReason != "" {
+		t.Errorf("resumed as %+v, want session %s", b, session)
+	}
+	w.awaitText(id, "--resume "+session)
+	w.awaitText(id, "work: precious")
+	if got, want := w.history(id), []string{"launch", "live", "down", "resume", "live"}; !slices.Equal(got, want) {
+		t.Errorf("the audit log tells %v, want %v", got, want)
+	}
+}
+
+func TestALostVolumeCostsNoConversation(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("the first message")
+	session := w.awaitStatus(id, bottles.Live).SessionID
+	w.must(bottles.TearDown{Identity: id})
+	if err := w.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id); err != nil {
+		t.Fatal(err)
+	}
+	w.must(bottles.Resume{Identity: id})
+	w.must(bottles.TearDown{Identity: id})
+	kept, err := os.ReadFile(filepath.Join(w.root.Dir(), "state", id, "transcript", "-workspace", session+".jsonl"))
+	if err != nil || !strings.Contains(string(kept), "the first message") || !strings.Contains(string(kept), "--resume") {
+		t.Errorf("after the volume was lost the transcript is %q, %v", kept, err)
+	}
+}
+
+func TestAnAgentThatEndsByItselfStaysToBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	req := w.request(id, "FROM scratch\n")
+	w.sup.Type(id, []byte("exit 3\n"))
+	b := w.awaitStatus(id, bottles.Failed)
+	if !strings.Contains(b.Detail, "exit code 3") {
+		t.Errorf("the detail is %q", b.Detail)
+	}
+	if len(b.Requests) != 0 {
+		t.Errorf("requests of a dead agent: %+v", b.Requests)
+	}
+	if done, err := os.ReadFile(filepath.Join(w.root.QueueDir(id), "done", req.ID+".answer.json")); err != nil || !strings.Contains(string(done), string(queue.Withdrawn)) {
+		t.Errorf("the request was answered %q, %v", done, err)
+	}
+	w.await("its sidecars are gone", func(*bottles.Snapshot) bool {
+		have, err := w.engine.Observe(t.Context(), w.root.ID())
+		return err == nil && len(have.Containers) == 1 && len(have.Networks) == 0
+	})
+	w.must(bottles.Resume{Identity: id})
+	w.awaitStatus(id, bottles.Live)
+}
+
+func TestDeleteLeavesOnlyTheAuditLog(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	if err := w.do(bottles.Delete{Identity: id}); !errors.Is(err, bottles.ErrRefused) {
+		t.Fatalf("deleting a live bottle: %v", err)
+	}
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Delete{Identity: id})
+	w.await("it is gone", func(s *bottles.Snapshot) bool { _, ok := find(s, id); return !ok })
+	have, err := w.engine.Observe(t.Context(), w.root.ID())
+	if err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {
+		t.Errorf("the engine still has %+v, %v", have, err)
+	}
+	if _, err := os.Stat(filepath.Join(w.root.Dir(), "state", id)); !os.IsNotExist(err) {
+		t.Errorf("the state: %v", err)
+	}
+	if h := w.history(id); !slices.Contains(h, "delete") {
+		t.Errorf("the audit log tells %v", h)
+	}
+}
+
+func TestOrphansAreListedAndCleanedUp(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	w.end()
+	if err := os.RemoveAll(filepath.Join(w.root.Dir(), "state", id)); err != nil {
+		t.Fatal(err)
+	}
+	w.run(nil)
+	s := w.await("an orphan is listed", func(s *bottles.Snapshot) bool {
+		b, ok := find(s, id)
+		return ok && b.Status == bottles.Orphan
+	})
+	b, _ := find(s, id)
+	if !slices.Contains(b.Objects, "container claude-bottle-"+id) || !slices.Contains(b.Objects, "network claude-bottle-net-"+id) {
+		t.Errorf("its objects are %v", b.Objects)
+	}
+	w.must(bottles.Cleanup{Identities: []string{id}})
+	w.await("it is gone", func(s *bottles.Snapshot) bool { _, ok := find(s, id); return !ok })
+	have, err := w.engine.Observe(t.Context(), w.root.ID())
+	if err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {
+		t.Errorf("the engine still has %+v, %v", have, err)
+	}
+}
+
+func TestTwoProgramsDoNotChangeOneBottleAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	disk, err := w.root.Bottle(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, ok, err := disk.TryLock()
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := w.do(bottles.TearDown{Identity: id}); !errors.Is(err, bottles.ErrRefused) {
+		t.Errorf("tearing down what another program holds: %v", err)
+	}
+	if c, ok := w.agent(id); !ok || c.State != bottles.StateRunning {
+		t.Errorf("the agent is %+v", c)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	w.must(bottles.TearDown{Identity: id})
+}
+
+func TestAFailedLaunchLeavesNothingOnTheEngine(t *testing.T) {
+	w := newWorld(t)
+	w.cat.dockerfile += "RUN [\"/agent\", \"fail\"]\n"
+	w.run(nil)
+	err := w.do(bottles.Launch{Agent: "tester"})
+	if !errors.Is(err, bottles.ErrBuild) {
+		t.Fatalf("launching an image that can't be built: %v", err)
+	}
+	s := w.await("the bottle failed", func(s *bottles.Snapshot) bool {
+		return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Failed && s.Bottles[0].Operation != nil
+	})
+	if log := strings.Join(s.Bottles[0].Operation.Log, "\n"); !strings.Contains(log, "this step fails on purpose") {
+		t.Errorf("the build's log is %q", log)
+	}
+	have, err := w.engine.Observe(t.Context(), w.root.ID())
+	if err != nil || len(have.Containers)+len(have.Networks) != 0 {
+		t.Errorf("the engine has %+v, %v", have, err)
+	}
+}

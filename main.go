@@ -1,0 +1,49 @@
+// Command bottle-tui supervises sandboxed coding agents from one screen. The same binary, inside the
+// containers, is each of their sidecars and the demo's agent.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/supervise"
+	"bottle-tui/ui/cli"
+	"bottle-tui/ui/cli/demo"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, filepath.Base(os.Args[0]), os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run hands over to the part of the program that its name and its first words ask for.
+func run(ctx context.Context, name string, args []string) int {
+	if code, ours := demo.Applet(ctx, name, args); ours {
+		return code
+	}
+	if len(args) >= 2 && args[0] == "sidecar" {
+		servers := map[string]func(context.Context, []string, io.Writer) error{
+			"egress":    egress.Run,
+			"supervise": supervise.Run,
+		}
+		serve, ok := servers[args[1]]
+		if !ok {
+			fmt.Fprintf(os.Stderr, "bottle-tui: no such sidecar: %q\n", args[1])
+			return 2
+		}
+		if err := serve(ctx, args[2:], os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "bottle-tui: %s: %v\n", args[1], err)
+			return 1
+		}
+		return 0
+	}
+	return cli.Run(ctx, args)
+}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"bottle-tui/state"
+)
+
+func (p *program) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "The audit log: what was asked, decided and done"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "verify [identity]",
+		Short: "Check that no line of the audit log was changed, removed or put in between",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: p.work(func(_ *cobra.Command, args []string) error {
+			dir := p.home
+			if dir == "" {
+				var err error
+				if dir, err = state.DefaultDir(); err != nil {
+					return err
+				}
+			}
+			root, err := state.Open(dir)
+			if err != nil {
+				return err
+			}
+			identities := args
+			if len(args) == 0 {
+				if identities, err = root.AuditIdentities(); err != nil {
+					return err
+				}
+			}
+			if len(identities) == 0 {
+				fmt.Fprintln(p.out, "There is no audit log in", root.Dir())
+			}
+			var broken []error
+			for _, id := range identities {
+				report, err := root.Audit(id).Verify()
+				if err != nil {
+					broken = append(broken, err)
+					continue
+				}
+				fmt.Fprintf(p.out, "%s: %d lines, whole, last %s\n", id, report.Lines, report.Last)
+			}
+			return errors.Join(broken...)
+		}),
+	})
+	return cmd
+}

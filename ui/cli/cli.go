@@ -1,0 +1,162 @@
+// Package cli is the command line: the screen, and the plain commands for scripts. A command reads its
+// flags, wires the parts together, runs, and turns the outcome into words and an exit code: 0 done, 1
+// failed, 2 not understood. It must not hold logic of the lifecycle or draw.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"bottle-tui/bottles"
+	"bottle-tui/bottles/docker"
+	"bottle-tui/state"
+)
+
+// version is set when a release is linked.
+var version = ""
+
+// Version is the program's version: a release's, else what the Go toolchain recorded.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "development " + s.Value[:12]
+		}
+	}
+	return "development"
+}
+
+// failure is an error of the work itself, told apart from a command line that was not understood.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// program is what all commands share.
+type program struct {
+	out, err io.Writer
+	home     string // the flag; "" stands for the default
+	log      string // the flag: where to write what happens, for the curious
+}
+
+// Run runs the command line args, without the program's name, and gives the exit code.
+func Run(ctx context.Context, args []string) int {
+	p := &program{out: os.Stdout, err: os.Stderr}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	err := root.ExecuteContext(ctx)
+	var failed failure
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failed):
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintln(p.err, "bottle-tui:", err)
+		}
+		return 1
+	}
+	fmt.Fprintf(p.err, "bottle-tui: %v\nSee bottle-tui --help.\n", err)
+	return 2
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bottle-tui",
+		Short: "Supervise sandboxed coding agents from one screen",
+		Long: "bottle-tui supervises many sandboxed coding agents from one full-screen terminal program.\n" +
+			"Without a command it opens the screen. To see it at work without a manifest or a key: bottle-tui demo",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          p.work(func(cmd *cobra.Command, _ []string) error { return p.screen(cmd.Context()) }),
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().StringVar(&p.home, "home", "", "state root (default $CLAUDE_BOTTLE_HOME, or ~/.claude-bottle)")
+	root.PersistentFlags().StringVar(&p.log, "log", "", "append what the program does to this file")
+	root.AddCommand(p.demoCommand(), p.listCommand(), p.resumeCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
+	return root
+}
+
+// work marks a command's errors as failures of the work.
+func (p *program) work(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := run(cmd, args); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) { fmt.Fprintln(p.out, "bottle-tui", Version()) },
+	}
+}
+
+// open opens the state root and the engine. The engine need not answer.
+func (p *program) open(ctx context.Context) (*state.Root, bottles.Engine, error) {
+	dir := p.home
+	if dir == "" {
+		var err error
+		if dir, err = state.DefaultDir(); err != nil {
+			return nil, nil, err
+		}
+	}
+	root, err := state.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	engine, err := docker.Open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return root, engine, nil
+}
+
+// logger writes to the file of --log, or nowhere. close ends it.
+func (p *program) logger() (log *slog.Logger, close func(), err error) {
+	if p.log == "" {
+		return slog.New(slog.DiscardHandler), func() {}, nil
+	}
+	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the log: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug})), func() { _ = f.Close() }, nil
+}
+
+// supervise runs f beside a Supervisor, which it ends afterwards.
+func (p *program) supervise(ctx context.Context, c bottles.Config, f func(context.Context, *bottles.Supervisor) error) error {
+	log, closeLog, err := p.logger()
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	c.Log = log
+	sup := bottles.New(c)
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		err := sup.Run(ctx)
+		cancel() // f does not outlive it
+		ended <- err
+	}()
+	err = f(ctx, sup)
+	cancel()
+	return errors.Join(err, <-ended)
+}

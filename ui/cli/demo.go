@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"bottle-tui/bottles"
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+	"bottle-tui/ui/cli/demo"
+)
+
+func (p *program) demoCommand() *cobra.Command {
+	var clean bool
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Launch three demo bottles and open the screen on them",
+		Long: "Launches three bottles whose agents are played by this program, and opens the screen on them. It needs a\n" +
+			"container engine, and no key, manifest, image pull or network. Its state root is its own: --home, by default\n" +
+			"a directory in the user's cache. The bottles go on when the screen is left; demo --clean removes every trace.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range only {
+				if !slices.Contains(roleNames(), name) {
+					return fmt.Errorf("--agent: the demo has no %q; it has %v", name, roleNames())
+				}
+			}
+			return p.work(func(cmd *cobra.Command, _ []string) error {
+				if p.home == "" {
+					cache, err := os.UserCacheDir()
+					if err != nil {
+						return fmt.Errorf("find a place for the demo's state: %w; give one with --home", err)
+					}
+					p.home = filepath.Join(cache, "bottle-tui", "demo")
+				}
+				if clean {
+					return p.cleanDemo(cmd.Context())
+				}
+				return p.demo(cmd.Context(), only)
+			})(cmd, nil)
+		},
+	}
+	cmd.Flags().BoolVar(&clean, "clean", false, "remove every trace of the demo")
+	cmd.Flags().StringSliceVar(&only, "agent", nil, "launch these agents in place of the usual three; may repeat")
+	return cmd
+}
+
+func roleNames() []string {
+	names := []string{demo.QuietRole.Name}
+	for _, r := range demo.Roles {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// demo launches what is not there yet and opens the screen.
+func (p *program) demo(ctx context.Context, only []string) error {
+	root, engine, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	c, closeCatalog, err := openCatalog(ctx, engine)
+	if err != nil {
+		return err // without an engine there is nothing to demonstrate, and the error says what to do
+	}
+	defer closeCatalog()
+	mark := filepath.Join(root.Dir(), demoMark)
+	_, statErr := os.Stat(mark)
+	if statErr == nil {
+		return p.show(ctx, root, engine, c, nil) // an earlier demo, with whatever was done to its bottles
+	}
+	if existing, _ := root.List(); len(existing) > 0 {
+		return fmt.Errorf("%s holds bottles that are not a demo's; give the demo a directory of its own with --home", root.Dir())
+	}
+	if err := state.WriteFile(mark, []byte("bottle-tui demo\n"), 0o600); err != nil {
+		return err
+	}
+	launches := make([]bottles.Launch, 0, len(demo.Roles))
+	for _, r := range demo.Roles {
+		launches = append(launches, bottles.Launch{Agent: r.Name, Task: r.Task})
+	}
+	if len(only) > 0 {
+		launches = launches[:0]
+		for _, name := range only {
+			launches = append(launches, bottles.Launch{Agent: name})
+		}
+	}
+	return p.show(ctx, root, engine, c, func(ctx context.Context, s *bottles.Supervisor) {
+		if s.Ready(ctx) != nil {
+			return // the screen tells why
+		}
+		for _, l := range launches {
+			if _, err := s.Start(ctx, l); err != nil {
+				return // the screen tells of each that failed
+			}
+		}
+	})
+}
+
+// demoMark is the file that tells a demo's state root from one with bottles of worth.
+const demoMark = ".demo"
+
+// cleanDemo removes every trace of a demo.
+func (p *program) cleanDemo(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(p.home, demoMark)); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(p.out, "There is no demo in", p.home)
+		return nil
+	}
+	root, engine, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	refs, err := demoImages(ctx, engine)
+	if err != nil {
+		return err
+	}
+	removed, err := bottles.Raze(ctx, root, engine, refs)
+	for _, what := range removed {
+		fmt.Fprintln(p.out, "removed", what)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(root.Dir()); err != nil {
+		return fmt.Errorf("remove the demo's state: %w", err)
+	}
+	fmt.Fprintln(p.out, "removed", root.Dir())
+	return nil
+}
+
+// demoImages are the images that this program made for the demo out of itself.
+func demoImages(ctx context.Context, engine bottles.Engine) ([]string, error) {
+	info, err := engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	binary, err := sidecars.Binary(ctx, info.OS, info.Arch)
+	if err != nil {
+		return nil, err
+	}
+	defer binary.Close()
+	base, err := demo.BaseImage(binary, binary.Size)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := sidecars.NewImage(binary, binary.Size)
+	if err != nil {
+		return nil, err
+	}
+	return []string{base.Ref, pod.Ref}, nil
+}

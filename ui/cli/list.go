@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bottle-tui/bottles"
+	"bottle-tui/queue"
+)
+
+// listed is one bottle as `list --format json` prints it.
+type listed struct {
+	Identity    string         `json:"identity"`
+	Agent       string         `json:"agent"`
+	Status      bottles.Status `json:"status"`
+	Waiting     int            `json:"waiting"`
+	CWD         string         `json:"cwd"`
+	StartedAt   string         `json:"started_at"` // RFC 3339; "" when not known
+	Image       string         `json:"image"`
+	ImageDigest string         `json:"image_digest"`
+}
+
+func (p *program) listCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List all bottles: live, down and orphaned", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "text" && format != "json" {
+				return fmt.Errorf("--format is text or json, not %q", format)
+			}
+			return p.work(func(cmd *cobra.Command, _ []string) error {
+				root, engine, err := p.open(cmd.Context())
+				if err != nil {
+					return err
+				}
+				defer engine.Close()
+				// What the disk knows is worth having although the engine does not answer; the exit code tells.
+				snap, surveyErr := bottles.Survey(cmd.Context(), root, engine, time.Now())
+				for _, problem := range snap.Problems {
+					fmt.Fprintf(p.err, "bottle-tui: %s: %s\n", queue.Visible(problem.Path), queue.Visible(problem.Err))
+				}
+				if err := printList(p.out, snap, format); err != nil {
+					return err
+				}
+				return surveyErr
+			})(cmd, nil)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
+}
+
+func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
+	rows := make([]listed, 0, len(snap.Bottles))
+	for _, b := range snap.Bottles {
+		row := listed{
+			Identity: b.Identity, Agent: b.Agent, Status: b.Status, Waiting: b.Waiting(),
+			CWD: b.CWD, Image: b.Image, ImageDigest: b.ImageDigest,
+		}
+		if !b.StartedAt.IsZero() {
+			row.StartedAt = b.StartedAt.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, row)
+	}
+	if format == "json" {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(rows)
+	}
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(out, "There are no bottles. To see some: bottle-tui demo")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "IDENTITY\tSTATUS\tWAITING\tSTARTED\tCWD")
+	for i, row := range rows {
+		waiting := "-"
+		if row.Waiting > 0 {
+			waiting = fmt.Sprint(row.Waiting)
+		}
+		status := string(row.Status)
+		if detail := snap.Bottles[i].Detail; detail != "" {
+			status += " (" + queue.Visible(detail) + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", queue.Visible(row.Identity), status, waiting, dash(row.StartedAt), dash(queue.Visible(row.CWD)))
+	}
+	return w.Flush()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

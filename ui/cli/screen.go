@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+
+	"bottle-tui/bottles"
+	"bottle-tui/state"
+	"bottle-tui/ui"
+	"bottle-tui/ui/terminal"
+)
+
+// scrollback is how many lines an agent's terminal keeps, at most.
+const scrollback = 1000
+
+// screen opens the screen on the state root.
+func (p *program) screen(ctx context.Context) error {
+	root, engine, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	c, closeCatalog := p.catalog(ctx, engine)
+	defer closeCatalog()
+	return p.show(ctx, root, engine, c, nil)
+}
+
+// show runs the screen; start, if not nil, runs beside it once the engine was listed.
+func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Engine, c bottles.Catalog, start func(context.Context, *bottles.Supervisor)) error {
+	var sup *bottles.Supervisor
+	screens := terminal.NewSet(80, 24, scrollback, func(identity string, reply []byte) { sup.Type(identity, reply) })
+	defer screens.Close()
+	config := bottles.Config{
+		Root: root, Engine: engine, Catalog: c,
+		Screens: func(identity string) bottles.Screen { return screens.For(identity) },
+	}
+	return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {
+		sup = s
+		if start != nil {
+			started := make(chan struct{})
+			go func() {
+				defer close(started)
+				start(ctx, s)
+			}()
+			ctx, cancel := context.WithCancel(ctx)
+			defer func() { cancel(); <-started }()
+			return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir()})
+		}
+		return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir()})
+	})
+}
