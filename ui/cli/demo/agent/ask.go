@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +92,9 @@ func (a *agent) ask(ctx context.Context, r request) {
 
 // call makes one call with a connection of its own.
 func (a *agent) call(ctx context.Context, id string, input map[string]string) (text string, isError bool, err error) {
-	session, err := a.connect(ctx)
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	defer transport.CloseIdleConnections()
+	session, err := a.connect(ctx, &http.Client{Transport: transport}) // no timeout: a human answers
 	if err != nil {
 		return "", false, err
 	}
@@ -119,7 +122,7 @@ func (a *agent) call(ctx context.Context, id string, input map[string]string) (t
 }
 
 // connect dials supervise. Right after the start it may not listen yet, so a first failure is not told.
-func (a *agent) connect(ctx context.Context) (*mcp.ClientSession, error) {
+func (a *agent) connect(ctx context.Context, web *http.Client) (*mcp.ClientSession, error) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "bottle-tui-demo-agent", Version: "1"}, &mcp.ClientOptions{
 		Capabilities: &mcp.ClientCapabilities{},
 		ProgressNotificationHandler: func(_ context.Context, r *mcp.ProgressNotificationClientRequest) {
@@ -130,7 +133,7 @@ func (a *agent) connect(ctx context.Context) (*mcp.ClientSession, error) {
 	})
 	const tries = 3
 	for try := 1; ; try++ {
-		session, err := client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: a.supervise, MaxRetries: -1, DisableStandaloneSSE: true}, nil)
+		session, err := client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: a.supervise, HTTPClient: web, MaxRetries: -1, DisableStandaloneSSE: true}, nil)
 		if err == nil || try == tries || ctx.Err() != nil {
 			return session, err
 		}

@@ -227,10 +227,14 @@ func (m message) entries() (shown []entry) {
 
 // toolTitle is the use of a tool in a line, as Claude Code shows it.
 func toolTitle(b block) string {
+	name := b.Name
+	if server, tool, ok := strings.Cut(strings.TrimPrefix(name, "mcp__"), "__"); ok {
+		name = server + " · " + tool
+	}
 	for _, key := range []string{"command", "file_path", "justification", "url"} {
 		if v := b.Input[key]; v != "" {
-			return b.Name + "(" + v + ")"
+			return name + "(" + v + ")"
 		}
 	}
-	return b.Name
+	return name
 }
