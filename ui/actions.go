@@ -1,0 +1,215 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"bottle-tui/bottles"
+	"bottle-tui/ui/ago"
+	"bottle-tui/ui/dialog"
+	"bottle-tui/ui/frame"
+)
+
+// act does what a dialog asks for.
+func (m *model) act(r dialog.Result) tea.Cmd {
+	cmds := []tea.Cmd{r.Cmd}
+	if r.Close {
+		m.dialog = nil
+	}
+	if r.Note != "" {
+		m.notes.info(m.o.now(), r.Note)
+	}
+	if r.Act != nil {
+		cmds = append(cmds, m.start(r.Act, r.Doing))
+	}
+	return tea.Batch(cmds...)
+}
+
+// start asks the Supervisor for an action.
+func (m *model) start(a bottles.Action, doing string) tea.Cmd {
+	identity := concerns(a)
+	if identity != "" {
+		m.pending[identity] = doing
+	}
+	if doing != "" {
+		m.notes.info(m.o.now(), doing+" …")
+	}
+	return func() tea.Msg {
+		done, err := m.o.Supervisor.Start(m.ctx, a)
+		return startedMsg{identity, doing, a, done, err}
+	}
+}
+
+// concerns is the bottle that an action changes; "" for none or many.
+func concerns(a bottles.Action) string {
+	switch a := a.(type) {
+	case bottles.Resume:
+		return a.Identity
+	case bottles.TearDown:
+		return a.Identity
+	case bottles.Delete:
+		return a.Identity
+	case bottles.Approve:
+		return a.Identity
+	case bottles.ApproveEdited:
+		return a.Identity
+	case bottles.Deny:
+		return a.Identity
+	case bottles.Cancel:
+		return a.Identity
+	}
+	return ""
+}
+
+// started takes in that an action was taken up, and waits for its outcome, or that it was refused.
+func (m *model) started(s startedMsg) tea.Cmd {
+	if s.err != nil {
+		delete(m.pending, s.identity)
+		m.notes.fail(m.o.now(), s.identity, fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err))
+		return nil
+	}
+	if s.done == nil {
+		return func() tea.Msg { return doneMsg{s.identity, s.doing, s.action, nil} }
+	}
+	return func() tea.Msg {
+		select {
+		case err := <-s.done:
+			return doneMsg{s.identity, s.doing, s.action, err}
+		case <-m.life.Done():
+			return nil
+		}
+	}
+}
+
+func orWhat(doing string, a bottles.Action) string {
+	if doing != "" {
+		return doing
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%T", a), "bottles.")
+}
+
+// done takes in the outcome of an action.
+func (m *model) done(d doneMsg) {
+	delete(m.pending, d.identity)
+	now := m.o.now()
+	if d.err != nil {
+		m.notes.fail(now, d.identity, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err))
+		return
+	}
+	switch a := d.action.(type) {
+	case bottles.TearDown:
+		m.notes.info(now, a.Identity+" is down, its state is kept: r resumes it")
+	case bottles.Resume:
+		m.notes.info(now, a.Identity+" is back")
+	case bottles.Delete:
+		m.notes.info(now, a.Identity+" is deleted")
+	case bottles.Cleanup:
+		m.notes.info(now, "the orphans are removed")
+	case bottles.Approve:
+		m.notes.info(now, "approved and in force: "+a.Identity+" goes on")
+	case bottles.ApproveEdited:
+		m.notes.info(now, "your version is in force: "+a.Identity+" goes on")
+	case bottles.Deny:
+		m.notes.info(now, "denied: "+a.Identity+" was told why")
+	case bottles.Launch:
+		m.notes.info(now, "the new bottle of "+frame.Line(a.Agent)+" runs")
+	case bottles.Cancel:
+		m.notes.info(now, a.Identity+": stopped")
+	}
+}
+
+// alert tells the operator of something that must not be missed: by the bell, and by a desktop note
+// if those are wanted. The window's title and the footer follow from the snapshot.
+func (m *model) alert(a bottles.Alert) tea.Cmd {
+	now := m.o.now()
+	switch a.Kind {
+	case bottles.AlertFailed:
+		m.notes.fail(now, a.Identity, a.Text)
+	case bottles.AlertEnded:
+		m.notes.info(now, frame.Line(a.Text))
+	case bottles.AlertDone:
+		m.notes.info(now, frame.Line(a.Text))
+		return nil // the operator asked for it: no bell
+	}
+	out := "\a"
+	if m.o.Notify {
+		// ST ends both; the text has no control characters, and no separator of OSC 777.
+		text := strings.ReplaceAll(frame.Line(a.Text), ";", ",")
+		out += "\x1b]9;" + text + "\x1b\\" + "\x1b]777;notify;bottle-tui;" + text + "\x1b\\"
+	}
+	return tea.Raw(out)
+}
+
+// busy is what was asked for a bottle and is under way.
+func (m *model) busy(identity string) string {
+	doing, _, _ := strings.Cut(m.pending[identity], " "+identity)
+	return doing
+}
+
+// oldest is the request that has waited the longest, of all bottles; nil when none waits.
+func (m *model) oldest() (*bottles.Bottle, *bottles.Request) {
+	if m.snap == nil {
+		return nil, nil
+	}
+	var owner *bottles.Bottle
+	var first *bottles.Request
+	for i := range m.snap.Bottles {
+		b := &m.snap.Bottles[i]
+		for j := range b.Requests {
+			if r := &b.Requests[j]; r.State == bottles.Waiting && (first == nil || r.ArrivedAt.Before(first.ArrivedAt)) {
+				owner, first = b, r
+			}
+		}
+	}
+	return owner, first
+}
+
+// fitTerminals tells the agents' terminals the size that they are drawn in.
+func (m *model) fitTerminals() {
+	if m.w == 0 || m.snap == nil {
+		return
+	}
+	cols, rows := m.terminalSize()
+	m.o.Screens.Resize(cols, rows)
+	for i := range m.snap.Bottles {
+		b := &m.snap.Bottles[i]
+		now := size{cols, rows, b.Status == bottles.Live}
+		if old, ok := m.sizes[b.Identity]; !ok || old != now {
+			m.sizes[b.Identity] = now
+			if now.live {
+				m.o.Supervisor.Resize(b.Identity, cols, rows)
+			}
+		}
+	}
+}
+
+// nextAge is when a label of an age, or a note, changes next; 0 when none will.
+func (m *model) nextAge() time.Duration {
+	now := m.o.now()
+	wait := m.notes.next(now)
+	soon := func(t time.Time) {
+		if t.IsZero() {
+			return
+		}
+		if w := ago.Next(now.Sub(t)); wait == 0 || w < wait {
+			wait = w
+		}
+	}
+	if m.snap != nil {
+		for i := range m.snap.Bottles {
+			b := &m.snap.Bottles[i]
+			if b.Status != bottles.Live && !b.EndedAt.IsZero() {
+				soon(b.EndedAt)
+			} else {
+				soon(b.StartedAt)
+			}
+			for j := range b.Requests {
+				soon(b.Requests[j].ArrivedAt)
+			}
+		}
+	}
+	return min(wait, time.Hour)
+}

@@ -1,0 +1,116 @@
+package ui
+
+import (
+	"strings"
+	"time"
+
+	"bottle-tui/ui/frame"
+)
+
+// Bounds of what is remembered and shown.
+const (
+	maxNotes = 50
+	noteTime = 8 * time.Second // a note that reports no failure stays in the footer for so long
+)
+
+// note is one thing that was said to the operator.
+type note struct {
+	at      time.Time
+	bad     bool
+	about   string // identity, or ""
+	text    string // whole; of any origin
+	seen    bool
+	expired bool
+}
+
+// notes is what was said lately. A failure stays until it was seen; the rest goes by itself.
+type notes struct {
+	all []note
+	gen int // grows with every change
+}
+
+func (n *notes) info(now time.Time, text string) { n.add(note{at: now, text: text, seen: true}) }
+
+// fail adds a failure. The same failure told twice, by the action's outcome and by an alert, is one.
+func (n *notes) fail(now time.Time, about, text string) {
+	for i := range n.all {
+		old := &n.all[i]
+		if old.bad && old.about == about && now.Sub(old.at) < 10*time.Second &&
+			(strings.Contains(old.text, text) || strings.Contains(text, old.text)) {
+			if len(text) > len(old.text) {
+				old.text = text
+				n.gen++
+			}
+			return
+		}
+	}
+	n.add(note{at: now, bad: true, about: about, text: text})
+}
+
+func (n *notes) add(x note) {
+	if len(n.all) >= maxNotes {
+		n.all = append(n.all[:0], n.all[1:]...)
+	}
+	n.all = append(n.all, x)
+	n.gen++
+}
+
+// expire takes notes that were in the footer for long enough out of it.
+func (n *notes) expire(now time.Time) {
+	for i := range n.all {
+		if x := &n.all[i]; !x.bad && !x.expired && now.Sub(x.at) >= noteTime {
+			x.expired = true
+			n.gen++
+		}
+	}
+}
+
+// next is when the next note expires; 0 when none will.
+func (n *notes) next(now time.Time) time.Duration {
+	var wait time.Duration
+	for i := range n.all {
+		if x := &n.all[i]; !x.bad && !x.expired {
+			if left := max(noteTime-now.Sub(x.at), time.Millisecond); wait == 0 || left < wait {
+				wait = left
+			}
+		}
+	}
+	return wait
+}
+
+// current is what the footer says: the last failure that was not seen, or else the last note.
+func (n *notes) current() *note {
+	for i := len(n.all) - 1; i >= 0; i-- {
+		if n.all[i].bad && !n.all[i].seen {
+			return &n.all[i]
+		}
+	}
+	if i := len(n.all) - 1; i >= 0 && !n.all[i].bad && !n.all[i].expired {
+		return &n.all[i]
+	}
+	return nil
+}
+
+// failures are the failures, the last one first.
+func (n *notes) failures() []note {
+	var out []note
+	for i := len(n.all) - 1; i >= 0; i-- {
+		if n.all[i].bad {
+			out = append(out, n.all[i])
+		}
+	}
+	return out
+}
+
+func (n *notes) markSeen() {
+	for i := range n.all {
+		n.all[i].seen = true
+	}
+	n.gen++
+}
+
+// short is a note's first line.
+func (x *note) short() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(x.text), "\n")
+	return frame.Line(line)
+}

@@ -1,0 +1,309 @@
+// Package request is the dialog in which the operator reads what an agent asks for and decides. It
+// never decides by accident: the keys that answer wait for a quiet keyboard, and approving waits until
+// the end of the change was on the screen. What it hands over names the bytes that were shown.
+package request
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"charm.land/bubbles/v2/textarea"
+	tea "charm.land/bubbletea/v2"
+
+	"bottle-tui/bottles"
+	"bottle-tui/bottles/dockerfile"
+	"bottle-tui/queue"
+	"bottle-tui/themes"
+	"bottle-tui/ui/dialog"
+	"bottle-tui/ui/frame"
+	"bottle-tui/ui/keys"
+)
+
+// Quiet is how long the keyboard must have been quiet, with the request on the screen, before keys
+// answer it.
+const Quiet = 400 * time.Millisecond
+
+// mode is what the dialog does now.
+type mode int
+
+const (
+	reading mode = iota
+	denying      // the reason is typed
+	editing      // the file is edited in place
+	waiting      // $EDITOR runs, or a check does
+	preview      // the edited file's change is read
+)
+
+// Options is what a Dialog is made from.
+type Options struct {
+	Styles *themes.Styles
+	Now    func() time.Time
+	// Editor is the operator's own editor, a shell's words: $VISUAL or $EDITOR.
+	Editor string
+}
+
+// Dialog is the request that is being reviewed.
+type Dialog struct {
+	o        Options
+	identity string
+	agent    string
+	req      bottles.Request
+	mode     mode
+
+	shownAt  time.Time // when what is read now was drawn first; zero before
+	quietAt  time.Time // since when the keyboard is quiet
+	armed    bool      // it was quiet for long enough
+	ended    bool      // the end of the change was drawn
+	whole    bool      // the whole file is shown, not only what changes
+	offset   int
+	most     int
+	page     int
+	total    int
+	note     string // why the last key did nothing
+	reason   *textarea.Model
+	editor   *textarea.Model
+	edited   []byte // the operator's version; nil: none yet
+	replaced bool   // the text in the editor is not the agent's byte for byte
+	findings []dockerfile.Finding
+	check    int // of the check whose outcome is awaited
+	lines    bodyCache
+}
+
+// New opens a request of a bottle.
+func New(o Options, b *bottles.Bottle, r bottles.Request) *Dialog {
+	return &Dialog{o: o, identity: b.Identity, agent: b.Agent, req: r}
+}
+
+// Of names the request: the bottle's identity and the request's own.
+func (d *Dialog) Of() (identity, request string) { return d.identity, d.req.ID }
+
+// proposed is the file that is read now: the agent's, or the operator's version.
+func (d *Dialog) proposed() []byte {
+	if d.mode == preview {
+		return d.edited
+	}
+	return []byte(d.req.Proposed)
+}
+
+func (d *Dialog) found() []dockerfile.Finding {
+	if d.mode == preview {
+		return d.findings
+	}
+	return d.req.Findings
+}
+
+// rearm begins anew: what is read now is something else than before.
+func (d *Dialog) rearm() {
+	d.shownAt, d.quietAt = time.Time{}, time.Time{}
+	d.armed, d.ended, d.offset, d.note = false, false, 0, ""
+	d.lines.forget()
+}
+
+// Arming is how long until the answering keys work if the keyboard stays quiet; 0 when they do, or
+// when nothing was drawn yet.
+func (d *Dialog) Arming() time.Duration {
+	if d.armed || d.shownAt.IsZero() || (d.mode != reading && d.mode != preview) {
+		return 0
+	}
+	return max(Quiet-d.o.Now().Sub(d.quietAt), time.Millisecond)
+}
+
+// settleArm arms the keys when the keyboard has been quiet for long enough.
+func (d *Dialog) settleArm() {
+	if !d.armed && !d.shownAt.IsZero() && d.o.Now().Sub(d.quietAt) >= Quiet {
+		d.armed = true
+	}
+}
+
+// Blocked says why approving is not possible now; "" when it is.
+func (d *Dialog) Blocked() string {
+	d.settleArm()
+	switch {
+	case d.req.Stale:
+		return "what is in force changed since the agent asked: deny it, and let the agent ask again"
+	case d.mode == preview && bytes.Equal(d.edited, d.req.Current):
+		return "this is what is in force already"
+	case !d.armed:
+		return "waiting for a quiet keyboard"
+	case !d.ended:
+		return "read to the end first (G)"
+	}
+	return ""
+}
+
+// Key takes a key press.
+func (d *Dialog) Key(k tea.KeyPressMsg) dialog.Result {
+	switch d.mode {
+	case denying:
+		return d.denyKey(k)
+	case editing:
+		return d.editKey(k)
+	case waiting:
+		if b := keys.Find(keys.Editing, k.String()); b != nil && b.Action == keys.Back {
+			d.check++ // its outcome comes too late
+			d.mode = reading
+			d.rearm()
+		}
+		return dialog.Result{}
+	}
+	return d.readKey(k)
+}
+
+func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
+	d.settleArm()
+	armed := d.armed
+	d.quietAt = d.o.Now()
+	d.note = ""
+	b := keys.Find(keys.Request, k.String())
+	if b == nil {
+		if d.mode == preview && k.String() == "ctrl+s" {
+			b = keys.Get(keys.Request, keys.Approve)
+		} else {
+			return dialog.Result{}
+		}
+	}
+	switch b.Action {
+	case keys.Later:
+		if d.mode == preview {
+			d.mode = editing
+			return dialog.Result{}
+		}
+		return dialog.Result{Close: true}
+	case keys.Up:
+		d.Wheel(-1)
+	case keys.Down:
+		d.Wheel(1)
+	case keys.PageUp:
+		d.Wheel(-d.page)
+	case keys.PageDown:
+		d.Wheel(d.page)
+	case keys.Top:
+		d.offset = 0
+	case keys.End:
+		d.offset = d.most
+	case keys.Whole:
+		d.whole = !d.whole
+		d.offset = 0
+		d.lines.forget()
+	case keys.Approve, keys.Edit, keys.Editor, keys.Deny:
+		if !armed {
+			d.note = "not taken: this key works once the keyboard was quiet for a moment"
+			return dialog.Result{}
+		}
+		return d.answer(b.Action)
+	}
+	return dialog.Result{}
+}
+
+func (d *Dialog) answer(a keys.Action) dialog.Result {
+	switch a {
+	case keys.Approve:
+		if why := d.Blocked(); why != "" {
+			d.note = "not approved: " + why
+			return dialog.Result{}
+		}
+		if d.mode == preview && string(d.edited) != d.req.Proposed {
+			return dialog.Result{Close: true, Doing: "approving your version for " + d.identity,
+				Act: bottles.ApproveEdited{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Content: slices.Clone(d.edited)}}
+		}
+		return dialog.Result{Close: true, Doing: "approving for " + d.identity,
+			Act: bottles.Approve{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash}}
+	case keys.Deny:
+		d.mode = denying
+		d.lines.forget() // what is denied is what the agent asked, also after an edit
+		return dialog.Result{Cmd: d.reasonArea().Focus()}
+	case keys.Edit:
+		return d.startEdit()
+	case keys.Editor:
+		return d.startEditor()
+	}
+	return dialog.Result{}
+}
+
+func (d *Dialog) denyKey(k tea.KeyPressMsg) dialog.Result {
+	area := d.reasonArea()
+	d.note = ""
+	if b := keys.Find(keys.Reason, k.String()); b != nil {
+		switch b.Action {
+		case keys.Back:
+			d.mode = reading
+			d.rearm()
+			return dialog.Result{}
+		case keys.NewLine:
+			area.InsertRune('\n')
+			return dialog.Result{}
+		case keys.Send:
+			reason := trim(area.Value())
+			if reason == "" {
+				d.note = "a reason is needed: the agent is told these words"
+				return dialog.Result{}
+			}
+			return dialog.Result{Close: true, Doing: "denying the request of " + d.identity,
+				Act: bottles.Deny{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Reason: reason}}
+		}
+	}
+	updated, cmd := area.Update(k)
+	*area = updated
+	return dialog.Result{Cmd: cmd}
+}
+
+// Paste puts text into what is being typed.
+func (d *Dialog) Paste(text string) dialog.Result {
+	switch d.mode {
+	case denying:
+		d.reasonArea().InsertString(dialog.Clean(text))
+	case editing:
+		d.editor.InsertString(dialog.Clean(text))
+	}
+	return dialog.Result{}
+}
+
+// Wheel scrolls n lines down.
+func (d *Dialog) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
+
+// Refresh takes in a new snapshot: it closes the dialog when the request was settled elsewhere, and
+// begins anew when what would be approved is something else now.
+func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result {
+	who := frame.Line(d.identity)
+	i := slices.IndexFunc(s.Bottles, func(b bottles.Bottle) bool { return b.Identity == d.identity })
+	if i < 0 {
+		return dialog.Result{Close: true, Note: who + " is gone, and its request with it"}
+	}
+	requests := s.Bottles[i].Requests
+	j := slices.IndexFunc(requests, func(r bottles.Request) bool { return r.ID == d.req.ID })
+	if j < 0 {
+		return dialog.Result{Close: true, Note: "the request of " + who + " was settled elsewhere, or taken back"}
+	}
+	now := requests[j]
+	switch {
+	case now.State == bottles.Applying:
+		return dialog.Result{Close: true, Note: "the request of " + who + " was approved elsewhere"}
+	case now.Hash != d.req.Hash || now.Proposed != d.req.Proposed:
+		return dialog.Result{Close: true, Note: "the request of " + who + " is another one now: a opens it again"}
+	}
+	changed := now.Stale != d.req.Stale || !bytes.Equal(now.Current, d.req.Current) ||
+		!slices.Equal(now.Findings, d.req.Findings) || now.Effect != d.req.Effect ||
+		now.State != d.req.State || now.Err != d.req.Err
+	d.req = now
+	if changed && (d.mode == reading || d.mode == preview) {
+		d.rearm()
+		d.note = "what approving would do has changed: read it again"
+	} else if changed {
+		d.lines.forget()
+	}
+	return dialog.Result{}
+}
+
+// kind is the request's kind in words.
+func (d *Dialog) kind() string {
+	switch d.req.Tool {
+	case queue.ToolCapability:
+		return "a capability"
+	case queue.ToolEgress:
+		return "an egress host"
+	case queue.ToolCredProxy:
+		return "a credential route"
+	}
+	return frame.Line(d.req.Tool)
+}
