@@ -39,6 +39,7 @@ const (
 
 	// maxAuditLine bounds one line, in bytes.
 	maxAuditLine = 4 << 20
+	maxAuditTail = 2*maxAuditLine + 2 // two lines and the line end before them
 	maxKind      = 64
 )
 
@@ -259,7 +260,7 @@ func lastLine(f *os.File) (line, torn []byte, end int64, err error) {
 	}
 	size := info.Size()
 	// Two lines at most are of interest: the torn one and the one before it.
-	for window := min(size, 64<<10); ; window = min(size, 4*window, 2*maxAuditLine) {
+	for window := min(size, 64<<10); ; window = min(size, 4*window, maxAuditTail) {
 		tail := make([]byte, window)
 		if _, err := f.ReadAt(tail, size-window); err != nil && !errors.Is(err, io.EOF) {
 			return nil, nil, 0, err
@@ -275,7 +276,7 @@ func lastLine(f *os.File) (line, torn []byte, end int64, err error) {
 			return nil, tail, 0, nil
 		case stop >= 0 && (start >= 0 || whole):
 			return tail[start+1 : stop], tail[stop+1:], size - window + int64(stop) + 1, nil
-		case window == 2*maxAuditLine:
+		case window == maxAuditTail:
 			return nil, nil, 0, fmt.Errorf("no line ends in its last %d bytes: move the file away", window)
 		}
 	}

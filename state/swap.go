@@ -14,8 +14,9 @@ const (
 	transcriptOld  = ".transcript.old"
 )
 
-// swapTranscript puts transcriptNext, whole and fsynced, in the transcript's place.
-func swapTranscript(root *os.Root) error {
+// swapTranscript puts transcriptNext, whole and fsynced, in the transcript's place. It goes by two renames
+// where exchange says that it can't.
+func swapTranscript(root *os.Root, exchange func(root *os.Root, a, b string) (bool, error)) error {
 	_, err := root.Lstat(transcriptDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := root.Rename(transcriptNext, transcriptDir); err != nil {

@@ -63,7 +63,7 @@ func (b *Bottle) replaceTranscript(archive io.Reader, most limits) error {
 		err = x.sync()
 	}
 	if err == nil {
-		err = swapTranscript(root)
+		err = swapTranscript(root, exchange)
 	}
 	if err != nil {
 		return fail(errors.Join(err, root.RemoveAll(transcriptNext)))

@@ -86,14 +86,17 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		err = fmt.Errorf("it grew over %d bytes while it was read", limit)
+	// One byte more than there should be shows whether it grew. All files but the audit log, which is
+	// read elsewhere, are replaced whole, so one that grows is being written by somebody else.
+	content := make([]byte, info.Size()+1)
+	n, err := io.ReadFull(f, content)
+	if err == nil {
+		return nil, fmt.Errorf("reading %s: it grew while it was read", path)
 	}
-	if err != nil {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	return content, nil
+	return content[:n], nil
 }
 
 // regular refuses all but regular files of at most limit bytes.
