@@ -27,11 +27,16 @@ func (p *painter) line(l uv.Line, cols int, fill bool) drawn {
 	}
 	p.buf = p.buf[:0]
 	var pen uv.Style
+	before := ""
 	for x := 0; x < cols; {
 		content, width, style := " ", 1, uv.Style{}
 		if x < len(l) {
 			content, width, style = p.cell(l, x, cols)
 		}
+		if joins(before, content) {
+			content = apart[width]
+		}
+		before = content
 		if style != pen {
 			p.buf = appendStyle(p.buf, &style)
 			pen = style
@@ -48,8 +53,13 @@ func (p *painter) line(l uv.Line, cols int, fill bool) drawn {
 // plain is the line's text, trailing blanks cut.
 func (p *painter) plain(l uv.Line) string {
 	p.buf = p.buf[:0]
+	before := ""
 	for x := 0; x < len(l); {
 		content, width, _ := p.cell(l, x, len(l))
+		if joins(before, content) {
+			content = apart[width]
+		}
+		before = content
 		p.buf = append(p.buf, content...)
 		x += width
 	}
@@ -114,6 +124,27 @@ func (p *painter) fit(cluster string, width int) string {
 	p.fits[strings.Clone(cluster)] = s
 	return s
 }
+
+// apart is drawn, by width, for a cell that would become one cluster with the cell before it.
+var apart = [...]string{"", "\ufffd", "\ufffd "}
+
+// joins tells whether two neighbours would be one cluster to whoever reads the row, and take fewer
+// cells: two halves of flags or parts of Hangul syllables that a program put side by side.
+func joins(a, b string) bool {
+	if len(a) <= 1 || len(b) <= 1 {
+		return false
+	}
+	if last, _ := utf8.DecodeLastRuneInString(a); symbol(last) {
+		if first, _ := utf8.DecodeRuneInString(b); symbol(first) {
+			return false
+		}
+	}
+	cluster, _ := ansi.FirstGraphemeCluster(a+b, ansi.GraphemeWidth)
+	return len(cluster) > len(a)
+}
+
+// symbol tells whether r is one of the many arrows, boxes and marks that join with no other.
+func symbol(r rune) bool { return r >= 0x2010 && r <= 0x2bff && (r < 0x20d0 || r > 0x20ff) }
 
 // The SGR parameters of the attributes, in the order of their bits.
 var attributes = [...]byte{'1', '2', '3', '5', '6', '7', '8', '9'}

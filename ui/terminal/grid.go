@@ -16,21 +16,19 @@ type grid struct {
 	emu     *vt.Emulator
 	in      innards
 	out     []byte
+	room    int // cells that can be printed before the last line of the region is full; 0: not known
 	history history
 	draw    painter
 	changed bool // something may look different since this was last set to false
 	scratch []uv.Line
 }
 
-// wrapped is how many lines the emulator may push off the screen by itself in one flush: one for each
-// character, on a screen one column wide.
-const wrapped = 2 * maxText
-
 func newGrid(cols, rows, scrollback int) *grid {
 	g := &grid{emu: vt.NewEmulator(cols, rows), history: history{max: scrollback}}
 	g.in = reach(g.emu)
-	g.in.screens[1].SetScrollback(nil)
-	g.in.screens[0].SetScrollback(vt.NewScrollback(wrapped))
+	for _, s := range g.in.screens {
+		s.SetScrollback(nil) // all that scrolls is scrolled here
+	}
 	// The filter answers every query itself. Should the emulator ever answer one too, it must not
 	// wait for a reader.
 	if c, ok := g.emu.InputPipe().(io.Closer); ok {
@@ -54,6 +52,7 @@ func (g *grid) buffer() *uv.RenderBuffer { return g.in.buffers[g.active()] }
 
 // put gathers bytes for the emulator.
 func (g *grid) put(s string) {
+	g.room = 0
 	g.out = append(g.out, s...)
 	if len(g.out) >= maxText {
 		g.flush()
@@ -68,18 +67,53 @@ func (g *grid) flush() {
 	_, _ = g.emu.Write(g.out) // fails only once it is closed, which it never is
 	g.out = g.out[:0]
 	g.changed = true
-	pushed := g.emu.Scrollback()
-	if pushed.Len() == 0 {
-		return
-	}
-	lines := pushed.Lines()
-	if g.in.screens[0].ScrollRegion().Min.Y == 0 {
-		for _, l := range lines {
-			g.remember(l)
+}
+
+// print gathers text of one cell for each byte. The emulator never gets to scroll: it would copy every cell.
+func (g *grid) print(p []byte, wraps bool) {
+	for len(p) > 0 {
+		if g.room == 0 {
+			g.measure(wraps)
+		}
+		n := min(len(p), g.room)
+		g.out = append(g.out, p[:n]...)
+		g.room -= n
+		p = p[n:]
+		if len(g.out) >= maxText {
+			g.flush()
 		}
 	}
-	clear(lines) // else the cells would stay in memory
-	pushed.Clear()
+}
+
+// measure finds out how much can be printed, after the wrap that may be pending in the last line.
+func (g *grid) measure(wraps bool) {
+	x, y := g.cursor()
+	cols, _ := g.size()
+	if !wraps {
+		g.room = cols
+		return
+	}
+	bottom := g.screen().ScrollRegion().Max.Y
+	if *g.in.phantom {
+		if y == bottom-1 {
+			g.wrap()
+			x = 0
+		} else {
+			x = cols
+		}
+	}
+	g.room = cols - x
+	if y < bottom-1 {
+		g.room += (bottom - 1 - y) * cols
+	}
+	g.room = max(g.room, 1)
+}
+
+// wrap goes to the start of the next line.
+func (g *grid) wrap() {
+	g.lineDown()
+	g.put("\r")
+	g.flush()
 }
 
 func (g *grid) remember(l uv.Line) {
@@ -104,7 +138,7 @@ func (g *grid) moveTo(x, y int) {
 // a resize may have left no cell there.
 func (g *grid) restored() {
 	x, y := g.cursor()
-	*g.in.phantom = false
+	*g.in.phantom, g.room = false, 0
 	if cols, rows := g.size(); x >= cols || y >= rows {
 		g.moveTo(min(x, cols-1), min(y, rows-1))
 	}
@@ -119,7 +153,7 @@ func (g *grid) lineDown() {
 		g.put("\x1bD")
 		g.flush()
 	}
-	*g.in.phantom = false
+	*g.in.phantom, g.room = false, 0
 }
 
 // lineUp is RI.
@@ -248,7 +282,7 @@ func (g *grid) resize(cols, rows int) {
 		g.rotate(lines, over)
 	}
 	g.emu.Resize(cols, rows)
-	g.restored()
+	g.restored() // and no room is known
 	g.changed = true
 }
 

@@ -36,7 +36,7 @@ func (t *prose) text(p []byte) {
 				n++
 			}
 			t.settle()
-			t.g.out = append(t.g.out, p[:n-1]...)
+			t.g.print(p[:n-1], t.wraps())
 			t.run = append(t.run, p[n-1])
 			p = p[n:]
 			continue
@@ -46,14 +46,14 @@ func (t *prose) text(p []byte) {
 			return
 		}
 		r, n := utf8.DecodeRune(p)
+		if r == utf8.RuneError {
+			n = broken(p)
+		}
 		t.run = utf8.AppendRune(t.run, r)
 		p = p[n:]
 		if len(t.run) >= maxRun {
 			t.print(false)
 		}
-	}
-	if len(t.g.out) >= maxText {
-		t.g.flush()
 	}
 }
 
@@ -71,7 +71,7 @@ func (t *prose) settle() {
 	switch {
 	case len(t.run) == 0:
 	case len(t.run) == 1:
-		t.g.out = append(t.g.out, t.run[0])
+		t.g.print(t.run, t.wraps())
 		t.last = ascii[t.run[0] : t.run[0]+1]
 		t.run = t.run[:0]
 	default:
@@ -110,23 +110,58 @@ func (t *prose) cluster(c []byte, width int) {
 		c = c[:n]
 		width = ansi.StringWidth(string(c))
 	}
-	if width == 2 {
-		t.makeRoom()
-	}
 	t.last = string(c)
+	if width == 2 {
+		t.wide(c)
+		return
+	}
+	if t.g.room == 0 {
+		t.g.measure(t.wraps())
+	}
 	t.g.out = append(t.g.out, c...)
+	t.g.room--
 	if len(t.g.out) >= maxText {
 		t.g.flush()
 	}
 }
 
-// makeRoom sees to it that a wide character does not begin in the last column, where the emulator
-// would cut it in half.
-func (t *prose) makeRoom() {
-	x, _ := t.g.cursor()
-	if cols, _ := t.g.size(); x == cols-1 && !*t.g.in.phantom && t.wraps() {
-		t.g.put(" ") // makes a wrap pending, as the terminals that people use do
+// wide prints a character of two cells. The emulator would cut it in half in the last column, and
+// knows of no pending wrap when it fills the last two.
+func (t *prose) wide(c []byte) {
+	cols, _ := t.g.size()
+	if cols < 2 {
+		t.cluster([]byte("\ufffd"), 1)
+		return
 	}
+	x, _ := t.g.cursor()
+	if x == cols-1 && t.wraps() {
+		if !*t.g.in.phantom {
+			t.g.put(" ") // else the cell would show what was there before
+		}
+		t.g.flush()
+		t.g.wrap()
+		x = 0
+	}
+	t.g.put(string(c))
+	t.g.flush()
+	if x == cols-2 {
+		*t.g.in.phantom = t.wraps()
+	}
+}
+
+// broken is how many bytes at the start of p, which is no valid UTF-8, are shown as one U+FFFD: those
+// that could have begun a character.
+func broken(p []byte) int {
+	if _, n := utf8.DecodeRune(p); n > 1 {
+		return n // a U+FFFD that was sent
+	}
+	n := 1
+	if !utf8.FullRune(p[:1]) {
+		for n < len(p) && !utf8.FullRune(p[:n+1]) {
+			n++
+		}
+	}
+	return n
 }
 
 // again prints the last cluster n times more.
