@@ -223,7 +223,7 @@ func (s *server) apply(content []byte) error {
 // ServeHTTP judges one request. It is the only door: what it does not hand on is refused.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.doors.enter() {
-		return
+		panic(http.ErrAbortHandler) // egress stops
 	}
 	defer s.doors.inside.Done()
 	head := takeHead(r.Context())

@@ -266,8 +266,8 @@ func (s *server) fail(w http.ResponseWriter, f *flight, err error) {
 		s.answer(w, http.StatusForbidden, "egress ended this request: "+cut.reason+".\n")
 		return
 	}
-	if f.ctx.Err() != nil { // the agent has gone
-		return
+	if f.ctx.Err() != nil { // the agent has gone; returning would say 200 to whoever still listens
+		panic(http.ErrAbortHandler)
 	}
 	l := f.line(sidecars.EventError)
 	l.Reason = bounded(err.Error())
