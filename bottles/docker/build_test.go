@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+
 	"bottle-tui/bottles"
 )
 
@@ -166,6 +169,11 @@ func TestBuildStopsWithItsContext(t *testing.T) {
 			t.Errorf("Build took %v to return", took)
 		}
 		r.until("the end of the program in the build", func() bool { return len(processes(t, token)) == 0 })
+		r.until("the end of the classic builder's container", func() bool {
+			left, err := r.raw.ContainerList(r.ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("ancestor", probe))})
+			r.ok(err)
+			return len(left) == 0
+		})
 		_, err = r.Image(r.ctx, ref)
 		wantErr(t, err, bottles.ErrNotFound)
 	})

@@ -67,8 +67,8 @@ func (e *Engine) CreateContainer(ctx context.Context, spec bottles.ContainerSpec
 
 // holder says who has the name of a container, and what to do.
 func holder(ctx context.Context, c *client.Client, name string) string {
-	i, err := c.ContainerInspect(ctx, name)
-	if err != nil || i.Config == nil || i.State == nil {
+	i, err := inspect(ctx, c, name)
+	if err != nil {
 		return "remove the container that has the name, or rename it"
 	}
 	whose := "it does not belong to a bottle"
@@ -145,7 +145,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 		}
 		if versions.LessThan(c.ClientVersion(), "1.42") {
 			// An older engine keeps the first size of the terminal and does not set it.
-			i, err := c.ContainerInspect(ctx, name)
+			i, err := inspect(ctx, c, name)
 			if err == nil && i.Config.Tty && i.HostConfig.ConsoleSize[0] > 0 && i.HostConfig.ConsoleSize[1] > 0 {
 				size := i.HostConfig.ConsoleSize
 				// One that has ended by now has no terminal to set.
@@ -164,18 +164,6 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 		err := c.ContainerStop(ctx, name, container.StopOptions{Timeout: &seconds})
 		if cerrdefs.IsNotFound(err) {
 			return nil
-		}
-		return err
-	})
-}
-
-// RenameContainer gives a container another name.
-func (e *Engine) RenameContainer(ctx context.Context, name, to string) error {
-	what := "rename container " + name + " to " + to
-	return e.call(ctx, what, func(c *client.Client) error {
-		err := c.ContainerRename(ctx, name, to)
-		if cerrdefs.IsConflict(err) && says(err, "already in use", "is reserved") {
-			return &failure{what: what, cause: err, kind: bottles.ErrNameInUse, hint: holder(ctx, c, to)}
 		}
 		return err
 	})

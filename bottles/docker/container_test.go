@@ -86,14 +86,6 @@ func TestNameInUseNamesTheHolder(t *testing.T) {
 	spec.Labels[bottles.LabelIdentity] = "implementer-k3x9q"
 	r.ok(r.CreateContainer(r.ctx, spec))
 	wantErr(t, r.CreateContainer(r.ctx, spec), bottles.ErrNameInUse, spec.Name, "already in use", "bottle implementer-k3x9q", "created")
-	other := r.spec("d", "wait")
-	r.ok(r.CreateContainer(r.ctx, other))
-	wantErr(t, r.RenameContainer(r.ctx, other.Name, spec.Name), bottles.ErrNameInUse, spec.Name, "implementer-k3x9q")
-	r.ok(r.RenameContainer(r.ctx, other.Name, r.name("e")))
-	if _, err := r.Container(r.ctx, r.name("e")); err != nil {
-		t.Error(err)
-	}
-	wantErr(t, r.RenameContainer(r.ctx, other.Name, r.name("f")), bottles.ErrNotFound, other.Name)
 }
 
 func TestStop(t *testing.T) {

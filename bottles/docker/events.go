@@ -80,7 +80,7 @@ func relay(messages <-chan events.Message, errs <-chan error, out chan<- bottles
 
 // event is a message in this program's words.
 func event(m events.Message) bottles.Event {
-	ev := bottles.Event{Action: string(m.Action), Container: m.Actor.Attributes["name"], Labels: map[string]string{}}
+	ev := bottles.Event{Action: string(m.Action), Container: m.Actor.Attributes["name"], ID: m.Actor.ID, Labels: map[string]string{}}
 	for k, v := range m.Actor.Attributes {
 		switch k {
 		case "name", "image", "oldName", "execDuration":

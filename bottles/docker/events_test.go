@@ -39,7 +39,7 @@ func TestEventsTellOfOwnContainersOnly(t *testing.T) {
 	spec.Labels[bottles.LabelIdentity] = "implementer-k3x9q"
 	r.start(spec)
 	r.ended(spec.Name)
-	r.ok(r.RenameContainer(r.ctx, spec.Name, r.name("d")))
+	r.ok(r.raw.ContainerRename(r.ctx, spec.Name, r.name("d")))
 	r.ok(r.RemoveContainer(r.ctx, r.name("d")))
 	var got []string
 	for len(got) < 5 {

@@ -67,6 +67,21 @@ func TestImportKeepsEveryWordOfTheConfiguration(t *testing.T) {
 	r.ok(r.RemoveContainer(r.ctx, spec.Name))
 }
 
+func TestImagesOfAStateRoot(t *testing.T) {
+	r := newRig(t)
+	ref := r.ref("mine")
+	_, err := r.Import(r.ctx, ref, bytes.NewReader(rootfs(nil)), bottles.ImageConfig{Labels: r.labels()})
+	r.ok(err)
+	images, err := r.Images(r.ctx, r.root)
+	if err != nil || len(images) != 1 || !maps.Equal(images[ref], r.labels()) {
+		t.Errorf("%v, %v", images, err)
+	}
+	images, err = r.Images(r.ctx, r.root+"x")
+	if err != nil || len(images) != 0 {
+		t.Errorf("another root sees %v, %v", images, err)
+	}
+}
+
 func TestImportThatFails(t *testing.T) {
 	r := newRig(t)
 	ref := r.ref("import")

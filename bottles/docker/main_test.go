@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"go.uber.org/goleak"
 
@@ -54,7 +55,9 @@ func testMain(m *testing.M) int {
 	_, err = e.Import(ctx, probe, bytes.NewReader(rootfs(probeBinary)), bottles.ImageConfig{Entrypoint: []string{"/probe"}})
 	must(err)
 	code := m.Run()
-	if err := e.RemoveImage(ctx, probe); err != nil {
+	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := errors.Join(removeLayers(ctx), e.RemoveImage(ctx, probe)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -64,6 +67,32 @@ func testMain(m *testing.M) int {
 		code = 1
 	}
 	return code
+}
+
+// removeLayers removes what builds on the probe image have left: the classic builder keeps the layers
+// of a build that failed.
+func removeLayers(ctx context.Context) error {
+	raw, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	base, err := raw.ImageInspect(ctx, probe)
+	if err != nil {
+		return err
+	}
+	all, err := raw.ImageList(ctx, image.ListOptions{All: true})
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.ParentID == base.ID {
+			if _, err := raw.ImageRemove(ctx, i.ID, image.RemoveOptions{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func must(err error) {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -56,22 +57,30 @@ func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, er
 func (e *Engine) Container(ctx context.Context, name string) (bottles.Container, error) {
 	var out bottles.Container
 	err := e.call(ctx, "look at container "+name, func(c *client.Client) error {
-		i, err := c.ContainerInspect(ctx, name)
+		i, err := inspect(ctx, c, name)
 		if err != nil {
 			return err
 		}
-		out = bottles.Container{ID: i.ID, Name: strings.TrimPrefix(i.Name, "/"), ImageID: i.Image, CreatedAt: when(i.Created)}
-		if i.Config != nil {
-			out.Labels, out.Image = i.Config.Labels, i.Config.Image
-		}
-		if i.State != nil {
-			out.State = bottles.ContainerState(i.State.Status)
-			out.ExitCode, out.Error = i.State.ExitCode, i.State.Error
-			out.StartedAt = when(i.State.StartedAt)
+		out = bottles.Container{
+			ID: i.ID, Name: strings.TrimPrefix(i.Name, "/"), Labels: i.Config.Labels,
+			State: bottles.ContainerState(i.State.Status), ExitCode: i.State.ExitCode, Error: i.State.Error,
+			Image: i.Config.Image, ImageID: i.Image, CreatedAt: when(i.Created), StartedAt: when(i.State.StartedAt),
 		}
 		return nil
 	})
 	return out, err
+}
+
+// inspect looks at a container; what it returns has all its parts.
+func inspect(ctx context.Context, c *client.Client, name string) (container.InspectResponse, error) {
+	i, err := c.ContainerInspect(ctx, name)
+	if err != nil {
+		return i, err
+	}
+	if i.ContainerJSONBase == nil || i.State == nil || i.HostConfig == nil || i.Config == nil {
+		return i, errors.New("the engine's answer leaves out the state or the configuration")
+	}
+	return i, nil
 }
 
 // ownName is a container's own name among those it is listed under: links give it others, with a

@@ -28,11 +28,11 @@ func (e *Engine) Attach(ctx context.Context, name string) (io.ReadWriteCloser, e
 	what := "attach to the terminal of container " + name
 	var out *terminal
 	err := e.call(ctx, what, func(c *client.Client) error {
-		i, err := c.ContainerInspect(ctx, name)
+		i, err := inspect(ctx, c, name)
 		if err != nil {
 			return err
 		}
-		if i.Config == nil || !i.Config.Tty {
+		if !i.Config.Tty {
 			return fmt.Errorf("it has no terminal; read its log instead")
 		}
 		type result struct {
@@ -144,7 +144,7 @@ func (e *Engine) Logs(ctx context.Context, name string, tail int, follow bool) (
 	what := "read the log of container " + name
 	var out io.ReadCloser
 	err := e.call(ctx, what, func(c *client.Client) error {
-		i, err := c.ContainerInspect(ctx, name)
+		i, err := inspect(ctx, c, name)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (e *Engine) Logs(ctx context.Context, name string, tail int, follow bool) (
 			return err
 		}
 		s := &stream{ReadCloser: body, explain: func(err error) error { return e.explain(ctx, what, err) }}
-		if i.Config != nil && i.Config.Tty {
+		if i.Config.Tty {
 			out = s
 		} else {
 			out = join(ctx, s)
