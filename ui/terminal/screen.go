@@ -55,9 +55,6 @@ type hold struct {
 	timer *time.Timer
 }
 
-// endOfHold is what a program prints when its frame is complete.
-var endOfHold = []byte("\x1b[?2026l")
-
 // frame is what Rows gave last.
 type frame struct {
 	rows    []string
@@ -91,29 +88,43 @@ func (s *Screen) Write(p []byte) (int, error) {
 func (s *Screen) feed(p []byte) {
 	for len(p) > 0 {
 		if !s.hold.on {
-			n, began := s.process(p)
+			n, began := s.process(p, true)
 			p = p[n:]
 			if began {
 				s.beginHold()
 			}
 			continue
 		}
-		h := &s.hold
-		from := max(len(h.bytes)-len(endOfHold)+1, 0)
-		h.bytes = append(h.bytes, p...)
-		switch i := bytes.Index(h.bytes[from:], endOfHold); {
-		case i >= 0:
-			p = s.endHold(false)
-		case len(h.bytes) > maxHeld:
-			p = s.endHold(true)
-		default:
-			return
+		n, complete := s.hold.take(p)
+		p = p[n:]
+		if complete || len(s.hold.bytes) > maxHeld {
+			s.endHold(!complete)
 		}
 	}
 }
 
-// process takes p until its end or until a hold begins. Others get to look at the screen in between.
-func (s *Screen) process(p []byte) (n int, began bool) {
+// take keeps p up to the end of the hold, if p has it.
+func (h *hold) take(p []byte) (n int, complete bool) {
+	const mark = "\x1b[?2026l"
+	// The mark may have begun in what is held already.
+	held := h.bytes[max(len(h.bytes)-len(mark)+1, 0):]
+	var seam [2 * len(mark)]byte
+	n = copy(seam[:], held)
+	n += copy(seam[n:], p[:min(len(p), len(mark)-1)])
+	if i := bytes.Index(seam[:n], []byte(mark)); i >= 0 {
+		n, complete = i+len(mark)-len(held), true
+	} else if i := bytes.Index(p, []byte(mark)); i >= 0 {
+		n, complete = i+len(mark), true
+	} else {
+		n = len(p)
+	}
+	h.bytes = append(h.bytes, p[:n]...)
+	return n, complete
+}
+
+// process takes p until its end or, with stop, until a hold begins. Others get to look at the screen in
+// between.
+func (s *Screen) process(p []byte, stop bool) (n int, began bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	since := time.Now()
@@ -123,7 +134,7 @@ func (s *Screen) process(p []byte) (n int, began bool) {
 		}
 		before := s.filter.modes.on[modeSynchronised]
 		n += s.parser.next(p[n:], s.filter)
-		began = !before && s.filter.modes.on[modeSynchronised]
+		began = stop && !before && s.filter.modes.on[modeSynchronised]
 		if time.Since(since) > turn {
 			s.mu.Unlock()
 			s.mu.Lock()
@@ -173,24 +184,35 @@ func (s *Screen) beginHold() {
 	s.hold.timer = time.AfterFunc(holdFor, func() {
 		s.writing.Lock()
 		if s.hold.on && s.hold.count == count {
-			s.feed(s.endHold(true))
+			s.endHold(true)
 		}
 		s.writing.Unlock()
 		s.tell()
 	})
 }
 
-// endHold gives what was held; with late, the program did not say that its frame is complete.
-func (s *Screen) endHold(late bool) []byte {
-	p := s.hold.bytes
+// endHold brings what was held to the screen; with late, the program did not say that its frame is
+// complete. If it has begun another one in an unusual way, that is held from here on.
+func (s *Screen) endHold(late bool) {
 	s.hold.timer.Stop()
-	s.hold.on, s.hold.bytes = false, nil
+	s.hold.on = false
 	if late {
 		s.mu.Lock()
 		s.filter.modes.on[modeSynchronised] = false
 		s.mu.Unlock()
 	}
-	return p
+	held := s.hold.bytes
+	s.hold.bytes = held[:0]
+	if cap(held) > maxHeld/8 {
+		s.hold.bytes = nil
+	}
+	s.process(held, false)
+	s.mu.Lock()
+	again := s.filter.modes.on[modeSynchronised] && !s.closed
+	s.mu.Unlock()
+	if again {
+		s.beginHold()
+	}
 }
 
 // Size is the size in cells.
@@ -217,9 +239,7 @@ func (s *Screen) Resize(cols, rows int) {
 // earlier output from its beginning.
 func (s *Screen) Restarted() {
 	s.writing.Lock()
-	if s.hold.on {
-		s.endHold(true)
-	}
+	s.dropHold()
 	s.parser = parser{}
 	s.mu.Lock()
 	s.filter.reset()
@@ -237,10 +257,16 @@ func (s *Screen) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.writing.Lock()
-	if s.hold.on {
-		s.endHold(true)
-	}
+	s.dropHold()
 	s.writing.Unlock()
+}
+
+// dropHold forgets what is held.
+func (s *Screen) dropHold() {
+	if s.hold.on {
+		s.hold.timer.Stop()
+	}
+	s.hold.on, s.hold.bytes = false, nil
 }
 
 // Version grows whenever what would be drawn changed, the title included. It costs an atomic load.
