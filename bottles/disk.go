@@ -71,6 +71,7 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 	}
 	var found map[string]parts
 	if have != nil {
+		s.correct(have)
 		found = group(*have)
 		for id := range found {
 			s.record(id)
@@ -102,6 +103,21 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 	for _, r := range s.bottles {
 		s.tend(r)
 	}
+}
+
+// correct overrides a listing with what events told before it: Engine 20.10 says "die" some milliseconds
+// before its listing knows of it, and no other event follows. No container of ours starts twice. Owner only.
+func (s *Supervisor) correct(have *Observed) {
+	died := map[string]bool{}
+	for i, c := range have.Containers {
+		if s.died[c.ID] {
+			died[c.ID] = true
+			if c.State == StateRunning {
+				have.Containers[i].State = StateExited
+			}
+		}
+	}
+	s.died = died
 }
 
 // tend starts what a bottle's observed state asks for: its terminal and its voices while it lives,

@@ -171,6 +171,7 @@ type Volume struct {
 type Event struct {
 	Action    string // "create", "start", "die", "destroy", "rename"
 	Container string // its name
+	ID        string
 	Labels    map[string]string
 	ExitCode  int // with "die"
 }

@@ -67,11 +67,12 @@ type Supervisor struct {
 	version   uint64
 	dirty     bool
 	alerts    []Alert
-	observing bool         // a listing is under way
-	again     bool         // and another one is wanted after it
-	waiters   []chan error // of Ready
-	listed    bool         // the engine has been listed at least once
-	recovered bool         // what was interrupted has been seen to since the engine last came
+	observing bool            // a listing is under way
+	again     bool            // and another one is wanted after it
+	died      map[string]bool // IDs of containers that ended, which a listing may still call running
+	waiters   []chan error    // of Ready
+	listed    bool            // the engine has been listed at least once
+	recovered bool            // what was interrupted has been seen to since the engine last came
 
 	mu        sync.Mutex           // guards what follows, which workers share
 	terminals map[string]*terminal // by identity
@@ -120,6 +121,7 @@ func New(cfg Config) *Supervisor {
 		problems:  map[string][]Problem{},
 		terminals: map[string]*terminal{},
 		voices:    map[string]*voice{},
+		died:      map[string]bool{},
 	}
 }
 
@@ -283,8 +285,13 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 				s.changed()
 				s.observe()
 			})
-			for range events {
-				s.post(s.observe)
+			for ev := range events {
+				s.post(func() {
+					if ev.Action == "die" {
+						s.died[ev.ID] = true
+					}
+					s.observe()
+				})
 			}
 			continue
 		}
