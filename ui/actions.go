@@ -11,6 +11,7 @@ import (
 	"bottle-tui/ui/ago"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
+	"bottle-tui/ui/keys"
 )
 
 // act does what a dialog asks for.
@@ -31,7 +32,7 @@ func (m *model) act(r dialog.Result) tea.Cmd {
 // start asks the Supervisor for an action.
 func (m *model) start(a bottles.Action, doing string) tea.Cmd {
 	identity := concerns(a)
-	if identity != "" {
+	if _, cancel := a.(bottles.Cancel); identity != "" && !cancel {
 		m.pending[identity] = doing
 	}
 	if doing != "" {
@@ -93,7 +94,9 @@ func orWhat(doing string, a bottles.Action) string {
 
 // done takes in the outcome of an action.
 func (m *model) done(d doneMsg) {
-	delete(m.pending, d.identity)
+	if _, cancel := d.action.(bottles.Cancel); !cancel {
+		delete(m.pending, d.identity)
+	}
 	now := m.o.now()
 	if d.err != nil {
 		m.notes.fail(now, d.identity, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err))
@@ -176,7 +179,7 @@ func (m *model) fitTerminals() {
 	m.o.Screens.Resize(cols, rows)
 	for i := range m.snap.Bottles {
 		b := &m.snap.Bottles[i]
-		now := size{cols, rows, b.Status == bottles.Live}
+		now := size{cols, rows, keys.Typable(b)}
 		if old, ok := m.sizes[b.Identity]; !ok || old != now {
 			m.sizes[b.Identity] = now
 			if now.live {

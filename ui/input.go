@@ -266,7 +266,7 @@ func (m *model) tearDown(b *bottles.Bottle) tea.Cmd {
 	}
 	identity := b.Identity
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Tear down " + frame.Line(identity) + "?",
-		Text: why + "\n\nThe conversation and the workspace are kept, and r resumes it.", Act: a, Doing: doing,
+		Text: why + "\n\nThe conversation and the workspace are kept, and r resumes it.", Verb: "tear down", Act: a, Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Live) }}
 	return nil
 }
@@ -298,7 +298,7 @@ func (m *model) askDelete(b *bottles.Bottle) {
 	what := []string{"its conversation (transcript and session)", "its workspace, with whatever was not pushed or copied out",
 		"its Dockerfile with its history", "its image, and its containers, networks and volumes on the engine"}
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Delete " + frame.Line(identity), Danger: true, Word: identity,
-		Text: "Nothing brings it back. The audit log is kept. This is removed:", List: what,
+		Text: "Nothing brings it back. The audit log is kept. This is removed:", List: what, Verb: "delete for good",
 		Act: bottles.Delete{Identity: identity}, Doing: "deleting " + identity,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Down, bottles.Failed) }}
 }
@@ -312,7 +312,7 @@ func (m *model) askCleanup() {
 		}
 	}
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Clean up orphans?", Danger: true,
-		Text: "These belong to no bottle in " + orHere(m.o.Home) + ". Exactly this is removed:", List: objects,
+		Text: "These belong to no bottle in " + orHere(m.o.Home) + ". Exactly this is removed:", List: objects, Verb: "remove them",
 		Act: bottles.Cleanup{Identities: identities}, Doing: "removing the orphans",
 		Gone: func(s *bottles.Snapshot) string {
 			for _, identity := range identities {

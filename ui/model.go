@@ -13,6 +13,7 @@ import (
 	"bottle-tui/themes"
 	"bottle-tui/ui/detail"
 	"bottle-tui/ui/dialog"
+	"bottle-tui/ui/keys"
 	"bottle-tui/ui/list"
 	"bottle-tui/ui/request"
 	"bottle-tui/ui/terminal"
@@ -162,7 +163,7 @@ func (m *model) refresh() {
 		last = m.last[b.Identity]
 	}
 	m.detail.Show(b, last)
-	if m.typing && (b == nil || b.Status != bottles.Live) {
+	if m.typing && (b == nil || !keys.Typable(b)) {
 		m.typing = false
 		m.notes.info(m.o.now(), "the agent does not run any more; the keyboard is yours again")
 	}

@@ -6,7 +6,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
 	"bottle-tui/ui/detail"
 	"bottle-tui/ui/frame"
@@ -34,7 +33,7 @@ func (m *model) layout() layout {
 	switch {
 	case m.zoomed:
 	case m.w >= sideBySide:
-		w := max(min(m.w*3/10, 46), 34)
+		w := max(min(m.w*32/100, 48), 34)
 		l.list = rect{0, 1, w, body.h}
 		l.detail = rect{w, 1, m.w - w, body.h}
 	default:
@@ -111,7 +110,11 @@ func (m *model) View() tea.View {
 	}
 	v.Content = c.content
 	if m.dialog != nil {
-		d := m.dialog.Draw(l.body.w, l.body.h)
+		h := l.body.h
+		if h > 28 {
+			h -= 2 // what is behind it stays recognisable
+		}
+		d := m.dialog.Draw(l.body.w, h)
 		x := max((m.w-frame.Width(d.Lines[0]))/2, 0)
 		y := l.body.y + max((l.body.h-len(d.Lines))/2, 0)
 		v.Content = strings.Join(frame.Splice(c.lines, d.Lines, x, y), "\n")
@@ -148,7 +151,7 @@ func (m *model) cursor(l layout, v detail.View) *tea.Cursor {
 
 // terminal is the selected bottle's, if it has one to show.
 func (m *model) terminal() detail.Terminal {
-	if b := m.list.Selected(); b != nil && b.Status == bottles.Live {
+	if b := m.list.Selected(); b != nil && keys.Typable(b) {
 		return m.screen(b.Identity)
 	}
 	return nil
@@ -171,34 +174,37 @@ func (m *model) unreachable() bool {
 
 // footer says the most urgent thing, and which keys there are.
 func (m *model) footer() []string {
-	message := m.message()
 	hints := m.hints()
 	var key strings.Builder
-	fmt.Fprint(&key, m.w, "\x00", message)
+	fmt.Fprint(&key, m.w, "\x00", m.message(m.w))
 	for _, b := range hints {
-		key.WriteString("\x00" + string(b.Action) + b.Hint)
+		key.WriteString("\x00" + string(b.Action))
 	}
 	return m.frames.footer.Lines(key.String(), func() []string {
-		return statusbar.Footer(m.styles, message, hints, m.w)
+		return statusbar.Footer(m.styles, m.message, hints, m.w)
 	})
 }
 
-func (m *model) message() string {
+// message is what the footer says, in at most room cells.
+func (m *model) message(room int) string {
 	s := m.styles
 	if x := m.notes.current(); x != nil {
 		if x.bad {
-			return s.Bad.Render("✗ "+x.short()) + "  " + s.Key.Render("!") + s.KeyHelp.Render(" shows all of it")
+			const more = " shows all of it"
+			return s.Bad.Render("✗ "+frame.Middle(x.short(), room-len(more)-5, 0)) + "  " + s.Key.Render("!") + s.KeyHelp.Render(more)
 		}
-		return s.Text.Render(x.short())
+		return s.Text.Render(frame.Middle(x.short(), room, 0))
 	}
 	if b, r := m.oldest(); r != nil {
-		words := strings.Join(strings.Fields(r.Justification), " ")
-		room := max(m.w/2-36, 24)
-		if statusbar.Height(m.w) > 1 {
-			room = max(m.w-frame.Width(b.Identity)-38, 12)
+		who := "⚑ " + frame.Middle(frame.Line(b.Identity), 30, 6)
+		asks := " asks for " + what(r.Tool)
+		age := " · " + ago.Long(m.o.now().Sub(r.ArrivedAt))
+		room -= frame.Width(who) + frame.Width(asks) + frame.Width(age)
+		words := ""
+		if text := frame.Line(clip(strings.Join(strings.Fields(r.Justification), " "))); room > 14 && text != "" {
+			words = ": “" + frame.Middle(text, room-4, 0) + "”"
 		}
-		return s.Waiting.Render("⚑ "+frame.Middle(frame.Line(b.Identity), 30, 6)) + s.Text.Render(" asks for "+what(r.Tool)+": ") +
-			s.Muted.Render("“"+frame.Middle(frame.Line(clip(words)), room, 0)+"” · "+ago.Long(m.o.now().Sub(r.ArrivedAt)))
+		return s.Waiting.Render(who) + s.Text.Render(asks) + s.Muted.Render(words+age)
 	}
 	if m.unreachable() {
 		return s.Bad.Render("✗ the engine does not answer") + s.Muted.Render("; bottle-tui goes on trying")
@@ -221,7 +227,7 @@ func (m *model) hints() []*keys.Binding {
 		out := []*keys.Binding{keys.Get(keys.Terminal, keys.Leave)}
 		return out
 	}
-	if m.filter {
+	if m.filter || m.dialog != nil {
 		return nil
 	}
 	st := m.state()

@@ -10,6 +10,8 @@ import (
 	"bottle-tui/bottles"
 	"bottle-tui/themes"
 	"bottle-tui/ui/frame"
+	"bottle-tui/ui/keys"
+	"bottle-tui/ui/list"
 )
 
 // Terminal is what is drawn of an agent's terminal.
@@ -138,7 +140,7 @@ func (p *Pane) Request() string {
 
 // ShowsTerminal says that the terminal itself is drawn: the tab is in front and nothing replaces it.
 func (p *Pane) ShowsTerminal(v View) bool {
-	return p.Tab == TerminalTab && p.bottle != nil && v.Notice == "" && p.bottle.Status == bottles.Live
+	return p.Tab == TerminalTab && p.bottle != nil && v.Notice == "" && keys.Typable(p.bottle)
 }
 
 // Lines draws the pane: v.H lines of v.W cells. t may be nil.
@@ -236,6 +238,9 @@ func (p *Pane) terminalFoot(v View, t Terminal) (left, right string) {
 	s := p.Styles
 	if title := frame.Line(t.Title()); title != "" {
 		left = s.Muted.Render(frame.Middle(title, max(v.W/2-4, 8), 0))
+	}
+	if op := p.bottle.Operation; op != nil && op.Err == "" {
+		left = s.Busy.Render(list.Progress(op)+" ") + list.Bar(s, op, 10) + s.Muted.Render(" "+frame.Middle(frame.Line(op.Step), max(v.W/3, 8), 0))
 	}
 	switch {
 	case p.scroll > 0:

@@ -25,11 +25,11 @@ func (p *Pane) instead(v View, w int) []string {
 	var text string
 	since := ""
 	if !b.EndedAt.IsZero() {
-		since = ", " + ago.Long(v.Now.Sub(b.EndedAt))
+		since = " " + ago.Long(v.Now.Sub(b.EndedAt))
 	}
 	switch b.Status {
 	case bottles.Down:
-		text = "This bottle is down" + since + "."
+		text = "This bottle went down" + since + "."
 		if b.EndReason != "" {
 			text += "\nIt ended: " + inert(b.EndReason)
 		}

@@ -21,6 +21,7 @@ type Confirm struct {
 	List   []string // exactly what is concerned; of any origin
 	Word   string
 	Danger bool
+	Verb   string // what the key that confirms does; "": yes
 	Act    bottles.Action
 	Doing  string
 	// Gone says, of a new snapshot, why there is nothing left to ask; "" while there is.
@@ -140,6 +141,9 @@ func (d *Confirm) Draw(w, h int) Drawing {
 		body = append(append(body, ""), sane(list[d.offset:], fit)...)
 	}
 	yes := *keys.Get(keys.Dialog, keys.Yes)
+	if d.Verb != "" {
+		yes.Hint = d.Verb
+	}
 	var cursor *tea.Cursor
 	if d.Word != "" {
 		in := d.field()

@@ -43,7 +43,7 @@ func NewLaunch(s *themes.Styles, agents []string, cwd, home string) *Launch {
 	}
 	d.fields[0].SetValue(cwd)
 	d.fields[0].Placeholder = "none"
-	d.fields[1].Placeholder = "nothing: it waits for you"
+	d.fields[1].Placeholder = "none: it waits for you"
 	return d
 }
 
@@ -187,7 +187,7 @@ func (d *Launch) Draw(w, h int) Drawing {
 		agent = s.Accent.Render("‹ ") + agent + s.Accent.Render(" ›")
 	}
 	body := []string{"", row(0, "Agent", agent), ""}
-	names := [2]string{"Directory", "First words"}
+	names := [2]string{"Directory", "First task"}
 	var cursor *tea.Cursor
 	for i, in := range d.fields {
 		in.SetWidth(room)

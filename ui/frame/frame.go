@@ -137,11 +137,11 @@ type Box struct {
 	Heavy  bool // thick lines, for a focus that no colour shows
 }
 
-type edges struct{ tl, tr, bl, br, h, v string }
+type edges struct{ tl, tr, bl, br, h, v, ml, mr string }
 
 var (
-	light = edges{"╭", "╮", "╰", "╯", "─", "│"}
-	heavy = edges{"┏", "┓", "┗", "┛", "━", "┃"}
+	light = edges{"╭", "╮", "╰", "╯", "─", "│", "├", "┤"}
+	heavy = edges{"┏", "┓", "┗", "┛", "━", "┃", "┠", "┨"}
 )
 
 func (b Box) edges() edges {
@@ -150,6 +150,9 @@ func (b Box) edges() edges {
 	}
 	return light
 }
+
+// Divider, as a line of a box's content, is a rule from border to border.
+const Divider = "\x00divider"
 
 // Draw puts the box around lines; the result is h lines of w cells. With fit the lines are cut and
 // padded, without it they must be w-2 cells wide and are taken as they are.
@@ -166,6 +169,9 @@ func (b Box) Draw(lines []string, w, h int, fit bool) []string {
 		switch {
 		case i >= len(lines):
 			line = blanks(w - 2)
+		case lines[i] == Divider:
+			out = append(out, b.Border.Render(e.ml+strings.Repeat("─", w-2)+e.mr))
+			continue
 		case fit:
 			line = Fit(lines[i], w-2)
 		default:
@@ -195,11 +201,6 @@ func (b Box) edge(left, right, title, note string, w int) string {
 	}
 	// The title sits right behind the corner's stroke.
 	return b.Border.Render(left+e.h) + title + b.Border.Render(strings.Repeat(e.h, max(room, 0))) + note + b.Border.Render(e.h+right)
-}
-
-// Rule is a line across the inside of a box.
-func (b Box) Rule(w int) string {
-	return b.Border.Render(strings.Repeat("─", max(w, 0)))
 }
 
 // Cache keeps the lines of a pane until its key is another one.

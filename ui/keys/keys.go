@@ -131,3 +131,8 @@ func Get(place Place, a Action) *Binding {
 	}
 	return nil
 }
+
+// Typable says that a bottle's agent runs and can be typed to: also while its new image is built.
+func Typable(b *bottles.Bottle) bool {
+	return b.Status == bottles.Live || b.Status == bottles.Building && b.Operation != nil && b.Operation.Kind == "rebuild"
+}

@@ -19,7 +19,7 @@ var Table = []Binding{
 			switch {
 			case s.Bottle == nil:
 				return "no bottle is selected"
-			case s.Bottle.Status != bottles.Live:
+			case !Typable(s.Bottle):
 				return s.Bottle.Identity + " is not live, so there is nobody to type to"
 			}
 			return ""

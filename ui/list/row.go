@@ -48,7 +48,10 @@ func word(s *themes.Styles, b *bottles.Bottle) (string, lipgloss.Style) {
 	}
 	switch b.Status {
 	case bottles.Live:
-		return detail, s.Muted
+		if detail != "" {
+			return "▲", s.Danger // the second line, or the middle, says it
+		}
+		return "", s.Muted
 	case bottles.Failed:
 		return "failed", s.Bad
 	case bottles.Orphan:
@@ -105,21 +108,24 @@ func (p *Pane) bottle(v View, b *bottles.Bottle, selected bool, w int) []string 
 		mark = "⚑" + strconv.Itoa(n)
 	}
 	text, style := word(s, b)
-	said := w >= wide || b.Status != bottles.Live || busy(b)
+	said := w >= wide || b.Status != bottles.Live || busy(b) || text != ""
 	if !said {
 		text = ""
 	}
 	// What stands at the right: word, mark, age. The word gives way to the name.
-	right := " " + s.Waiting.Render(frame.FitLeft(mark, 3)) + " " + s.Muted.Render(frame.FitLeft(age, 4))
-	rightW := 9
+	right, rightW := s.Muted.Render(frame.FitLeft(age, 4)), 4
+	if mark != "" || w >= wide {
+		right, rightW = s.Waiting.Render(frame.FitLeft(mark, 3))+" "+right, 8
+	}
 	identity := frame.Line(b.Identity)
 	room := w - 3 - 1 - rightW - 1 // cursor, sign and a blank; a blank before the right; one at the end
 	nameW, middle := room, ""
 	if w >= wide {
-		nameW = max(room*2/5, 18)
+		const wordW = 12
+		nameW = max(room/3, 18)
 		place := p.place(b)
-		middle = " " + s.Muted.Render(frame.Fit(frame.Middle(place, room-nameW-19, 24), room-nameW-19)) +
-			" " + style.Render(frame.FitLeft(text, 17))
+		middle = " " + s.Muted.Render(frame.Fit(frame.Middle(place, room-nameW-wordW-2, 20), room-nameW-wordW-2)) +
+			" " + style.Render(frame.FitLeft(text, wordW))
 	} else if text != "" {
 		textW := min(frame.Width(text), max(room-frame.Width(identity)-1, room/3))
 		nameW = room - textW - 1
@@ -147,10 +153,16 @@ func (p *Pane) second(b *bottles.Bottle, w int) string {
 			bar = " " + bar
 		}
 		return frame.Ends(s.Busy.Render(frame.Line(b.Operation.Step)), bar, w)
-	case b.Operation != nil:
+	case b.Operation != nil && b.Operation.Err != "":
 		return s.Bad.Render(frame.Fit(firstLine(b.Operation.Err), w))
 	}
 	detail := frame.Line(b.Detail)
+	switch {
+	case detail != "" && b.Status == bottles.Failed:
+		return s.Bad.Render(frame.Fit(detail, w))
+	case detail != "" && b.Status == bottles.Live:
+		return s.Danger.Render(frame.Fit(detail, w))
+	}
 	if b.Status == bottles.Down && detail == "" {
 		detail = frame.Line(b.EndReason)
 	}
@@ -174,6 +186,8 @@ func (p *Pane) place(b *bottles.Bottle) string {
 		return firstLine(b.Operation.Err)
 	case b.Status == bottles.Orphan:
 		return plural(len(b.Objects), "object") + " of no bottle"
+	case b.Detail != "" && (b.Status == bottles.Failed || b.Status == bottles.Live):
+		return frame.Line(b.Detail)
 	case b.CWD == "":
 		return "no directory"
 	}

@@ -61,11 +61,12 @@ func (d *Dialog) compose(w int) []string {
 		out = append(out, "", s.Strong.Render("Look at"))
 		out = append(out, d.findingLines(found, w)...)
 	}
+	out = append(append(out, ""), d.diff(w)...)
 	if d.req.Effect != "" {
 		out = append(out, "", s.Strong.Render("Approving"))
 		say(s.Text, frame.Text(d.req.Effect))
 	}
-	return append(append(out, ""), d.diff(w)...)
+	return out
 }
 
 func (d *Dialog) findingLines(found []dockerfile.Finding, w int) []string {
@@ -143,7 +144,7 @@ func (d *Dialog) diff(w int) []string {
 	if rest := count(before) - next + 1; rest > 0 {
 		out = append(out, s.Faint.Render(frame.Fit(fmt.Sprintf("%s ⋯ %s", frame.Blank(2*digits), lines(rest)), w)))
 	}
-	return append(out, s.Faint.Render(frame.Fit("── end of the change", w)))
+	return append(out, s.Faint.Render("── end of the change"))
 }
 
 func lines(n int) string {

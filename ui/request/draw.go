@@ -44,8 +44,8 @@ func (d *Dialog) Draw(w, h int) dialog.Drawing {
 	}
 	var out []string
 	for _, line := range append(lines, foot...) {
-		if line == "─" {
-			out = append(out, s.Faint.Render(strings.Repeat("─", w-2)))
+		if line == frame.Divider {
+			out = append(out, line)
 			continue
 		}
 		out = append(out, " "+frame.Fit(line, iw)+" ")
@@ -85,7 +85,7 @@ func (d *Dialog) foot(w int) []string {
 	s := d.o.Styles
 	hint := func(p keys.Place, a keys.Action, off bool) string { return dialog.Hint(s, keys.Get(p, a), off) }
 	if d.mode == editing {
-		foot := []string{"─"}
+		foot := []string{frame.Divider}
 		if d.replaced {
 			foot = append(foot, s.Danger.Render("▲ ")+s.Text.Render("characters that don't print were replaced by their names"))
 		}
@@ -95,7 +95,7 @@ func (d *Dialog) foot(w int) []string {
 		return append(foot, hint(keys.Editing, keys.Check, false)+"  "+hint(keys.Editing, keys.Back, false))
 	}
 	if d.mode == waiting {
-		return []string{"─", hint(keys.Editing, keys.Back, false)}
+		return []string{frame.Divider, hint(keys.Editing, keys.Back, false)}
 	}
 	why := d.Blocked()
 	wait := !d.armed
@@ -110,7 +110,7 @@ func (d *Dialog) foot(w int) []string {
 			hint(keys.Request, keys.Whole, false), dialog.Hint(s, &back, false)}
 	}
 	line := strings.Join(parts, "  ")
-	foot := []string{"─"}
+	foot := []string{frame.Divider}
 	note := ""
 	switch {
 	case d.note != "":
@@ -137,15 +137,17 @@ func (d *Dialog) drawReason(w, room int, body *[]string) (foot []string, cursor 
 	high := max(min(strings.Count(area.Value(), "\n")+1, 6), 3)
 	area.SetWidth(w - 2)
 	area.SetHeight(high)
-	foot = []string{"─", s.Strong.Render("Why not?") + s.Muted.Render("  the agent is told these words")}
+	foot = []string{frame.Divider, s.Strong.Render("Why not?") + s.Muted.Render("  the agent is told these words")}
 	if d.note != "" {
 		foot[1] = s.Bad.Render(d.note)
 	}
 	keep := max(room-high-1, 0)
 	*body = (*body)[:min(len(*body), keep)]
 	at := len(*body) + len(foot)
+	prompt := s.Accent.Render("❯ ")
 	for line := range strings.SplitSeq(area.View(), "\n") {
-		foot = append(foot, s.Accent.Render("❯ ")+line)
+		foot = append(foot, prompt+line)
+		prompt = "  "
 	}
 	if cursor = area.Cursor(); cursor != nil {
 		cursor.X += 4

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"charm.land/lipgloss/v2"
+
 	"bottle-tui/bottles"
 	"bottle-tui/themes"
 	"bottle-tui/ui/frame"
@@ -43,27 +45,10 @@ func Count(s *bottles.Snapshot) Counts {
 	return c
 }
 
-// Header is the line above the panes, w cells wide.
+// Header is the line above the panes, w cells wide. Where it is narrow the words get shorter, and then
+// fewer.
 func Header(s *themes.Styles, c Counts, engine string, w int) string {
 	left := " " + s.Brand.Render("bottle-tui") + "   "
-	var parts []string
-	add := func(n int, one, many string, style func(...string) string) {
-		if n == 1 {
-			parts = append(parts, style("1 "+one))
-		} else if n > 1 {
-			parts = append(parts, style(fmt.Sprintf("%d %s", n, many)))
-		}
-	}
-	add(c.Live, "live", "live", s.Good.Render)
-	add(c.Moving, "on its way", "on their way", s.Busy.Render)
-	add(c.Waiting, "waits for you", "wait for you", s.Waiting.Render)
-	add(c.Failed, "failed", "failed", s.Bad.Render)
-	add(c.Down, "down", "down", s.Muted.Render)
-	add(c.Orphans, "orphan", "orphans", s.Danger.Render)
-	if len(parts) == 0 {
-		parts = append(parts, s.Muted.Render("no bottles"))
-	}
-	left += strings.Join(parts, s.Faint.Render(" · "))
 	right := ""
 	if engine != "" {
 		right += s.Bad.Render(engine) + "   "
@@ -72,7 +57,43 @@ func Header(s *themes.Styles, c Counts, engine string, w int) string {
 		right += s.Alert.Render(fmt.Sprintf("⚑ %d", c.Waiting)) + "   "
 	}
 	right += s.Key.Render("?") + s.KeyHelp.Render(" help") + " "
-	return frame.Ends(left, right, w)
+	room := w - frame.Width(left) - frame.Width(right) - 2
+	sep := s.Faint.Render(" · ")
+	parts := c.words(s, false)
+	if frame.Width(strings.Join(parts, sep)) > room {
+		parts = c.words(s, true)
+	}
+	for len(parts) > 1 && frame.Width(strings.Join(parts, sep)) > room {
+		parts = parts[:len(parts)-1]
+	}
+	return frame.Ends(left+strings.Join(parts, sep), right, w)
+}
+
+// words are the counts, the most important first.
+func (c Counts) words(s *themes.Styles, short bool) []string {
+	var parts []string
+	add := func(n int, one, many, brief string, style lipgloss.Style) {
+		word := many
+		if n == 1 {
+			word = one
+		}
+		if short {
+			word = brief
+		}
+		if n > 0 {
+			parts = append(parts, style.Render(fmt.Sprintf("%d %s", n, word)))
+		}
+	}
+	add(c.Live, "live", "live", "live", s.Good)
+	add(c.Waiting, "waits for you", "wait for you", "waiting", s.Waiting)
+	add(c.Moving, "on its way", "on their way", "coming", s.Busy)
+	add(c.Failed, "failed", "failed", "failed", s.Bad)
+	add(c.Down, "down", "down", "down", s.Muted)
+	add(c.Orphans, "orphan", "orphans", "orphan", s.Danger)
+	if len(parts) == 0 {
+		parts = append(parts, s.Muted.Render("no bottles"))
+	}
+	return parts
 }
 
 // Split is the width below which the footer takes two lines.
@@ -86,14 +107,18 @@ func Height(w int) int {
 	return 1
 }
 
-// Footer is the message and the hints, Height(w) lines of w cells. Of the hints, the first ones are
-// kept when there is no room for all.
-func Footer(s *themes.Styles, message string, hints []*keys.Binding, w int) []string {
+// Footer is a message, which is told its room in cells, and the hints, Height(w) lines of w cells. Of
+// the hints, the first ones are kept when there is no room for all.
+func Footer(s *themes.Styles, message func(room int) string, hints []*keys.Binding, w int) []string {
 	if w < Split {
-		return []string{frame.Fit(" "+message, w), frame.Fit(" "+fitHints(s, hints, w-2), w)}
+		return []string{frame.Fit(" "+message(w-2), w), frame.Fit(" "+fitHints(s, hints, w-2), w)}
 	}
-	room := w - frame.Width(message) - 5
-	return []string{frame.Ends(" "+message, "  "+fitHints(s, hints, max(room, w/3))+" ", w)}
+	room := w * 9 / 20
+	if message(w) != "" {
+		room = w * 3 / 8
+	}
+	right := fitHints(s, hints, room)
+	return []string{frame.Ends(" "+message(w-frame.Width(right)-5), "  "+right+" ", w)}
 }
 
 func fitHints(s *themes.Styles, hints []*keys.Binding, w int) string {
