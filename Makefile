@@ -1,0 +1,48 @@
+# The front door for those who build. `make help` lists what there is.
+
+GO       ?= go
+BIN      := bin/bottle-tui
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+PACKAGES ?= ./...
+# Integration and scenario tests share one engine and, often, few cores.
+PARALLEL ?= 2
+TIMEOUT  ?= 25m
+
+STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint fmt bench engine clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: engine build ## three demo bottles on the screen; needs no key, no manifest, no network
+	$(BIN) demo
+
+build: $(BIN) ## the program, static, in bin/
+
+# Go decides what is to be built anew. Without cgo the binary is static: it is also what runs in the sidecars.
+$(BIN): FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X bottle-tui/ui/cli.version=$(VERSION)' -o $@ .
+
+test: lint engine ## everything: format, vet, staticcheck, and all tests on a real engine, with the race detector
+	$(GO) test -race -count=1 -timeout $(TIMEOUT) -p $(PARALLEL) $(PACKAGES)
+
+lint: ## format check, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted; exit 1; fi
+	$(GO) vet $(PACKAGES)
+	$(STATICCHECK) $(PACKAGES)
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/engine .ci/run .ci/debian-base; fi
+
+fmt: ## formats all Go files
+	gofmt -w .
+
+bench: engine ## the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TIMEOUT) -p 1 $(PACKAGES)
+
+engine: ## finds a container engine; where none answers, offers to install and start one
+	@.ci/engine
+
+clean: ## removes what was built here; `bin/bottle-tui demo --clean` removes the demo's bottles
+	rm -rf bin .cache
