@@ -11,6 +11,7 @@ import (
 	"github.com/creack/pty"
 
 	"bottle-tui/bottles/dockerfile"
+	"bottle-tui/queue"
 	"bottle-tui/ui/cli/demo/agent"
 )
 
@@ -37,7 +38,7 @@ func TestCounterAsksAndUsesWhatItGot(t *testing.T) {
 	c.progress("the operator is reading")
 	p.sees("the operator is reading")
 
-	c.answer <- reply{"The operator approved your request. Note: \"go ahead\". You will be restarted on the new image.", false}
+	c.answer <- reply{"Approved. The operator has accepted your Dockerfile.\n\nThe operator's note: go ahead", false}
 	p.sees("go ahead", "new image and go on there")
 	eventually(t, "the title says idle", func() bool { return p.title() == "✳ counter" })
 	p.terminate()
@@ -61,7 +62,7 @@ func TestCounterAsksAndUsesWhatItGot(t *testing.T) {
 func TestCounterIsDenied(t *testing.T) {
 	b := newBottle(t)
 	p := b.start(agent.Counter, "--session-id", session)
-	b.server.called().answer <- reply{"The operator denied your request. Reason: \"count by hand, please\"", true}
+	b.server.called().answer <- reply{"Denied. Nothing was changed.\n\nThe operator's reason: count by hand, please; nothing is approved", false}
 	p.sees("count by hand, please", "I accept that and do without", "files in")
 	p.terminate()
 	p = b.start(agent.Counter, "--resume", session, "--", "Go on.")
@@ -72,7 +73,7 @@ func TestCounterIsDenied(t *testing.T) {
 func TestCounterGetsAnEditedVersion(t *testing.T) {
 	b := newBottle(t)
 	p := b.start(agent.Counter, "--session-id", session)
-	b.server.called().answer <- reply{"The operator approved your request with edits. The difference between what you asked for and what you got:\n@@ -3,4 +3,3 @@\n USER 0:0\n-RUN [\"/bin/bottle-tui\", \"demo-install\", \"--check\", \"tally\"]\n+# no check is needed\n", false}
+	b.server.called().answer <- reply{"Approved with edits. The difference between what you asked for and what you get:\n\n@@ -3,4 +3,3 @@\n USER 0:0\n-RUN [\"/bin/bottle-tui\", \"demo-install\", \"--check\", \"tally\"]\n+# no check is needed\n", false}
 	p.sees("+# no check is needed", "-RUN [\"/bin/bottle-tui\", \"demo-install\", \"--check\"", "with changes of their own")
 	p.terminate()
 }
@@ -83,7 +84,7 @@ func TestRefusalIsShown(t *testing.T) {
 	b.server.called().answer <- reply{"current_hash is not the one in force: read the Dockerfile again", true}
 	p.sees("read the Dockerfile again", "Type ask")
 	p.types("ask\r")
-	b.server.called().answer <- reply{"approved", false}
+	b.server.called().answer <- reply{"Approved.", false}
 	p.sees("new image and go on there")
 	p.terminate()
 }
@@ -103,8 +104,8 @@ func TestRecklessGivesReasonsToDeny(t *testing.T) {
 			t.Errorf("no %s in\n%s", rule, c.Dockerfile)
 		}
 	}
-	c.answer <- reply{"denied: not with a token in the image", true}
-	p.sees("not with a token in the image", "I leave the deployment alone")
+	c.answer <- reply{"Denied. Not with a token in the image", false}
+	p.sees("Not with a token in the image", "I leave the deployment alone")
 	p.terminate()
 }
 
@@ -120,7 +121,7 @@ func TestCutCallIsMadeAgain(t *testing.T) {
 		t.Errorf("asked for\n%s\nthen for\n%s", first.Dockerfile, second.Dockerfile)
 	}
 	p.sees("I ask again, with the same proposal")
-	second.answer <- reply{"approved", false}
+	second.answer <- reply{"Approved.", false}
 	p.sees("new image and go on there")
 	p.terminate()
 	_, results := b.uses(capability)
@@ -129,6 +130,39 @@ func TestCutCallIsMadeAgain(t *testing.T) {
 			t.Errorf("result %d is %q", i, r)
 		}
 	}
+}
+
+func TestRestartedSuperviseIsAskedAgain(t *testing.T) {
+	b := newBottle(t)
+	p := b.start(agent.Counter, "--session-id", session)
+	first := b.server.called()
+	first.answer <- reply{"The supervise server is being restarted. Call capability-block again with the same dockerfile.", true}
+	second := b.server.called()
+	if first.Dockerfile != second.Dockerfile {
+		t.Errorf("asked for\n%s\nthen for\n%s", first.Dockerfile, second.Dockerfile)
+	}
+	second.answer <- reply{"Withdrawn. The request was taken back.", false}
+	p.sees("the request is withdrawn")
+	p.terminate()
+}
+
+// With the real sidecar and the real queue: what the agent says and what it is told fit together.
+func TestWithRealSupervise(t *testing.T) {
+	b := newBottle(t)
+	operator := b.realSupervise()
+	p := b.start(agent.Counter, "--session-id", session)
+	r := operator.request()
+	if r.Proposed != string(agent.ProposeTally([]byte(inForce))) || r.Justification != agent.CounterReason || !strings.HasPrefix(r.ToolUseID, "toolu_") {
+		t.Errorf("requested %+v", r)
+	}
+	p.sees("◐ waiting for the operator")
+	operator.answer(queue.Answer{Request: r.ID, Decision: queue.Edited, Content: r.Proposed + "# edited\n", Note: "smaller"})
+	p.sees("+# edited", "smaller", "with changes of their own")
+	p.types("ask\r")
+	r = operator.request()
+	operator.answer(queue.Answer{Request: r.ID, Decision: queue.Denied, Note: "enough now"})
+	p.sees("enough now", "I accept that and do without")
+	p.terminate()
 }
 
 func TestKilledWhileItWaits(t *testing.T) {
@@ -354,7 +388,7 @@ func TestRepaintsWhenResized(t *testing.T) {
 func TestNarrowestTerminal(t *testing.T) {
 	b := newBottle(t)
 	p := b.startSized(agent.Counter, 12, 5, "--session-id", session)
-	b.server.called().answer <- reply{"denied", true}
+	b.server.called().answer <- reply{"Denied.", false}
 	p.types(strings.Repeat("word ", 30))
 	p.sees("❯ …")
 	p.terminate()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -67,12 +68,14 @@ func (a *agent) ask(ctx context.Context, r request) {
 		if ctx.Err() != nil {
 			return // ended in mid-call: the use stays without a result, as Claude Code's does
 		}
-		if err == nil {
-			a.result(id, text, isError)
-			a.answered(ctx, text, isError)
+		if err != nil {
+			text, isError = "the call was cut: "+err.Error(), true
+		}
+		a.result(id, text, isError)
+		if v := verdict(text, isError); err == nil && v != undecided {
+			a.answered(ctx, v)
 			return
 		}
-		a.result(id, "the call was cut: "+err.Error(), true)
 		if try == maxRetries {
 			a.noted("cut")
 			a.say("I can't reach the operator. Type ask to make me try again.")
@@ -144,8 +147,7 @@ func (a *agent) connect(ctx context.Context, web *http.Client) (*mcp.ClientSessi
 }
 
 // answered goes on according to the operator's decision.
-func (a *agent) answered(ctx context.Context, text string, isError bool) {
-	v := verdict(text, isError)
+func (a *agent) answered(ctx context.Context, v string) {
 	a.noted(v)
 	switch v {
 	case approved:
@@ -168,24 +170,21 @@ func (a *agent) noted(what string) {
 	a.request = what
 }
 
-// verdict reads the decision from the answer's words: the one that is named first.
+// decision is how an answer begins.
+var decision = regexp.MustCompile(`(?i)^(?:the operator )?(approved with edits|approved|denied|withdrawn|expired)\b`)
+
+// verdict reads the decision from the answer's first words. It is undecided when the server only says
+// that it could not wait on, and that the same call shall be made again.
 func verdict(text string, isError bool) string {
-	lower := strings.ToLower(text)
-	first, at := undecided, len(lower)+1
-	for _, w := range []string{approved, denied, withdrawn, expired} {
-		if i := strings.Index(lower, w); i >= 0 && i < at {
-			first, at = w, i
-		}
-	}
-	switch {
-	case first == approved && (strings.Contains(lower, "edit") || strings.Contains(lower, "\n@@ ")):
-		return edited
-	case first == undecided && isError:
+	switch m := decision.FindStringSubmatch(text); {
+	case m != nil:
+		return strings.ToLower(m[1])
+	case isError && strings.Contains(text, "again with the same dockerfile"):
+		return undecided
+	case isError:
 		return refused
-	case first == undecided:
-		return fmt.Sprintf("answered in words I can't read (%.40q)", text)
 	}
-	return first
+	return fmt.Sprintf("answered in words that I can't read (%.40q)", text)
 }
 
 // asked is a request found in a transcript.

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 type bottle struct {
 	t                       *testing.T
 	home, work, config, bin string
-	server                  *supervise
+	server                  *stub
 	session                 string
 }
 
@@ -69,7 +69,7 @@ func newBottle(t *testing.T) *bottle {
 	if err := os.WriteFile(filepath.Join(b.config, "Dockerfile"), []byte(inForce), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.server = newSupervise(t)
+	b.server = newStub(t)
 	return b
 }
 
@@ -168,7 +168,7 @@ type process struct {
 }
 
 func (b *bottle) start(role string, args ...string) *process {
-	return b.startSized(role, 100, 40, args...)
+	return b.startSized(role, 100, 70, args...)
 }
 
 func (b *bottle) startSized(role string, cols, rows uint16, args ...string) *process {
@@ -313,8 +313,8 @@ func (p *process) terminate() {
 	}
 }
 
-// supervise is a stub of the sidecar: a real MCP server whose answers the test gives.
-type supervise struct {
+// stub is a stand-in of the sidecar: a real MCP server whose answers the test gives.
+type stub struct {
 	t       *testing.T
 	url     string
 	address string
@@ -340,16 +340,16 @@ type reply struct {
 	isError bool
 }
 
-func newSupervise(t *testing.T) *supervise {
+func newStub(t *testing.T) *stub {
 	t.Helper()
-	s := &supervise{t: t, calls: make(chan *call, 10), address: "127.0.0.1:0"}
+	s := &stub{t: t, calls: make(chan *call, 10), address: "127.0.0.1:0"}
 	s.listen()
 	s.url = "http://" + s.address + "/mcp"
 	t.Cleanup(s.cut)
 	return s
 }
 
-func (s *supervise) listen() {
+func (s *stub) listen() {
 	s.t.Helper()
 	l, err := net.Listen("tcp", s.address)
 	if err != nil {
@@ -369,14 +369,14 @@ func (s *supervise) listen() {
 }
 
 // cut ends the server with all its connections, in the middle of whatever they carry.
-func (s *supervise) cut() {
+func (s *stub) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.http.Close()
 	<-s.done
 }
 
-func (s *supervise) capability(ctx context.Context, req *mcp.CallToolRequest, c call) (*mcp.CallToolResult, any, error) {
+func (s *stub) capability(ctx context.Context, req *mcp.CallToolRequest, c call) (*mcp.CallToolResult, any, error) {
 	c.answer = make(chan reply, 1)
 	c.toolUse, _ = req.Params.Meta["claudecode/toolUseId"].(string)
 	c.progress = func(text string) {
@@ -397,7 +397,7 @@ func (s *supervise) capability(ctx context.Context, req *mcp.CallToolRequest, c 
 }
 
 // called waits for the next call.
-func (s *supervise) called() *call {
+func (s *stub) called() *call {
 	s.t.Helper()
 	select {
 	case c := <-s.calls:
