@@ -37,22 +37,28 @@ type resolverServer struct {
 	over  bool
 }
 
+// listenDNS listens on addr, udp and tcp; with port 0 on any one port that is free for both.
 func listenDNS(ctx context.Context, addr string, s *server) (*resolverServer, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
 	lc := net.ListenConfig{}
-	udp, err := lc.ListenPacket(ctx, "udp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
-		_, port, _ = net.SplitHostPort(udp.LocalAddr().String())
-		addr = net.JoinHostPort(host, port)
-	}
-	tcp, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
+	for tries := 1; ; tries++ {
+		udp, err := lc.ListenPacket(ctx, "udp", addr)
+		if err != nil {
+			return nil, err
+		}
+		_, chosen, _ := net.SplitHostPort(udp.LocalAddr().String())
+		tcp, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, chosen))
+		if err == nil {
+			return &resolverServer{udp: udp, tcp: tcp, server: s, told: map[string]time.Time{}, conns: map[net.Conn]struct{}{}}, nil
+		}
 		udp.Close()
-		return nil, err
+		if port != "0" || tries == 10 {
+			return nil, err
+		}
 	}
-	return &resolverServer{udp: udp, tcp: tcp, server: s, told: map[string]time.Time{}, conns: map[net.Conn]struct{}{}}, nil
 }
 
 func (d *resolverServer) close() {

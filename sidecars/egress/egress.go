@@ -236,12 +236,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = checkHead(head, t, r)
 	}
 	if err != nil {
-		s.refuse(w, sidecars.Line{Host: printable(r.Host), Via: via, Port: t.port}, err.Error())
+		s.refuse(w, sidecars.Line{Host: printable(r.Host), Via: via, Port: t.port}, err.Error(), oddForm)
 		return
 	}
 	f, err := s.traffic.admit(r.Context(), t, via)
 	if err != nil {
-		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via}, err.Error())
+		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via}, err.Error(), notAllowed)
 		return
 	}
 	defer s.end(f)

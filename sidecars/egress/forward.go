@@ -45,6 +45,7 @@ func (s *server) newForward() http.Handler {
 			p.Out.URL.Host = p.Out.Host
 			p.Out.URL.Scheme = "http"
 			p.Out.URL.User = nil
+			p.Out.URL.RawQuery = p.In.URL.RawQuery // as it was sent: it is not ours to correct
 		},
 		ModifyResponse: func(r *http.Response) error {
 			f := r.Request.Context().Value(flightKey{}).(*flight)
@@ -76,6 +77,8 @@ func (s *server) plain(w http.ResponseWriter, r *http.Request, f *flight) {
 			s.voice.say(l)
 		}
 	}})
+	// An upstream may answer before it has read all; without this the server drops what is left to send.
+	http.NewResponseController(w).EnableFullDuplex() //nolint:errcheck // HTTP/1 has it
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &counted{r.Body, &f.sent}

@@ -244,14 +244,20 @@ func checkHost(value string, t target, connect bool) error {
 	return nil
 }
 
+// The way out of a refusal, as the agent reads it.
+const (
+	notAllowed = "This is the operator's decision, not a fault: trying again, or another way around, does not help.\n" +
+		"If the work needs it, ask for it with the egress-block tool of the supervise server; if you don't have that tool,\n" +
+		"say in your answer which host and port you need and why, and go on without it.\n"
+	oddForm = "Nothing is let through in this form, whatever its target. Send a plain proxy request: CONNECT host:port, or\n" +
+		"GET http://host/path with the same host in its Host header. Which hosts are allowed is the operator's decision.\n"
+)
+
 // refuse answers a request with the reason and the way out, and says so.
-func (s *server) refuse(w http.ResponseWriter, l sidecars.Line, reason string) {
+func (s *server) refuse(w http.ResponseWriter, l sidecars.Line, reason, wayOut string) {
 	l.Event, l.Reason = sidecars.EventRefuse, reason
 	s.voice.say(l)
-	s.answer(w, http.StatusForbidden, "egress refused this request: "+reason+".\n"+
-		"This is the operator's decision, not a fault: trying again, or another way around, does not help.\n"+
-		"If the work needs it, ask for it with the egress-block tool of the supervise server; if you don't have that tool,\n"+
-		"say in your answer which host and port you need and why, and go on without it.\n")
+	s.answer(w, http.StatusForbidden, "egress refused this request: "+reason+".\n"+wayOut)
 }
 
 // fail answers a request that was allowed but could not be carried out.
@@ -259,7 +265,7 @@ func (s *server) fail(w http.ResponseWriter, f *flight, err error) {
 	var no *refusal
 	var cut *errCut
 	if errors.As(err, &no) {
-		s.refuse(w, f.line(""), no.reason)
+		s.refuse(w, f.line(""), no.reason, notAllowed)
 		return
 	}
 	if errors.As(context.Cause(f.ctx), &cut) {
