@@ -182,6 +182,28 @@ func record(t testing.TB, ip string, port int) *recorder {
 		}
 		t.Fatal(err)
 	}
+	return recordOn(t, l)
+}
+
+// recordBoth listens on two addresses with one port.
+func recordBoth(t testing.TB, a, b string) (*recorder, *recorder) {
+	t.Helper()
+	for range 20 {
+		first, err := net.Listen("tcp", a+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := net.Listen("tcp", fmt.Sprintf("%s:%d", b, first.Addr().(*net.TCPAddr).Port))
+		if err == nil {
+			return recordOn(t, first), recordOn(t, second)
+		}
+		first.Close() // somebody has that port there
+	}
+	t.Fatalf("no port is free on both %s and %s", a, b)
+	return nil, nil
+}
+
+func recordOn(t testing.TB, l net.Listener) *recorder {
 	r := &recorder{l: l}
 	r.open.Go(func() {
 		for {

@@ -70,12 +70,11 @@ var traps = map[string][]string{
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{good: record(t, good, 0), names: &names{known: traps}}
+	w := &world{names: &names{known: traps}}
+	w.good, w.evil = recordBoth(t, good, evil)
 	w.port = w.good.port()
-	w.evil = record(t, evil, w.port)
-	if l, err := net.Listen("tcp", "[::1]:0"); err == nil { // where there is IPv6
-		l.Close()
-		w.evil6 = record(t, "::1", w.port)
+	if l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", w.port)); err == nil { // where there is IPv6
+		w.evil6 = recordOn(t, l)
 	}
 	c := egress.Config{AllowPrivate: []string{good}}
 	for name := range traps {

@@ -141,10 +141,10 @@ func TestBadConfigurationKeepsTheOld(t *testing.T) {
 	w := &world{proxy: p}
 	old := p.ear.Wait(t, sidecars.EventReady).Config
 	for _, bad := range []string{"", "{", "[]", `{"allow":["a"]}{}`, `{"allow":["http://x/"]}`, `{"alow":["x.test"]}`, `{"allow":["x"],"allow_private":["y"]}`} {
+		before := p.ear.Count(sidecars.EventConfigError)
 		if err := os.WriteFile(p.configFile, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		before := p.ear.Count(sidecars.EventConfigError)
 		l := p.ear.Wait(t, sidecars.EventConfigError, func(sidecars.Line) bool { return p.ear.Count(sidecars.EventConfigError) > before })
 		if l.Config != old || l.Reason == "" {
 			t.Errorf("%q: %+v", bad, l)

@@ -308,12 +308,12 @@ func TestNewConfigurationIsInForceAtOnce(t *testing.T) {
 	}
 	// What can't be read leaves the old one in force, as does another bottle's.
 	for _, bad := range []string{"{", `{"identity":"other-00000","dockerfile":"x"}`, `{"identity":"` + identity + `","dockerfil":"x"}`} {
+		seen := b.ear.Count(sidecars.EventConfigError)
 		if err := os.WriteFile(b.configFile, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		seen := b.ear.Count(sidecars.EventConfigError)
 		b.ear.Wait(t, sidecars.EventConfigError, func(l sidecars.Line) bool {
-			return l.Config == hash && b.ear.Count(sidecars.EventConfigError) > seen-1
+			return l.Config == hash && b.ear.Count(sidecars.EventConfigError) > seen
 		})
 	}
 	if o := call(t.Context(), s, "", good()); !strings.Contains(o.text, "in force already") {
