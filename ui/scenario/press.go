@@ -95,7 +95,10 @@ func (m *Term) send(p []byte, what string) {
 	if len(p) == 0 {
 		return
 	}
-	if _, err := m.pty.Write(p); err != nil || m.over() {
-		m.fail("%s: %s: the program does not read its terminal any more: %v", m.name, what, err)
+	if m.over() {
+		m.fail("%s: %s: the program has ended: %v", m.name, what, m.cmd.ProcessState)
+	}
+	if _, err := m.pty.Write(p); err != nil {
+		m.fail("%s: %s: write to its terminal: %v", m.name, what, err)
 	}
 }

@@ -2,6 +2,7 @@ package terminal_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,8 @@ func TestHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := terminal.New(20, 2, 10, nil)
 		defer s.Close()
-		dirty := 0
-		s.SetDirty(func() { dirty++ })
+		var told atomic.Int64
+		s.SetDirty(func() { told.Add(1) })
 		want := func(text string) {
 			t.Helper()
 			if got := strings.TrimRight(strings.Join(s.Plain(), "|"), "|"); got != text {
@@ -23,16 +24,16 @@ func TestHold(t *testing.T) {
 			}
 		}
 		write(t, s, "old\x1b[?2026h\x1b[2J\x1b[Hne")
-		before, was := s.Version(), dirty
+		before, was := s.Version(), told.Load()
 		want("old")
 		write(t, s, "w\x1b[?20")
 		want("old")
-		if s.Version() != before || dirty != was {
+		if s.Version() != before || told.Load() != was {
 			t.Error("the version grew within the hold")
 		}
 		write(t, s, "26l\x1b[?2026h more")
 		want("new")
-		if s.Version() == before || dirty == was {
+		if s.Version() == before || told.Load() == was {
 			t.Error("the version did not grow at its end")
 		}
 		write(t, s, "\x1b[?2026l!")
@@ -41,11 +42,11 @@ func TestHold(t *testing.T) {
 		// A program that forgets to end it, or died within it.
 		write(t, s, "\r\n\x1b[?2026hlate")
 		want("new more!")
-		was = dirty
+		was = told.Load()
 		time.Sleep(time.Second)
 		synctest.Wait()
 		want("new more!|late")
-		if dirty == was {
+		if told.Load() == was {
 			t.Error("nobody was told of what came late")
 		}
 		write(t, s, "r\x1b[?2026h later")
