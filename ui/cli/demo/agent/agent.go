@@ -40,6 +40,9 @@ const (
 	defaultDelay     = 3 * time.Second
 )
 
+// maxShown is how many messages of an earlier conversation are shown again.
+const maxShown = 120
+
 // endGrace is how long a running step may take to end once the agent is told to end.
 const endGrace = 120 * time.Millisecond
 
@@ -185,23 +188,26 @@ func (a *agent) run(ctx context.Context, stdin, stdout *os.File) int {
 	a.opening()
 	a.running.Go(func() { a.play(ctx) })
 
-	code := a.serve(ctx, keys, resized, stdout)
-	cancel()
-	reader.Cancel()
-	ended := make(chan struct{})
+	code, ended := 0, make(chan struct{})
 	go func() {
+		defer close(ended)
+		code = a.serve(ctx, keys, resized, stdout)
+		cancel()
+		reader.Cancel()
 		a.running.Wait()
 		<-reading
-		close(ended)
-	}()
-	select {
-	case <-ended:
 		reader.Close()
 		a.view.end()
-	case <-time.After(endGrace): // a terminal that nobody reads holds a step back; the process ends anyway
+	}()
+	<-ctx.Done()
+	select {
+	case <-ended:
+		a.transcript.close()
+		return code
+	case <-time.After(endGrace): // a terminal that nobody reads holds all back; the process ends anyway
+		a.transcript.close()
+		return 0
 	}
-	a.transcript.close()
-	return code
 }
 
 // serve is the loop that the keyboard and the terminal's size are handled in.
@@ -264,7 +270,12 @@ func size(f *os.File) (cols, rows int) {
 // opening shows who is there and, on resume, the conversation so far.
 func (a *agent) opening() {
 	a.view.show(entry{kindBanner, fmt.Sprintf("demo agent · %s\n%s · session %s", a.role, a.workspace, a.inv.session[:8])})
-	for _, m := range a.transcript.history() {
+	history := a.transcript.history()
+	if over := len(history) - maxShown; over > 0 {
+		a.view.show(entry{kindNote, fmt.Sprintf("… %d earlier messages are in the transcript", over)})
+		history = history[over:]
+	}
+	for _, m := range history {
 		for _, e := range m.entries() {
 			a.view.show(e)
 		}

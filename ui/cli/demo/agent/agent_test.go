@@ -393,3 +393,44 @@ func TestNarrowestTerminal(t *testing.T) {
 	p.sees("❯ …")
 	p.terminate()
 }
+
+// A terminal that nobody reads blocks the agent's writes; it must end all the same, with a whole transcript.
+func TestEndsWhileTheTerminalIsStuck(t *testing.T) {
+	b := newBottle(t)
+	p := b.start(agent.Quiet, "--session-id", session)
+	p.sees("waiting for you")
+	if err := os.WriteFile(filepath.Join(b.work, "long"), []byte(strings.Repeat("a line of text\n", 1000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock() // the reader stands still
+	held := true
+	defer func() {
+		if held {
+			p.mu.Unlock()
+		}
+	}()
+	for range 8 {
+		p.types("cat long\r")
+	}
+	state := func() string {
+		stat, err := os.ReadFile(filepath.Join("/proc", itoa(p.cmd.Process.Pid), "stat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(stat)[strings.LastIndex(string(stat), ")"):])[1]
+	}
+	lines := 0
+	eventually(t, "it is stuck", func() bool {
+		before := lines
+		lines = len(b.lines())
+		return lines > 3 && lines == before && state() == "S"
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ends", func() bool { return state() == "Z" })
+	p.mu.Unlock()
+	held = false
+	p.ends()
+	b.lines()
+}
