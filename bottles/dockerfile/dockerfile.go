@@ -11,8 +11,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+
+	"bottle-tui/queue"
 )
 
 // Finding is one thing in a Dockerfile that the operator should know before approving it.
@@ -143,30 +144,17 @@ func (c *checker) lineOf(first, last int, text string) int {
 // literal marks a string that is this program's own words, so that add does not quote it.
 type literal string
 
-// quote is text from the file for one line: in quotes, bounded, with everything that does not print
-// (control, bidirectional and zero-width characters) as Go escapes.
+// quote is text from the file for one line: in quotes, bounded, with everything that does not show made visible.
 func quote(s string) literal {
 	return literal(`"` + visible(s, maxQuoted) + `"`)
 }
 
+// visible is queue.Visible of the first runes of s.
 func visible(s string, most int) string {
-	var b strings.Builder
-	for i, r := range s {
+	for i := range s {
 		if most--; most < 0 {
-			b.WriteString("…")
-			break
-		}
-		switch {
-		case r == '\n', r == '\t':
-			b.WriteByte(' ')
-		case r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
+			return queue.Visible(s[:i]) + "…"
 		}
 	}
-	return b.String()
+	return queue.Visible(s)
 }

@@ -184,7 +184,7 @@ func (f *file) declare(into vars, scope shell.EnvGetter, args []instructions.Key
 // lines could double a variable until the memory ends.
 const (
 	maxWord     = 2 << 10
-	maxExpanded = 4 << 20
+	maxExpanded = 1 << 20
 )
 
 func (f *file) expand(env shell.EnvGetter, word string) (value string, unset bool) {

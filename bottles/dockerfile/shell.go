@@ -15,7 +15,7 @@ import (
 const (
 	maxScript = 32 << 10
 	maxNested = 4       // sh -c '…' inside sh -c '…'
-	maxSteps  = 1 << 20 // nodes of all commands of a file that are looked at
+	maxSteps  = 1 << 18 // nodes of all commands of a file that are looked at
 )
 
 // checkShell looks at the commands of a RUN, CMD, ENTRYPOINT or HEALTHCHECK.
