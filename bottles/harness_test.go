@@ -151,7 +151,7 @@ func newWorld(t *testing.T) *world {
 	w.cond = sync.NewCond(&w.mu)
 	t.Cleanup(func() {
 		w.end()
-		if _, err := bottles.Raze(context.Background(), root, engine, nil); err != nil {
+		if _, err := bottles.Raze(context.Background(), root, engine); err != nil {
 			t.Errorf("clean up: %v", err)
 		}
 		engine.Close()

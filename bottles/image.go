@@ -2,7 +2,10 @@ package bottles
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 
 	"bottle-tui/sidecars"
 )
@@ -38,10 +41,21 @@ func (s *Supervisor) importSidecars(ctx context.Context) error {
 		return fmt.Errorf("make the sidecars' image: %w", err)
 	}
 	return s.once.do(ctx, image.Ref, func() error {
-		if _, err := s.cfg.Engine.Image(ctx, image.Ref); err == nil {
-			return nil
-		}
-		_, err := s.cfg.Engine.Import(ctx, image.Ref, image.RootFS(), ImageConfig(image.Config))
-		return err
+		return ImportShared(ctx, s.cfg.Engine, image.Ref, image.RootFS(), ImageConfig(image.Config))
 	})
+}
+
+// ImportShared imports an image that this program made out of itself, unless the engine has it.
+func ImportShared(ctx context.Context, engine Engine, ref string, rootfs io.Reader, config ImageConfig) error {
+	if _, err := engine.Image(ctx, ref); err == nil || !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	labels := maps.Clone(config.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[LabelRoot] = SharedRoot
+	config.Labels = labels
+	_, err := engine.Import(ctx, ref, rootfs, config)
+	return err
 }

@@ -54,7 +54,7 @@ func networkName(role, identity string) string { return "claude-bottle-" + role 
 func volumeName(role, identity string) string { return "claude-bottle-" + role + "-" + identity }
 
 // imageRef names the image of a Dockerfile by its content: the bottle's own under its identity, a
-// profile's, which bottles share, under the profile's name.
+// profile's, which the bottles of one state root share, under the profile's name and that root.
 func imageRef(owner string, dockerfile []byte) string {
 	sum := sha256.Sum256(dockerfile)
 	return "claude-bottle-" + state.Slug(owner) + ":" + hex.EncodeToString(sum[:])[:12]

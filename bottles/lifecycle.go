@@ -103,16 +103,28 @@ func (s *Supervisor) live(ctx context.Context, x *execution, cause string, j jou
 	if err := s.arrange(ctx, x, j); err != nil {
 		return err
 	}
-	have, err := s.look(ctx, x)
-	if err != nil {
-		return err
-	}
+	return s.reconcile(ctx, x, cause)
+}
+
+// reconcile plans from what is there and runs the plan. When an object vanished in between (an image that
+// somebody removed), it looks and plans once more.
+func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) error {
 	for _, f := range currentFiles(x.layout) {
 		if err := x.bottle.PutConfig(f.name, f.content); err != nil {
 			return err
 		}
 	}
-	return x.run(ctx, planLive(x.layout, have, cause))
+	for last := false; ; last = true {
+		have, err := s.look(ctx, x)
+		if err != nil {
+			return err
+		}
+		err = x.run(ctx, planLive(x.layout, have, cause))
+		if last || !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		s.cfg.Log.Info("plan again", "identity", x.layout.identity, "err", err)
+	}
 }
 
 // arrange fills the layout of an operation from the disk, the catalog and the journal.
@@ -136,7 +148,7 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	l := &x.layout
 	l.profile, l.sidecars, l.owner = profile, image.Ref, sidecarOwner()
 	l.queueDir = s.cfg.Root.QueueDir(l.identity)
-	l.source, l.own, l.image = profile.Dockerfile, false, imageRef(profile.Name, profile.Dockerfile)
+	l.source, l.own, l.image = profile.Dockerfile, false, imageRef(profile.Name+"-"+s.cfg.Root.ID(), profile.Dockerfile)
 	if own != nil {
 		l.source, l.own, l.image = own, true, imageRef(l.identity, own)
 	}

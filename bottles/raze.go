@@ -2,17 +2,15 @@ package bottles
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
 	"bottle-tui/state"
 )
 
-// Raze removes everything of a state root from the engine, live bottles too, and then the images refs
-// where nothing else uses them. It says what it removed. The directory itself is left to the caller.
-func Raze(ctx context.Context, root *state.Root, engine Engine, refs []string) (removed []string, err error) {
+// Raze removes everything of a state root from the engine, live bottles too, and says what it removed. The
+// directory itself is left to the caller.
+func Raze(ctx context.Context, root *state.Root, engine Engine) (removed []string, err error) {
 	have, err := engine.Observe(ctx, root.ID())
 	if err != nil {
 		return nil, err
@@ -47,14 +45,20 @@ func Raze(ctx context.Context, root *state.Root, engine Engine, refs []string) (
 			return removed, err
 		}
 	}
-	var kept []error
-	for _, ref := range refs {
-		if _, err := engine.Image(ctx, ref); errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err := gone("image", ref, engine.RemoveImage(ctx, ref)); err != nil {
-			kept = append(kept, fmt.Errorf("%s stays: %w", ref, err))
+	return removed, nil
+}
+
+// RazeShared removes the images that this program, or an older build of it, made out of itself, where no
+// container uses them, and says which. Whoever needs one makes it again.
+func RazeShared(ctx context.Context, engine Engine) (removed []string, err error) {
+	shared, err := engine.Images(ctx, SharedRoot)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range slices.Sorted(maps.Keys(shared)) {
+		if engine.RemoveImage(ctx, ref) == nil { // it fails where another root's containers use it
+			removed = append(removed, "image "+ref)
 		}
 	}
-	return removed, errors.Join(kept...)
+	return removed, nil
 }

@@ -260,16 +260,7 @@ func (s *Supervisor) replace(ctx context.Context, x *execution, cause string) er
 		return err
 	}
 	defer s.slots.Release(1)
-	have, err := s.look(ctx, x)
-	if err != nil {
-		return err
-	}
-	for _, f := range currentFiles(x.layout) {
-		if err := x.bottle.PutConfig(f.name, f.content); err != nil {
-			return err
-		}
-	}
-	if err := x.run(ctx, planLive(x.layout, have, cause)); err != nil {
+	if err := s.reconcile(ctx, x, cause); err != nil {
 		return err
 	}
 	s.withdrawAll(x.layout.identity, "", "the agent was restarted on a new image; it asks again if it still needs this")

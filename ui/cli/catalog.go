@@ -52,11 +52,7 @@ func (c catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
 
 // prepare puts the demo's base image on the engine.
 func (c catalog) prepare(ctx context.Context, engine bottles.Engine) error {
-	if _, err := engine.Image(ctx, c.base.Ref); err == nil {
-		return nil
-	}
-	_, err := engine.Import(ctx, c.base.Ref, c.base.RootFS(), bottles.ImageConfig(c.base.Config))
-	return err
+	return bottles.ImportShared(ctx, engine, c.base.Ref, c.base.RootFS(), bottles.ImageConfig(c.base.Config))
 }
 
 // openCatalog makes the catalog for the platform of the engine. Without an engine it has no agents; the

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"bottle-tui/bottles"
-	"bottle-tui/sidecars"
 	"bottle-tui/state"
 	"bottle-tui/ui/cli/demo"
 )
@@ -120,11 +119,12 @@ func (p *program) cleanDemo(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	refs, err := demoImages(ctx, engine)
-	if err != nil {
-		return err
+	removed, err := bottles.Raze(ctx, root, engine)
+	if err == nil {
+		var shared []string
+		shared, err = bottles.RazeShared(ctx, engine)
+		removed = append(removed, shared...)
 	}
-	removed, err := bottles.Raze(ctx, root, engine, refs)
 	for _, what := range removed {
 		fmt.Fprintln(p.out, "removed", what)
 	}
@@ -136,26 +136,4 @@ func (p *program) cleanDemo(ctx context.Context) error {
 	}
 	fmt.Fprintln(p.out, "removed", root.Dir())
 	return nil
-}
-
-// demoImages are the images that this program made for the demo out of itself.
-func demoImages(ctx context.Context, engine bottles.Engine) ([]string, error) {
-	info, err := engine.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	binary, err := sidecars.Binary(ctx, info.OS, info.Arch)
-	if err != nil {
-		return nil, err
-	}
-	defer binary.Close()
-	base, err := demo.BaseImage(binary, binary.Size)
-	if err != nil {
-		return nil, err
-	}
-	pod, err := sidecars.NewImage(binary, binary.Size)
-	if err != nil {
-		return nil, err
-	}
-	return []string{base.Ref, pod.Ref}, nil
 }
