@@ -244,6 +244,7 @@ func (a *agent) try(ctx context.Context) bool {
 // readDockerfile reads what is in force, as the use of a tool.
 func (a *agent) readDockerfile() ([]byte, bool) {
 	path := filepath.Join(a.config, "Dockerfile")
+	a.view.at(true, "reading the Dockerfile in force")
 	id := a.use(toolRead, map[string]string{"file_path": path})
 	content, err := os.ReadFile(path)
 	if err != nil {
