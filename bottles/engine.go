@@ -16,8 +16,6 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrNameInUse: another object has that name.
 	ErrNameInUse = errors.New("the name is in use")
-	// ErrInUse: a container uses the image, so it can't be removed.
-	ErrInUse = errors.New("it is in use")
 	// ErrBuild: a build ran and failed; the log was already given to the progress function.
 	ErrBuild = errors.New("the build failed")
 )
@@ -69,8 +67,7 @@ type Engine interface {
 	Build(ctx context.Context, spec BuildSpec, progress func(BuildProgress)) (Image, error)
 	// Images lists the references of the images that were built for the state root, with their labels.
 	Images(ctx context.Context, root string) (map[string]map[string]string, error)
-	// RemoveImage removes the reference, and the image with its last reference; ErrInUse when a
-	// container uses it.
+	// RemoveImage removes the reference, and the image with its last reference.
 	RemoveImage(ctx context.Context, ref string) error
 
 	// CreateNetwork makes a bridge network with a subnet of its own (a /28 that is free on the

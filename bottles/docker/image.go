@@ -183,7 +183,7 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 			if _, inspectErr := c.ImageInspect(ctx, ref); cerrdefs.IsNotFound(inspectErr) {
 				return nil
 			}
-			return &failure{what: what, cause: err, kind: bottles.ErrInUse, hint: "remove the containers that use it first"}
+			return &failure{what: what, cause: err, hint: "remove the containers that use it first"}
 		}
 		return err
 	})
