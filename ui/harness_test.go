@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -112,7 +111,12 @@ type stage struct {
 	raw     string // what went to the terminal raw
 	quit    bool
 	version uint64
-	seen    map[string]uint64
+	ticks   []tick // what was to come later
+}
+
+type tick struct {
+	after time.Duration
+	msg   tea.Msg
 }
 
 // newStage opens the screen at w×h; environ as for Options.
@@ -131,6 +135,10 @@ func newStage(t testing.TB, w, h int, environ ...string) *stage {
 	t.Cleanup(func() { end(); workers.Wait() })
 	o := Options{Supervisor: s.sup, Screens: s.screens, Version: "v0", Home: "/home/ada/.claude-bottle", Environ: environ, now: s.clock.now}
 	s.m = newModel(context.Background(), life, workers, o, themes.Build(p, !noColour(environ)))
+	s.m.after = func(d time.Duration, msg tea.Msg) tea.Cmd {
+		s.ticks = append(s.ticks, tick{d, msg})
+		return nil
+	}
 	s.m.cwd = "/home/ada/src/api"
 	s.send(tea.WindowSizeMsg{Width: w, Height: h})
 	return s
@@ -379,5 +387,3 @@ func (s *stage) print(identity, out string) {
 }
 
 var errNope = errors.New("refused: the request was settled by another program a moment ago")
-
-var _ = os.Getenv

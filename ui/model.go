@@ -77,6 +77,7 @@ type model struct {
 	ages    int  // the ageMsg that counts
 	ageAt   time.Time
 	arming  bool // an armMsg is on its way
+	after   func(d time.Duration, msg tea.Msg) tea.Cmd
 	frames  compositor
 }
 
@@ -88,6 +89,7 @@ type size struct {
 func newModel(ctx, life context.Context, workers *sync.WaitGroup, o Options, styles *themes.Styles) *model {
 	m := &model{ctx: ctx, life: life, workers: workers, o: o, styles: styles, home: env(o.Environ, "HOME"),
 		pending: map[string]string{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
+	m.after = m.wait
 	m.list = list.Pane{Styles: styles, Home: m.home}
 	m.detail = detail.Pane{Styles: styles, Home: m.home}
 	return m
@@ -243,8 +245,8 @@ func (m *model) animate() tea.Cmd {
 	return tea.Batch(cmds...)
 }
 
-// after gives msg when d has passed, and nothing when the screen ends before.
-func (m *model) after(d time.Duration, msg tea.Msg) tea.Cmd {
+// wait gives msg when d has passed, and nothing when the screen ends before.
+func (m *model) wait(d time.Duration, msg tea.Msg) tea.Cmd {
 	return func() tea.Msg {
 		t := time.NewTimer(d)
 		defer t.Stop()

@@ -230,6 +230,12 @@ func (m *model) hints() []*keys.Binding {
 	if m.filter || m.dialog != nil {
 		return nil
 	}
+	if x := m.notes.current(); x != nil && x.bad {
+		if m.state().Waiting > 0 {
+			return []*keys.Binding{keys.Get(keys.Screen, keys.Review)}
+		}
+		return []*keys.Binding{keys.Get(keys.Screen, keys.Help)} // the failure needs the room
+	}
 	st := m.state()
 	var out []*keys.Binding
 	for _, a := range []keys.Action{keys.Review, keys.Cancel, keys.Type, keys.Resume, keys.New, keys.TearDown, keys.Cleanup, keys.Delete, keys.Messages, keys.Wall, keys.Zoom, keys.Filter, keys.Quit} {

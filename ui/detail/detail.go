@@ -82,6 +82,9 @@ func (p *Pane) Show(b *bottles.Bottle, last *bottles.Operation) {
 	if b != nil {
 		identity = b.Identity
 	}
+	if p.version > 0 && b == p.bottle && last == p.last {
+		return // snapshots never change
+	}
 	if identity != p.identity {
 		p.scroll, p.mark = 0, 0
 	}
