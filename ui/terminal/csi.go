@@ -32,8 +32,12 @@ func (f *filter) plain(q *sequence) {
 	cols, rows := f.size()
 	n := min(q.param(0, 1), max(cols, rows)) // more does nothing more, and takes longer
 	switch q.final {
-	case 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'X', '@', 'P', 'd':
+	case 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'X', 'd':
 		f.put(csiSeq(n, q.final))
+	case '@':
+		f.insertCells(n)
+	case 'P':
+		f.deleteCells(n)
 	case 'I', 'Z':
 		f.put(csiSeq(min(n, cols), q.final))
 	case 'a', 'e', '`': // as C, B and G, which x/vt does right

@@ -199,10 +199,16 @@ func (g *grid) rotate(lines []uv.Line, n int) {
 	clear(g.scratch)
 }
 
-// blank erases whole lines with the pen's background, as every erasing sequence does.
-func (g *grid) blank(lines []uv.Line) {
+// blankCell is an empty cell with the pen's background, as every erasing sequence leaves it.
+func (g *grid) blankCell() uv.Cell {
 	cell := uv.EmptyCell
 	cell.Style.Bg = g.screen().Cursor().Pen.Bg
+	return cell
+}
+
+// blank erases whole lines.
+func (g *grid) blank(lines []uv.Line) {
+	cell := g.blankCell()
 	for _, l := range lines {
 		for x := range l {
 			l[x] = cell
@@ -234,6 +240,27 @@ func (g *grid) deleteLines(n int) {
 		g.blank(lines[len(lines)-n:])
 		g.put("\r")
 	}
+}
+
+// insertCells is ICH. The emulator would do nothing outside the scroll region.
+func (g *grid) insertCells(n int) {
+	x, y := g.cursor()
+	cell := g.blankCell()
+	g.buffer().InsertCellArea(x, y, n, &cell, g.buffer().Bounds())
+	g.edited()
+}
+
+// deleteCells is DCH, likewise.
+func (g *grid) deleteCells(n int) {
+	x, y := g.cursor()
+	cell := g.blankCell()
+	g.buffer().DeleteCellArea(x, y, n, &cell, g.buffer().Bounds())
+	g.edited()
+}
+
+func (g *grid) edited() {
+	*g.in.phantom, g.room = false, 0
+	g.changed = true
 }
 
 // eraseAbove is ED 1: all above the cursor, and its line up to and with the cursor.

@@ -105,6 +105,8 @@ func TestScreen(t *testing.T) {
 		{"insert and delete lines", "1\r\n2\r\n3\r\n4" + esc + "[2H" + esc + "[L" + esc + "[4H" + esc + "[M", "1\n\n2", 0, 3},
 		{"insert lines outside the region", "1\r\n2" + esc + "[1;2r" + esc + "[4H" + esc + "[3L", "1\n2", 0, 3},
 		{"insert, delete, erase characters", "abcdef" + esc + "[1;2H" + esc + "[2@" + esc + "[1;6H" + esc + "[P" + esc + "[X", "a  bc f", 5, 0},
+		{"insert and delete characters outside the region", "abcd" + esc + "[2;3r" + esc + "[H" + esc + "[P" + esc + "[2@", "  bcd", 0, 0},
+		{"insert within wide characters", "漢字" + esc + "[2G" + esc + "[@x", " x 字", 2, 0},
 		{"ED 0", "11\r\n22\r\n33" + esc + "[2;2H" + esc + "[J", "11\n2", 1, 1},
 		{"ED 1 keeps what is right of the cursor", "11\r\n222\r\n33" + esc + "[2;2H" + esc + "[1J", "\n  2\n33", 1, 1},
 		{"ED 1 keeps the saved cursor", "abc" + esc + "7" + esc + "[3;3H" + esc + "[1J" + esc + "8d", "   d", 4, 0},
