@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -316,7 +317,7 @@ func TestClientThatGoesAwayEndsItsUpstream(t *testing.T) {
 // hungry resolves nothing until it is let go.
 type hungry struct{ asked, free chan struct{} }
 
-func (h hungry) LookupNetIP(ctx context.Context, _, _ string) (a []netipAddr, err error) {
+func (h hungry) LookupNetIP(ctx context.Context, _, _ string) (a []netip.Addr, err error) {
 	close(h.asked)
 	select {
 	case <-h.free:
