@@ -86,18 +86,16 @@ func (w *wall) lines(m *model, area rect) []string {
 			h = area.h - h*(visible-1)
 		}
 		var row [][]string
-		for c := range w.cols {
-			cw := area.w / w.cols
-			if c == w.cols-1 {
-				cw = area.w - cw*(w.cols-1)
+		n := w.inRow(from+r, len(live)) // the last row's cells share its whole width
+		for c := range n {
+			cw := area.w / n
+			if c == n-1 {
+				cw = area.w - cw*(n-1)
 			}
-			if i := (from+r)*w.cols + c; i < len(live) {
-				lines, drawn := w.cell(m, live[i], cw, h, live[i].Identity == selected)
-				changed = changed || drawn
-				row = append(row, lines)
-			} else {
-				row = append(row, frame.Block(nil, cw, h))
-			}
+			b := live[(from+r)*w.cols+c]
+			lines, drawn := w.cell(m, b, cw, h, b.Identity == selected)
+			changed = changed || drawn
+			row = append(row, lines)
 		}
 		for i := range h {
 			line := ""
@@ -112,6 +110,9 @@ func (w *wall) lines(m *model, area rect) []string {
 	}
 	return w.all
 }
+
+// inRow is how many of n cells stand in a row.
+func (w *wall) inRow(row, n int) int { return min(w.cols, n-row*w.cols) }
 
 // columns is how many cells stand side by side: as many as keep a cell readable and the grid even.
 func columns(n int, area rect) int {
@@ -201,7 +202,9 @@ func (w *wall) at(x, y int, m *model) {
 	}
 	rows := (len(w.shown) + w.cols - 1) / w.cols
 	visible := max(min(rows, w.area.h/6), 1)
-	i := min((y-w.area.y)*visible/max(w.area.h, 1), visible-1)*w.cols + min(x*w.cols/max(w.area.w, 1), w.cols-1)
+	row := min((y-w.area.y)*visible/max(w.area.h, 1), visible-1)
+	n := w.inRow(row, len(w.shown))
+	i := row*w.cols + min(x*n/max(w.area.w, 1), n-1)
 	if rows == visible && i >= 0 && i < len(w.shown) {
 		m.list.Select(w.shown[i])
 	}

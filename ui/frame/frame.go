@@ -44,7 +44,19 @@ func Middle(s string, w, tail int) string {
 	if w <= tail+2 {
 		return ansi.Truncate(s, w, "…")
 	}
-	return ansi.Truncate(s, w-tail-1, "") + "…" + ansi.TruncateLeft(s, have-tail, "")
+	return ansi.Truncate(s, w-tail-1, "") + "…" + from(s, have-tail, have)
+}
+
+// from is a line of have cells from cell n on; the half of a wide cell that is cut becomes a blank.
+func from(s string, n, have int) string {
+	if n >= have {
+		return ""
+	}
+	rest := ansi.TruncateLeft(s, n, "")
+	if Width(rest) > have-n {
+		rest = " " + ansi.TruncateLeft(s, n+1, "")
+	}
+	return rest
 }
 
 // Ends puts left and right at the two ends of a line of w cells; what is too much is cut from left.
@@ -121,8 +133,7 @@ func Splice(base, over []string, x, y int) []string {
 		if row < 0 || row >= len(out) {
 			continue
 		}
-		w := Width(line)
-		out[row] = ansi.Truncate(out[row], x, "") + "\x1b[m" + line + "\x1b[m" + ansi.TruncateLeft(out[row], x+w, "")
+		out[row] = Fit(ansi.Truncate(out[row], x, ""), x) + "\x1b[m" + line + "\x1b[m" + from(out[row], x+Width(line), Width(out[row]))
 	}
 	return out
 }
@@ -185,19 +196,21 @@ func (b Box) Draw(lines []string, w, h int, fit bool) []string {
 func (b Box) edge(left, right, title, note string, w int) string {
 	e := b.edges()
 	room := w - 4 // corners, and one stroke beside each
-	if note != "" && Width(note)+2 > room-min(Width(title)+2, room/2) {
+	if note != "" && Width(note)+2 > room-min(Width(title)+2, max(room/2, 3)) {
 		note = ""
 	}
 	if note != "" {
 		note = " " + note + " "
 		room -= Width(note)
 	}
-	if title != "" {
+	if title != "" && room >= 3 {
 		if Width(title) > room-2 {
 			title = ansi.Truncate(title, max(room-2, 1), "…")
 		}
 		title = " " + title + " "
 		room -= Width(title)
+	} else {
+		title = ""
 	}
 	// The title sits right behind the corner's stroke.
 	return b.Border.Render(left+e.h) + title + b.Border.Render(strings.Repeat(e.h, max(room, 0))) + note + b.Border.Render(e.h+right)

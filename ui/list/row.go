@@ -41,8 +41,8 @@ func Sign(s *themes.Styles, b *bottles.Bottle, spin int) string {
 func word(s *themes.Styles, b *bottles.Bottle) (string, lipgloss.Style) {
 	detail := frame.Line(b.Detail)
 	if busy(b) {
-		if detail == "" {
-			detail = Progress(b.Operation)
+		if detail == "" || detail == frame.Line(b.Operation.Step) {
+			detail = Progress(b.Operation) // the step has a place of its own
 		}
 		return detail, s.Busy
 	}
@@ -189,7 +189,7 @@ func (p *Pane) place(b *bottles.Bottle) string {
 	case b.Detail != "" && (b.Status == bottles.Failed || b.Status == bottles.Live):
 		return frame.Line(b.Detail)
 	case b.CWD == "":
-		return "no directory"
+		return "no host directory"
 	}
 	return frame.Line(Tilde(b.CWD, p.Home))
 }
