@@ -92,11 +92,10 @@ type hijacked struct{}
 // dialer opens connections to the engine at addr.
 func dialer(scheme, addr string) func(context.Context, string, string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	return func(ctx context.Context, network, to string) (net.Conn, error) {
+	return func(ctx context.Context, _, to string) (net.Conn, error) {
+		network := "tcp"
 		if scheme == "unix" {
 			network, to = "unix", addr
-		} else {
-			network = "tcp"
 		}
 		conn, err := d.DialContext(ctx, network, to)
 		if err != nil {
