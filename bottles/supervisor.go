@@ -96,7 +96,6 @@ type record struct {
 	failed   *Operation // the last of ours, if it failed
 	closing  bool       // the end of its agent is being dealt with
 	ended    string     // ID of the agent container whose end was dealt with
-	saved    time.Time  // when its transcript was last kept
 }
 
 // New makes a Supervisor; it does nothing before Run.
