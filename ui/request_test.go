@@ -63,6 +63,30 @@ func TestTheFooterSaysWhyApprovingIsOff(t *testing.T) {
 	s.lacks("y is off")
 }
 
+// The footer's reason goes by itself: a tick is on its way from the moment the request opens.
+func TestArmingNeedsNoOtherEvent(t *testing.T) {
+	s := newStage(t, 120, 36)
+	b := live("implementer-k3x9q", time.Hour)
+	b.Requests = []bottles.Request{capability(b.Identity, "r1", "it needs a tool", after, start)}
+	s.show(b)
+	s.ticks = nil
+	s.press("a")
+	for range 3 {
+		for i := len(s.ticks) - 1; i >= 0; i-- {
+			if _, ok := s.ticks[i].msg.(armMsg); ok {
+				s.clock.add(s.ticks[i].after)
+				s.ticks = nil
+				s.send(armMsg{})
+				break
+			}
+		}
+	}
+	s.lacks("waiting for a quiet keyboard")
+	if len(s.ticks) != 0 {
+		t.Errorf("ticks go on: %v", s.ticks)
+	}
+}
+
 func TestALongChangeIsReadToItsEnd(t *testing.T) {
 	long := before
 	for i := range 100 {

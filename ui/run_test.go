@@ -68,12 +68,23 @@ func (o *window) written() string {
 // await waits until the screen shows what.
 func (o *window) await(t *testing.T, what string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for !strings.Contains(o.screen(), what) {
+	o.until(t, "showed", what, true)
+}
+
+// awaitNot waits until it does not.
+func (o *window) awaitNot(t *testing.T, what string) {
+	t.Helper()
+	o.until(t, "stopped showing", what, false)
+}
+
+func (o *window) until(t *testing.T, did, what string, there bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for strings.Contains(o.screen(), what) != there {
 		select {
 		case <-o.wake:
 		case <-deadline:
-			t.Fatalf("the screen never showed %q:\n%s", what, o.screen())
+			t.Fatalf("the screen never %s %q:\n%s", did, what, o.screen())
 		}
 	}
 }
@@ -170,10 +181,7 @@ func TestRunApprovesARequest(t *testing.T) {
 	r.out.await(t, "asks for a capability")
 	r.press("a")
 	r.out.await(t, "waiting for a quiet keyboard")
-	deadline := time.Now().Add(10 * time.Second)
-	for strings.Contains(r.out.screen(), "waiting for a quiet keyboard") && time.Now().Before(deadline) {
-		<-r.out.wake
-	}
+	r.out.awaitNot(t, "waiting for a quiet keyboard")
 	r.press("y")
 	r.out.await(t, "approving for")
 	if got := r.sup.asked(); len(got) != 1 || got[0] != (bottles.Approve{Identity: b.Identity, Request: "r1", Shown: "sha256:r1"}) {

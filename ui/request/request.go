@@ -100,11 +100,14 @@ func (d *Dialog) rearm() {
 	d.lines.forget()
 }
 
-// Arming is how long until the answering keys work if the keyboard stays quiet; 0 when they do, or
-// when nothing was drawn yet.
+// Arming is how long until the answering keys may work if the keyboard stays quiet; 0 when they do.
 func (d *Dialog) Arming() time.Duration {
-	if d.armed || d.shownAt.IsZero() || (d.mode != reading && d.mode != preview) {
+	d.settleArm()
+	switch {
+	case d.armed || (d.mode != reading && d.mode != preview):
 		return 0
+	case d.shownAt.IsZero():
+		return Quiet // it is about to be drawn
 	}
 	return max(Quiet-d.o.Now().Sub(d.quietAt), time.Millisecond)
 }
