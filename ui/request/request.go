@@ -116,8 +116,13 @@ func (d *Dialog) Arming() time.Duration {
 func (d *Dialog) settleArm() {
 	if !d.armed && !d.shownAt.IsZero() && d.o.Now().Sub(d.quietAt) >= Quiet {
 		d.armed = true
+		if d.note == tooSoon {
+			d.note = "" // it would be taken now
+		}
 	}
 }
+
+const tooSoon = "not taken: this key works once the keyboard was quiet for a moment"
 
 // Blocked says why approving is not possible now; "" when it is.
 func (d *Dialog) Blocked() string {
@@ -191,7 +196,7 @@ func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
 		d.lines.forget()
 	case keys.Approve, keys.Edit, keys.Editor, keys.Deny:
 		if !armed {
-			d.note = "not taken: this key works once the keyboard was quiet for a moment"
+			d.note = tooSoon
 			return dialog.Result{}
 		}
 		return d.answer(b.Action)
