@@ -4,6 +4,8 @@
 package dialog
 
 import (
+	"strings"
+
 	tea "charm.land/bubbletea/v2"
 
 	"bottle-tui/bottles"
@@ -51,8 +53,11 @@ func Hint(s *themes.Styles, b *keys.Binding, off bool) string {
 	return s.Key.Render(b.Shown()) + " " + s.KeyHelp.Render(b.Hint)
 }
 
-// Clean makes pasted text fit for a field: what does not print is made visible.
-func Clean(text string) string { return frame.Text(text) }
+// Clean makes pasted text fit for a field: what does not print is made visible. Terminals paste a line's
+// end as the key that ends one, a carriage return.
+func Clean(text string) string { return frame.Text(lineEnds.Replace(text)) }
+
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // still is the part of a dialog that a snapshot and messages don't change.
 type still struct{}
