@@ -9,44 +9,62 @@ import (
 	"bottle-tui/state"
 )
 
-// lookAtBox reads a bottle's queue directory again. Owner only.
+// lookAtBox reads a bottle's queue directory again. What is new there is looked into before it is shown: what
+// the operator reads does not change under the eyes. Owner only.
 func (s *Supervisor) lookAtBox(identity string) {
 	if !state.ValidIdentity(identity) {
 		return
 	}
+	r := s.bottles[identity]
+	if r == nil || r.disk == nil {
+		s.spawn(func() {
+			if pending, _ := boxOf(s.cfg.Root, identity); len(pending) > 0 {
+				s.post(s.observe) // a bottle that another program made
+			}
+		})
+		return
+	}
+	disk, meta, known := r.disk, r.meta, map[string]bool{}
+	for _, q := range r.requests {
+		known[q.ID] = true
+	}
 	s.spawn(func() {
 		pending, bad := boxOf(s.cfg.Root, identity)
-		s.post(func() { s.takeBox(identity, pending, bad) })
+		fresh := map[string]Request{}
+		for _, p := range pending {
+			if p.Answer == nil && !known[p.ID] {
+				fresh[p.ID] = s.lookInto(disk, meta, p.Request)
+			}
+		}
+		s.post(func() { s.takeBox(identity, pending, fresh, bad) })
+		for _, req := range fresh {
+			s.auditArrival(identity, req.Request)
+		}
 	})
 }
 
 // takeBox takes in what a box holds: each new request is an alert. Owner only.
-func (s *Supervisor) takeBox(identity string, pending []queue.Pending, problems []Problem) {
+func (s *Supervisor) takeBox(identity string, pending []queue.Pending, fresh map[string]Request, problems []Problem) {
 	if !slices.Equal(s.problems[identity], problems) {
 		s.problems[identity] = problems
 		s.changed()
 	}
-	r, known := s.bottles[identity]
-	if !known || r.disk == nil {
-		if len(pending) > 0 {
-			s.observe() // a bottle that another program made
-		}
+	r := s.bottles[identity]
+	if r == nil || r.disk == nil {
 		return
 	}
 	var now []Request
 	for _, p := range pending {
 		i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == p.ID })
+		req, isFresh := fresh[p.ID]
 		switch {
-		case p.Answer != nil && i < 0:
-			continue // answered before this program saw it
+		case p.Answer != nil && (i < 0 || r.requests[i].State == Waiting):
+			// answered before this program saw it, or by another one
 		case i >= 0:
-			q := r.requests[i]
-			if p.Answer != nil && q.State == Waiting {
-				continue // another program answered it
-			}
-			now = append(now, q)
-		default:
-			now = append(now, s.arrived(r, p.Request))
+			now = append(now, r.requests[i])
+		case isFresh:
+			now = append(now, req)
+			s.alert(AlertRequest, identity, p.ID, fmt.Sprintf("%s asks for %s: %q", identity, subjectOf(p.Tool), cut(queue.Visible(p.Justification), 120)))
 		}
 	}
 	for _, q := range r.requests {
@@ -58,25 +76,19 @@ func (s *Supervisor) takeBox(identity string, pending []queue.Pending, problems 
 	s.changed()
 }
 
-// arrived makes a request out of what came, alerts the operator, and has it looked into. Owner only.
-func (s *Supervisor) arrived(r *record, q queue.Request) Request {
+// lookInto makes what is shown of a request: what it would change, and what is to be known of that.
+func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.Request) Request {
 	req := Request{Request: q, State: Waiting, Hash: queue.Hash([]byte(q.Proposed)), Effect: effectOf(q.Tool)}
-	s.alert(AlertRequest, r.identity, q.ID, fmt.Sprintf("%s asks for %s: %q", r.identity, subjectOf(q.Tool), cut(queue.Visible(q.Justification), 120)))
-	disk, meta := r.disk, r.meta
-	s.spawn(func() {
-		current, err := s.inForce(disk, meta)
-		findings := dockerfile.Check(current, []byte(q.Proposed))
-		s.post(func() {
-			s.change(r.identity, q.ID, func(req *Request) {
-				req.Current, req.Findings = current, findings
-				req.Stale = err == nil && q.CurrentHash != "" && q.CurrentHash != queue.Hash(current)
-				if err != nil {
-					req.Err = err.Error()
-				}
-			})
-		})
-		s.auditArrival(r.identity, q)
-	})
+	current, err := s.inForce(disk, meta)
+	if err != nil {
+		req.Err = err.Error()
+		return req
+	}
+	req.Current = current
+	req.Stale = q.CurrentHash != "" && q.CurrentHash != queue.Hash(current)
+	if q.Tool == queue.ToolCapability {
+		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
+	}
 	return req
 }
 
