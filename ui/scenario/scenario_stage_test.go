@@ -50,6 +50,13 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
+// in is the same stage within a part of the scenario.
+func (s *stage) in(t *testing.T) *stage {
+	part := *s
+	part.t = t
+	return &part
+}
+
 func (s *stage) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -100,8 +107,11 @@ func (s *stage) keep() {
 			continue
 		}
 		if content, err := os.ReadFile(path); err == nil {
-			name := strings.ReplaceAll(strings.TrimPrefix(path, s.home+"/"), "/", "_")
-			_ = os.WriteFile(filepath.Join(dir, filepath.Base(name)), content, 0o600)
+			name, inside := strings.CutPrefix(path, s.home+"/")
+			if !inside {
+				name = filepath.Base(path)
+			}
+			_ = os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, "/", "_")), content, 0o600)
 		}
 	}
 	s.t.Logf("what the programs wrote is in %s", dir)
