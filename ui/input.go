@@ -58,7 +58,7 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	s := m.state()
-	if b.Action == keys.Type && m.focus == onDetail && m.detail.Tab == detail.RequestsTab && m.detail.Request() != "" {
+	if b.Action == keys.Type && m.wall == nil && m.detail.Tab == detail.RequestsTab && m.detail.Request() != "" {
 		return m.review(s.Bottle, m.detail.Request())
 	}
 	if why := b.Why(s); why != "" {

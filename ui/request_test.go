@@ -294,3 +294,26 @@ func TestReviewTakesTheOldestOfAllBottles(t *testing.T) {
 		t.Errorf("opened %s of %s", id, identity)
 	}
 }
+
+// On the Requests tab enter reviews the marked request, also while the list has the keyboard: it must not
+// begin to type into the agent's terminal instead.
+func TestEnterOnTheRequestsTabReviews(t *testing.T) {
+	for _, focus := range []string{"the list", "the tab"} {
+		t.Run(focus, func(t *testing.T) {
+			s := newStage(t, 120, 36)
+			b := live("implementer-k3x9q", time.Hour)
+			b.Requests = []bottles.Request{capability(b.Identity, "r1", "ripgrep, please", after, start)}
+			s.show(b)
+			s.press("2")
+			if focus == "the tab" {
+				s.press("tab")
+			}
+			s.press("enter")
+			s.sees("in the agent's words", "ripgrep, please")
+			s.typeText("y")
+			if got := s.sup.got(b.Identity); got != "" {
+				t.Errorf("the agent got %q", got)
+			}
+		})
+	}
+}
