@@ -38,7 +38,7 @@ func (p *program) demoCommand() *cobra.Command {
 					if err != nil {
 						return fmt.Errorf("find a place for the demo's state: %w; give one with --home", err)
 					}
-					p.home = filepath.Join(cache, "bottle-tui", "demo")
+					p.home = filepath.Join(cache, cacheName, "demo")
 				}
 				if clean {
 					return p.cleanDemo(cmd.Context())
@@ -67,11 +67,11 @@ func (p *program) demo(ctx context.Context, only []string) error {
 		return err
 	}
 	defer engine.Close()
-	c, closeCatalog, err := openCatalog(ctx, engine)
-	if err != nil {
+	c := &catalog{engine: engine}
+	defer c.close()
+	if _, err := c.image(ctx); err != nil {
 		return err // without an engine there is nothing to demonstrate, and the error says what to do
 	}
-	defer closeCatalog()
 	mark := filepath.Join(root.Dir(), demoMark)
 	_, statErr := os.Stat(mark)
 	if statErr == nil {
@@ -105,6 +105,9 @@ func (p *program) demo(ctx context.Context, only []string) error {
 	})
 }
 
+// cacheName is this program's directory in the user's cache.
+const cacheName = "bottle-tui"
+
 // demoMark is the file that tells a demo's state root from one with bottles of worth.
 const demoMark = ".demo"
 
@@ -135,5 +138,8 @@ func (p *program) cleanDemo(ctx context.Context) error {
 		return fmt.Errorf("remove the demo's state: %w", err)
 	}
 	fmt.Fprintln(p.out, "removed", root.Dir())
+	if filepath.Base(filepath.Dir(root.Dir())) == cacheName {
+		_ = os.Remove(filepath.Dir(root.Dir())) // the cache's directory too, when nothing else is in it
+	}
 	return nil
 }
