@@ -119,7 +119,7 @@ func TestHostileFilesAreRefusedAndTheRestGoesOn(t *testing.T) {
 		}, "104857600 bytes"},
 		"one byte too many": {file(plain + strings.Repeat(" ", queue.MaxFile+1-len(plain))), "at most 262144"},
 		"empty":             {file(""), "empty"},
-		"not JSON":          {file("{\"id\": \x1b]0;owned\x07}"), "line 1, column 8: invalid character"},
+		"not JSON":          {file("{\"id\": \x1b]0;owned\x07}"), "line 1, column 8: it is not JSON: invalid character"},
 		"cut off":           {file(plain[:len(plain)-4]), "cut off"},
 		"an array":          {file("[1]"), "an array, not a JSON object"},
 		"two objects":       {file(plain + plain), "line 1"},

@@ -157,7 +157,7 @@ func badJSON(text []byte, err error) error {
 	if syntax.Error() == "unexpected end of JSON input" {
 		return fmt.Errorf("%s: it is cut off there", position(text, int64(len(text))))
 	}
-	return fmt.Errorf("%s: %w", position(text, syntax.Offset-1), err) // Offset counts the wrong byte itself
+	return fmt.Errorf("%s: it is not JSON: %w", position(text, syntax.Offset-1), err) // Offset counts the wrong byte itself
 }
 
 // position is offset in text as an editor counts: lines and columns from 1.
