@@ -21,10 +21,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os/signal"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"bottle-tui/sidecars"
@@ -62,25 +60,16 @@ type Options struct {
 // Run is `bottle-tui sidecar egress`: it serves until ctx ends or the process is told to stop (SIGTERM,
 // SIGINT), and speaks on stdout. args are the flags -config, -listen and -dns.
 func Run(ctx context.Context, args []string, stdout io.Writer) error {
-	o := Options{Voice: sidecars.NewVoice(stdout, nil)}
-	flags := flag.NewFlagSet("sidecar egress", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
-	flags.StringVar(&o.Listen, "listen", "", "address of the proxy")
-	flags.StringVar(&o.DNSListen, "dns", "", "address of the resolver; off: none")
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("sidecar egress: %w", err)
+	var o Options
+	define := func(flags *flag.FlagSet) {
+		flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
+		flags.StringVar(&o.Listen, "listen", "", "address of the proxy")
+		flags.StringVar(&o.DNSListen, "dns", "", "address of the resolver; off: none")
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("sidecar egress: %q is not expected", flags.Arg(0))
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	err := Serve(ctx, o)
-	if err != nil {
-		o.Voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: err.Error()})
-	}
-	return err
+	return sidecars.Run(ctx, "egress", args, stdout, define, func(ctx context.Context, voice *sidecars.Voice) error {
+		o.Voice = voice
+		return Serve(ctx, o)
+	})
 }
 
 // server is egress at work.

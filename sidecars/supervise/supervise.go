@@ -15,10 +15,8 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os/signal"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"bottle-tui/queue"
@@ -87,24 +85,15 @@ type Options struct {
 // Run is `bottle-tui sidecar supervise`: it serves until ctx ends or the process is told to stop (SIGTERM,
 // SIGINT), and speaks on stdout. args are the flags -config and -listen.
 func Run(ctx context.Context, args []string, stdout io.Writer) error {
-	o := Options{Voice: sidecars.NewVoice(stdout, nil)}
-	flags := flag.NewFlagSet("sidecar supervise", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
-	flags.StringVar(&o.Listen, "listen", "", "address of the MCP server")
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("sidecar supervise: %w", err)
+	var o Options
+	define := func(flags *flag.FlagSet) {
+		flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
+		flags.StringVar(&o.Listen, "listen", "", "address of the MCP server")
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("sidecar supervise: %q is not expected", flags.Arg(0))
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	err := Serve(ctx, o)
-	if err != nil {
-		o.Voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: err.Error()})
-	}
-	return err
+	return sidecars.Run(ctx, "supervise", args, stdout, define, func(ctx context.Context, voice *sidecars.Voice) error {
+		o.Voice = voice
+		return Serve(ctx, o)
+	})
 }
 
 // server is supervise at work.

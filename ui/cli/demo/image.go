@@ -4,13 +4,8 @@
 package demo
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/ui/cli/demo/agent"
@@ -55,74 +50,20 @@ USER %s
 `, baseRef, User)
 }
 
-// Image is the demo's base image, to be imported into an engine that does not have Ref yet.
-type Image struct {
-	// Ref is the image's tag: ImageName and 12 hex digits of its content's hash, so an engine that
-	// has it needs no import.
-	Ref string
-	// Config has the demo agent as its entrypoint (give its flags as command), and User.
-	Config sidecars.ImageConfig
-
-	head, tail []byte // of the tar, around the binary
-	binary     io.ReaderAt
-	size       int64
-}
-
-// BaseImage makes the image from this program's executable, as sidecars.Binary opens it. It reads it once, to
-// name it; binary stays in use until the last reader of RootFS is done.
-func BaseImage(binary io.ReaderAt, size int64) (*Image, error) {
-	head, tail, err := frame(size)
-	if err != nil {
-		return nil, fmt.Errorf("lay out the demo's image: %w", err)
-	}
-	config := sidecars.ImageConfig{
-		Entrypoint: []string{BinaryPath, "demo-agent"},
-		Env:        []string{"PATH=/usr/local/bin:/bin", "HOME=" + Home, "TERM=xterm-256color", "LANG=C.UTF-8"},
-		User:       User,
-		WorkingDir: Workspace,
-	}
-	h := sha256.New()
-	h.Write(head) // a change of the layout is a change of the image
-	fmt.Fprintf(h, "%q\n", config)
-	n, err := io.Copy(h, io.NewSectionReader(binary, 0, size))
-	if err != nil {
-		return nil, fmt.Errorf("read the executable for the demo's image: %w", err)
-	}
-	if n != size {
-		return nil, fmt.Errorf("read the executable for the demo's image: %d bytes instead of %d", n, size)
-	}
-	return &Image{Ref: ImageName + ":" + hex.EncodeToString(h.Sum(nil))[:12], Config: config,
-		head: head, tail: tail, binary: binary, size: size}, nil
-}
-
-// RootFS is the image's root file system as an uncompressed tar, streamed. Each call starts anew.
-func (i *Image) RootFS() io.Reader {
-	return io.MultiReader(bytes.NewReader(i.head), io.NewSectionReader(i.binary, 0, i.size), bytes.NewReader(i.tail))
-}
-
-// frame is the tar before and after the binary's bytes. Its times are fixed, so the same binary always makes
-// the same image. A new volume takes its owner from the directory that it covers.
-func frame(size int64) (head, tail []byte, err error) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	epoch := time.Unix(0, 0)
-	dir := func(name string, mode int64, uid int) {
-		if err == nil {
-			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode, Uid: uid, Gid: uid, ModTime: epoch})
-		}
+// BaseImage is the demo's base image, made from this program's executable as sidecars.Binary opens it. Its
+// entrypoint is the demo agent: give its flags as command.
+func BaseImage(binary io.ReaderAt, size int64) (*sidecars.Image, error) {
+	var entries []sidecars.Entry
+	dir := func(name string, mode int64, owner int) {
+		entries = append(entries, sidecars.Entry{Name: name + "/", Mode: mode, Owner: owner})
 	}
 	file := func(name, content string) {
-		if err == nil {
-			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content)), ModTime: epoch})
-		}
-		if err == nil {
-			_, err = io.WriteString(w, content)
-		}
+		entries = append(entries, sidecars.Entry{Name: name, Mode: 0o644, Content: content})
 	}
 	for _, name := range []string{"bin", "etc", "etc/claude-bottle", sidecars.CurrentConfigDir[1:], "etc/ssl", "etc/ssl/certs", "home"} {
 		dir(name, 0o755, 0)
 	}
-	dir(Home[1:], 0o755, UID)
+	dir(Home[1:], 0o755, UID) // a new volume takes its owner from the directory that it covers
 	dir(Home[1:]+"/.claude", 0o700, UID)
 	dir("tmp", 0o1777, 0)
 	for _, name := range []string{"usr", "usr/local", "usr/local/bin"} {
@@ -132,13 +73,10 @@ func frame(size int64) (head, tail []byte, err error) {
 	file("etc/group", "root:x:0:\nagent:x:1000:\n")
 	file("etc/nsswitch.conf", "hosts: files dns\n")
 	file("etc/passwd", "root:x:0:0:root:/:/\nagent:x:"+User+":demo agent:"+Home+":/\n")
-	if err == nil {
-		err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: BinaryPath[1:], Mode: 0o755, Size: size, ModTime: epoch})
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	// Padding of the binary to a whole block, and the two empty blocks that end a tar.
-	tail = make([]byte, (512-size%512)%512+1024)
-	return b.Bytes(), tail, nil
+	return sidecars.MakeImage(ImageName, entries, BinaryPath, binary, size, sidecars.ImageConfig{
+		Entrypoint: []string{BinaryPath, "demo-agent"},
+		Env:        []string{"PATH=/usr/local/bin:/bin", "HOME=" + Home, "TERM=xterm-256color", "LANG=C.UTF-8"},
+		User:       User,
+		WorkingDir: Workspace,
+	})
 }
