@@ -103,6 +103,32 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 	for _, r := range s.bottles {
 		s.tend(r)
 	}
+	s.awaitOthers()
+}
+
+// awaitOthers looks again after a while when a journal says that something is being done to a bottle, and not by
+// this program: the end of that is on disk alone, so no event of the engine tells of it. Owner only.
+func (s *Supervisor) awaitOthers() {
+	busy := false
+	for _, r := range s.bottles {
+		busy = busy || r.journal != nil && r.op == nil
+	}
+	switch {
+	case !busy:
+		s.others = 0
+		return
+	case s.awaiting:
+		return
+	}
+	s.awaiting, s.others = true, min(max(2*s.others, othersSoon), othersLate)
+	wait := s.others
+	s.spawn(func() {
+		select {
+		case <-time.After(wait):
+			s.post(func() { s.awaiting = false; s.observe() })
+		case <-s.ctx.Done():
+		}
+	})
 }
 
 // correct overrides a listing with what events told before it: Engine 20.10 says "die" some milliseconds

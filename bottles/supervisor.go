@@ -41,10 +41,12 @@ type Config struct {
 
 // Bounds of what a Supervisor does at a time.
 const (
-	launches      = 4                     // bottles brought up or replaced at the same time
-	interval      = 50 * time.Millisecond // between two snapshots without an alert
-	settle        = time.Second           // how long a new agent must stay up before the old one is given up
-	snapshotEvery = time.Minute           // of a live bottle's transcript, when it changed
+	launches      = 4                      // bottles brought up or replaced at the same time
+	interval      = 50 * time.Millisecond  // between two snapshots without an alert
+	othersSoon    = 250 * time.Millisecond // until what another program does to a bottle is looked at again
+	othersLate    = 5 * time.Second        // the same, when that takes long
+	settle        = time.Second            // how long a new agent must stay up before the old one is given up
+	snapshotEvery = time.Minute            // of a live bottle's transcript, when it changed
 )
 
 // Supervisor owns every bottle of one state root. Make it with New, give it its life with Run, and
@@ -71,6 +73,8 @@ type Supervisor struct {
 	again     bool            // and another one is wanted after it
 	died      map[string]bool // IDs of containers that ended, which a listing may still call running
 	waiters   []chan error    // of Ready
+	others    time.Duration   // the last wait for what another program does; 0: it does nothing
+	awaiting  bool            // such a wait is under way
 	listed    bool            // the engine has been listed at least once
 	recovered bool            // what was interrupted has been seen to since the engine last came
 

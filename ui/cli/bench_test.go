@@ -88,8 +88,8 @@ func newBench(b *testing.B) *bench {
 		b.Fatal(err)
 	}
 	engine := &recorder{Engine: real, volumes: map[string]map[string]string{}, copies: map[string][]copied{}}
-	c, closeCatalog, err := openCatalog(ctx, engine)
-	if err != nil {
+	c := &catalog{engine: engine}
+	if _, err := c.image(ctx); err != nil {
 		b.Fatal(err)
 	}
 	s := bottles.New(bottles.Config{Root: root, Engine: engine, Catalog: c})
@@ -112,7 +112,7 @@ func newBench(b *testing.B) *bench {
 	b.Cleanup(func() {
 		cancel()
 		<-ended
-		closeCatalog()
+		c.close()
 		if _, err := bottles.Raze(context.Background(), root, real); err != nil {
 			b.Error(err)
 		}

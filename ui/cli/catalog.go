@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"bottle-tui/bottles"
@@ -14,13 +15,20 @@ import (
 // builtinDemo is what the metadata of a demo's bottle names as its manifest.
 const builtinDemo = "builtin:demo"
 
-// catalog knows the demo's agents; base is the image that they are built on, nil where no new ones are
-// to be launched from here. Bottles that a demo left can be resumed by every command.
-type catalog struct{ base *demo.Image }
+// catalog knows the demo's agents, so that bottles that a demo left can be resumed by every command. The image
+// that they are built on is made from this program for the platform of the engine, when it is first asked for:
+// the engine may come later than the screen.
+type catalog struct {
+	engine bottles.Engine // nil: there are no agents
+
+	mu     sync.Mutex
+	base   *sidecars.Image
+	binary *sidecars.Executable // what base is made from, open with it
+}
 
 // Agents are the agents that can be launched.
-func (c catalog) Agents() []string {
-	if c.base == nil {
+func (c *catalog) Agents() []string {
+	if c.engine == nil {
 		return nil
 	}
 	var names []string
@@ -30,18 +38,61 @@ func (c catalog) Agents() []string {
 	return names
 }
 
+// askTimeout bounds the question for the engine's platform.
+const askTimeout = 10 * time.Second
+
+// image is the base image. It reads the whole program, once.
+func (c *catalog) image(ctx context.Context) (*sidecars.Image, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base != nil {
+		return c.base, nil
+	}
+	info, err := c.engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	binary, err := sidecars.Binary(ctx, info.OS, info.Arch)
+	if err != nil {
+		return nil, err
+	}
+	base, err := demo.BaseImage(binary, binary.Size)
+	if err != nil {
+		_ = binary.Close()
+		return nil, err
+	}
+	c.base, c.binary = base, binary
+	return base, nil
+}
+
+// close gives back what image opened.
+func (c *catalog) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.binary != nil {
+		_ = c.binary.Close()
+	}
+	c.base, c.binary = nil, nil
+}
+
 // Profile finds the profile of a demo's agent; this version reads no manifest.
-func (c catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
-	if c.base == nil || meta.Manifest != "" && meta.Manifest != builtinDemo {
+func (c *catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
+	if c.engine == nil || meta.Manifest != "" && meta.Manifest != builtinDemo {
 		return bottles.Profile{}, fmt.Errorf("%w for %q: this version runs the demo's agents only, and reads no manifest yet", bottles.ErrNoProfile, meta.AgentName)
 	}
 	for _, r := range append(demo.Roles, demo.QuietRole) {
 		if r.Name != meta.AgentName {
 			continue
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		base, err := c.image(ctx)
+		if err != nil {
+			return bottles.Profile{}, err
+		}
 		return bottles.Profile{
 			Agent: r.Name, Name: "demo", Manifest: builtinDemo,
-			Dockerfile: demo.Dockerfile(c.base.Ref), BuildNetwork: "none",
+			Dockerfile: demo.Dockerfile(base.Ref), BuildNetwork: "none",
 			Program: bottles.Program{UID: demo.UID, GID: demo.UID, Home: demo.Home + "/.claude", Grace: 2 * time.Second},
 			Env:     r.Env, Supervise: true, Memory: 256 << 20, Pids: 128,
 			Prepare: c.prepare,
@@ -51,34 +102,10 @@ func (c catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
 }
 
 // prepare puts the demo's base image on the engine.
-func (c catalog) prepare(ctx context.Context, engine bottles.Engine) error {
-	return bottles.ImportShared(ctx, engine, c.base.Ref, c.base.RootFS(), bottles.ImageConfig(c.base.Config))
-}
-
-// openCatalog makes the catalog for the platform of the engine. Without an engine it has no agents; the
-// screen opens all the same.
-func openCatalog(ctx context.Context, engine bottles.Engine) (c catalog, close func(), err error) {
-	info, err := engine.Info(ctx)
+func (c *catalog) prepare(ctx context.Context, engine bottles.Engine) error {
+	base, err := c.image(ctx)
 	if err != nil {
-		return catalog{}, func() {}, err
+		return err
 	}
-	binary, err := sidecars.Binary(ctx, info.OS, info.Arch)
-	if err != nil {
-		return catalog{}, func() {}, err
-	}
-	base, err := demo.BaseImage(binary, binary.Size)
-	if err != nil {
-		_ = binary.Close()
-		return catalog{}, func() {}, err
-	}
-	return catalog{base}, func() { _ = binary.Close() }, nil
-}
-
-// catalog is openCatalog for commands that go on without one.
-func (p *program) catalog(ctx context.Context, engine bottles.Engine) (catalog, func()) {
-	c, close, err := openCatalog(ctx, engine)
-	if err != nil {
-		return catalog{}, func() {}
-	}
-	return c, close
+	return bottles.ImportShared(ctx, engine, base.Ref, base.RootFS(), bottles.ImageConfig(base.Config))
 }

@@ -27,8 +27,8 @@ func (p *program) resumeCommand() *cobra.Command {
 			if _, err := root.Bottle(identity); err != nil {
 				return fmt.Errorf("%w; %s", err, known(root))
 			}
-			c, closeCatalog := p.catalog(ctx, engine)
-			defer closeCatalog()
+			c := &catalog{engine: engine}
+			defer c.close()
 			config := bottles.Config{
 				Root: root, Engine: engine, Catalog: c,
 				Recover: func(id string) bool { return id == identity },

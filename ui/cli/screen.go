@@ -19,8 +19,8 @@ func (p *program) screen(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	c, closeCatalog := p.catalog(ctx, engine)
-	defer closeCatalog()
+	c := &catalog{engine: engine}
+	defer c.close()
 	return p.show(ctx, root, engine, c, nil)
 }
 
