@@ -1,0 +1,55 @@
+package scenario_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// Without an engine the screen opens, lists what the disk knows and says what to do; when one comes, be it one
+// that is too old first, everything comes to life.
+func TestEngineAbsent(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	op := s.demo("quiet")
+	id := op.seesLive(1, "quiet")[0]
+	op.sees("waiting for you")
+	op.quits()
+
+	p := newProxy(t)
+	s.env = append(s.env, p.env())
+	op = s.opens()
+	op.sees("✗ no engine")
+	op.sees(id)
+	op.sees(words("there is no socket"))
+	op.sees(words("start it (sudo systemctl start docker, or run dockerd as root), or set DOCKER_HOST to the engine to use"))
+	op.Press("r")
+	op.sees("the engine does not answer")
+	said := s.runs("list", "--home", s.home)
+	if said.code != 1 || !strings.Contains(said.out, id) || !strings.Contains(said.err, "there is no socket "+p.path) {
+		t.Errorf("list ended with %d: %s%s", said.code, said.out, said.err)
+	}
+	said = s.runs("demo", "--home", s.home+"-other")
+	if said.code != 1 || !strings.Contains(said.err, "start it") {
+		t.Errorf("demo ended with %d: %s%s", said.code, said.out, said.err)
+	}
+
+	p.plays("1.38")
+	p.comes()
+	op.sees(words("it speaks API 1.38 at most"))
+	op.sees(words("Docker Engine 20.10 (API 1.41) or newer is needed"))
+	if said := s.runs("list", "--home", s.home); said.code != 1 || !strings.Contains(said.err, "or newer is needed") {
+		t.Errorf("list ended with %d: %s%s", said.code, said.out, said.err)
+	}
+
+	p.plays("")
+	op.sees(" 1 live")
+	op.seesNoMore("no engine")
+	op.types(id, [2]string{"write back.txt it is back", "wrote 1 lines"})
+
+	// What needs to know how a bottle is made works too.
+	op.Press("x")
+	op.sees(id + " is down, its state is kept")
+	op.Press("r")
+	op.sees(id + " is back")
+	op.types(id, [2]string{"cat back.txt", "● it is back"})
+}
