@@ -11,7 +11,7 @@ TIMEOUT  ?= 25m
 STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fmt bench engine clean FORCE
+.PHONY: help demo build test lint fmt bench pictures engine clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fmt: ## formats all Go files
 
 bench: engine ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TIMEOUT) -p 1 $(PACKAGES)
+
+pictures: engine ## draws the README's pictures anew, from the real screen
+	$(GO) test -count=1 -run 'TestDemo$$' ./ui/scenario -pictures $(CURDIR)/docs
 
 engine: ## finds a container engine; where none answers, offers to install and start one
 	@.ci/engine
