@@ -59,11 +59,11 @@ type Bottle struct {
 	Operation   *Operation // in flight, or the last one if it failed; else nil
 }
 
-// Waiting counts the requests that wait for the operator.
+// Waiting counts the requests that wait for the operator; one that could not be applied waits again.
 func (b Bottle) Waiting() int {
 	n := 0
 	for _, r := range b.Requests {
-		if r.State == Waiting {
+		if r.State != Applying {
 			n++
 		}
 	}

@@ -162,7 +162,7 @@ func (m *model) oldest() (*bottles.Bottle, *bottles.Request) {
 	for i := range m.snap.Bottles {
 		b := &m.snap.Bottles[i]
 		for j := range b.Requests {
-			if r := &b.Requests[j]; r.State == bottles.Waiting && (first == nil || r.ArrivedAt.Before(first.ArrivedAt)) {
+			if r := &b.Requests[j]; r.State != bottles.Applying && (first == nil || r.ArrivedAt.Before(first.ArrivedAt)) {
 				owner, first = b, r
 			}
 		}

@@ -41,9 +41,10 @@ func TestBuildError(t *testing.T) {
 	// The request can still be answered; this time with what works.
 	op.Press("1")
 	op.sees("waiting for the operator")
-	op.Press("2", "tab")
+	op.Press("2")
 	op.sees("could not be applied")
-	op.Press("enter")
+	op.sees(" 1 waits for you")
+	op.Press("a")
 	op.sees("It was approved and could not be applied")
 	op.edits(strings.Replace(asked.Proposed, "# tally counts", "# it counts", 1))
 	op.sees("your version is in force: " + id + " goes on")
