@@ -364,7 +364,7 @@ func world() []bottles.Bottle {
 	builds := live("implementer-zz81c", 40*time.Minute)
 	builds.Status, builds.Detail = bottles.Building, "build 3/7"
 	builds.Operation = &bottles.Operation{Kind: "rebuild", Step: "building the new image", N: 3, Total: 7, StartedAt: start.Add(-9 * time.Second),
-		Log: []string{"#1 [internal] load build definition", "#4 [2/4] RUN apt-get update", "#4 1.204 Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]", "\x1b[32m#4 DONE 3.1s\x1b[0m", "#5 [3/4] RUN apk add ripgrep"}}
+		Log: []string{"#1 [internal] load build definition", "#4 [2/4] RUN apt-get update", "#4 1.204 Get:1 http://mirror.example/debian bookworm InRelease [151 kB]", "\x1b[32m#4 DONE 3.1s\x1b[0m", "#5 [3/4] RUN apk add ripgrep"}}
 	down := live("implementer-7hq2m", 80*time.Hour)
 	down.Status, down.EndedAt, down.EndReason, down.CWD = bottles.Down, start.Add(-73*time.Hour), "torn down by the operator", "/home/ada/src/web"
 	failed := live("reviewer-b44xd", 3*time.Hour)
