@@ -45,7 +45,7 @@ func TestApprove(t *testing.T) {
 
 	// The bottle comes back by itself, and the tool works.
 	op.sees("tally works now")
-	op.sees("approved and in force: " + id + " goes on")
+	op.seesDone(id, "is live on its new image", "approved and in force: "+id+" goes on")
 	op.sees(" 1 live")
 	op.Wait("to have a plain title again", patience, func(string) bool { return op.Title() == "bottle-tui" })
 	s.wasAnsweredOnce(id, asked, queue.Approved)

@@ -162,6 +162,6 @@ func TestBadMetadata(t *testing.T) {
 	op.Press("D")
 	op.sees("Nothing brings it back")
 	op.Type("broken-empty\n")
-	op.sees("broken-empty is deleted")
+	op.seesDone("broken-empty", "is gone", "broken-empty is deleted")
 	op.sees(" 1 live · 2 failed")
 }

@@ -121,7 +121,7 @@ func TestPlainCommands(t *testing.T) {
 		op.sees(" 2 live")
 		op.chooses(quiet)
 		op.Press("x")
-		op.sees(quiet + " is down, its state is kept")
+		op.seesDone(quiet, "is down, its state is kept", quiet+" is down, its state is kept")
 		op.quits()
 		if said := s.says("list"); !regexp.MustCompile(quiet + `\s+down \(torn down by the operator\)`).MatchString(said) {
 			t.Errorf("list says %s", said)

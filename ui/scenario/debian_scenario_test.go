@@ -27,17 +27,18 @@ func TestAptPackage(t *testing.T) {
 	id := op.reviewed()
 	asked, before := s.request(id), s.facts(id)
 	base, _, _ := strings.Cut(strings.TrimPrefix(asked.Proposed, "FROM "), "\n")
-	op.edits(fmt.Sprintf(`FROM %s
+	op.edits(fmt.Sprintf(`FROM %[1]s
+ENV STAGE=%[3]s
 RUN apt-get install --yes --no-download tree && ln -s /usr/bin/tree /usr/local/bin/tally
-COPY --from=%s /bin/bottle-tui /usr/local/bin/bottle-tui
+COPY --from=%[2]s /bin/bottle-tui /usr/local/bin/bottle-tui
 COPY --from=%[2]s /home/agent /home/agent
 COPY --from=%[2]s /workspace /workspace
 ENV HOME=/home/agent TERM=xterm-256color
 WORKDIR /workspace
 USER 1000:1000
 ENTRYPOINT ["/usr/local/bin/bottle-tui", "demo-agent"]
-`, ref, base))
-	op.sees("your version is in force: " + id + " goes on")
+`, ref, base, s.root.ID())) // the stage is there so that no earlier build is used again
+	op.seesDone(id, "is live on its new image", "your version is in force: "+id+" goes on")
 	op.sees("2 directories, 4 files")
 	op.sees("tally works now")
 	s.wasAnsweredOnce(id, asked, queue.Edited)

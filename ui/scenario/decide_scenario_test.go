@@ -25,7 +25,7 @@ func TestEditInPlace(t *testing.T) {
 	op.sees("Your version, as it would be put in force")
 	op.sees(`+ LABEL looked-at="yes"`)
 	op.approves()
-	op.sees("your version is in force: " + id + " goes on")
+	op.seesDone(id, "is live on its new image", "your version is in force: "+id+" goes on")
 	s.wasAnsweredOnce(id, asked, queue.Edited)
 
 	first, rest, _ := strings.Cut(asked.Proposed, "\n")
@@ -61,7 +61,7 @@ func TestDenyWithReason(t *testing.T) {
 		}
 	}
 	op.denies("use the base that is there, without the vendor's installer")
-	op.sees("denied: " + id + " was told why")
+	op.seesDone(id, "was told no", "denied: "+id+" was told why")
 	op.sees(words("The operator's reason: use the base that is there, without the vendor's installer"))
 	op.sees("I leave the deployment alone")
 	s.wasAnsweredOnce(id, asked, queue.Denied)

@@ -48,8 +48,8 @@ func TestEngineAbsent(t *testing.T) {
 
 	// What needs to know how a bottle is made works too.
 	op.Press("x")
-	op.sees(id + " is down, its state is kept")
+	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	op.Press("r")
-	op.sees(id + " is back")
+	op.seesDone(id, "is live again", id+" is back")
 	op.types(id, [2]string{"cat back.txt", "● it is back"})
 }

@@ -47,7 +47,7 @@ func TestBuildError(t *testing.T) {
 	op.Press("a")
 	op.sees("It was approved and could not be applied")
 	op.edits(strings.Replace(asked.Proposed, "# tally counts", "# it counts", 1))
-	op.sees("your version is in force: " + id + " goes on")
+	op.seesDone(id, "is live on its new image", "your version is in force: "+id+" goes on")
 	op.Press("1")
 	op.sees("tally works now")
 	if got := s.facts(id).dockerfile; !strings.Contains(got, "# it counts") {

@@ -24,7 +24,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	before := s.facts(id)
 
 	op.Press("x")
-	op.sees(id + " is down, its state is kept")
+	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	op.sees(regexp.MustCompile(id + `\s+down`))
 	op.sees("torn down by the operator")
 	down := s.facts(id)
@@ -42,7 +42,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	}
 
 	op.Press("r")
-	op.sees(id + " is back")
+	op.seesDone(id, "is live again", id+" is back")
 	op.sees("❯ write saved.txt kept over the night")
 	op.sees("resumed · " + before.meta.SessionID)
 	op.sees("Here I am again")
@@ -53,17 +53,17 @@ func TestTearDownResumeDelete(t *testing.T) {
 
 	// A volume that is lost while the bottle is down costs no conversation.
 	op.Press("x")
-	op.sees(id + " is down, its state is kept")
+	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	s.must(s.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id))
 	op.Press("r")
 	op.sees("❯ cat saved.txt")
-	op.sees(id + " is back")
+	op.seesDone(id, "is live again", id+" is back")
 
 	// Deleting asks for the bottle's name, and takes nothing else for it.
 	op.Press("D")
 	op.sees("tear it down first")
 	op.Press("x")
-	op.sees(id + " is down, its state is kept")
+	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	op.Press("D")
 	op.sees("Nothing brings it back")
 	op.Type("quiet\n")
@@ -72,7 +72,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 		op.Press("backspace")
 	}
 	op.Type(id + "\n")
-	op.sees(id + " is deleted")
+	op.seesDone(id, "is gone", id+" is deleted")
 	op.sees("no bottles")
 	if _, err := s.root.Bottle(id); !errors.Is(err, state.ErrUnknown) {
 		t.Errorf("the state is left: %v", err)
@@ -129,8 +129,8 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("the dialog names a bottle that is none of them:\n%s", screen)
 	}
 	op.Press("enter")
-	op.sees("the orphans are removed")
 	op.seesNoMore(one)
+	op.seesNoMore(two)
 	for _, id := range []string{one, two} {
 		if have := s.onEngine(id); len(have.containers)+have.networks+have.volumes > 0 {
 			t.Errorf("left of %s: %+v", id, have)

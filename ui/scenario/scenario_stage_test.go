@@ -181,6 +181,13 @@ func (o *operator) sees(what any) string { o.s.t.Helper(); return o.WaitText(wha
 // seesNoMore waits until the screen does not show what.
 func (o *operator) seesNoMore(what any) string { o.s.t.Helper(); return o.WaitGone(what, patience) }
 
+// seesDone waits until the footer says that an operation is complete. The Supervisor tells it, and the action's own
+// outcome, at the same time; which of the two is said last, and stays, is open.
+func (o *operator) seesDone(identity, told, outcome string) {
+	o.s.t.Helper()
+	o.sees(regexp.MustCompile(regexp.QuoteMeta(identity+": "+told) + "|" + regexp.QuoteMeta(outcome)))
+}
+
 // words is a text that may be broken over several rows of a pane.
 func words(text string) *regexp.Regexp {
 	parts := strings.Fields(text)

@@ -63,10 +63,10 @@ func TestTerminal(t *testing.T) {
 	two.types(id, [2]string{"write two.txt from the second", "wrote 1 lines"})
 	op.sees("write two.txt from the second")
 	op.Press("x")
-	op.sees(id + " is down, its state is kept")
+	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	two.sees(regexp.MustCompile(id + `.*\s+down`))
 	two.Press("r")
-	two.sees(id + " is back")
+	two.seesDone(id, "is live again", id+" is back")
 	op.sees(" 1 live")
 	op.sees("resumed · ")
 }
