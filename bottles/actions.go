@@ -151,17 +151,23 @@ func (s *Supervisor) relist() *Observed {
 	return &have
 }
 
+// lockPatience is how long an operation waits for the bottle's lock: the minute's snapshot of a transcript
+// holds it for a moment, another program's operation for longer.
+const lockPatience = 3 * time.Second
+
 // underLock holds a bottle's file lock while f runs; an orphan has none.
 func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() error) error {
 	if b == nil {
 		return f()
 	}
-	unlock, ok, err := b.TryLock()
+	wait, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	unlock, err := b.Lock(wait)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return errHeld
+	}
 	if err != nil {
 		return err
-	}
-	if !ok {
-		return errHeld
 	}
 	defer func() { _ = unlock() }() // the lock ends with its file
 	return f()

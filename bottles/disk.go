@@ -125,10 +125,40 @@ func (s *Supervisor) awaitOthers() {
 	s.spawn(func() {
 		select {
 		case <-time.After(wait):
-			s.post(func() { s.awaiting = false; s.observe() })
+			s.post(func() {
+				s.awaiting = false
+				s.takeOver()
+				s.observe()
+			})
 		case <-s.ctx.Done():
 		}
 	})
+}
+
+// takeOver finishes what another program began and was killed over: its lock is free, its journal is there. What
+// could not be finished once is left to the operator. Owner only.
+func (s *Supervisor) takeOver() {
+	for id, r := range s.bottles {
+		if r.journal == nil || r.op != nil || r.disk == nil || r.failed != nil && r.failed.Kind == "recover" || !s.recovers(id) {
+			continue
+		}
+		disk := r.disk
+		s.spawn(func() {
+			unlock, free, err := disk.TryLock()
+			if err != nil || !free {
+				return
+			}
+			op, err := disk.Operation()
+			if unlock() != nil || err != nil || op == nil {
+				return
+			}
+			s.post(func() {
+				if r.op == nil && r.disk != nil && r.journal != nil {
+					s.operate(r, "recover", "", s.finish)
+				}
+			})
+		})
+	}
 }
 
 // correct overrides a listing with what events told before it: Engine 20.10 says "die" some milliseconds

@@ -56,7 +56,7 @@ func (x *execution) run(ctx context.Context, p Plan) error {
 			err := x.step(ctx, s)
 			x.sup.cfg.Log.Debug("step", "identity", x.layout.identity, "step", s.Key(), "took", time.Since(began), "err", err)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.Key(), err)
+				return err // it says what was tried, on what
 			}
 			x.mu.Lock()
 			finished++

@@ -159,6 +159,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// another is a second program on the same state root and engine.
+func (w *world) another() *world {
+	o := &world{t: w.t, root: w.root, engine: w.engine, cat: w.cat, screens: map[string]*screen{}}
+	o.cond = sync.NewCond(&o.mu)
+	w.t.Cleanup(o.end)
+	return o
+}
+
 // run starts a Supervisor on the world with the engine as wrap changes it.
 func (w *world) run(wrap func(bottles.Engine, func()) bottles.Engine) {
 	w.t.Helper()

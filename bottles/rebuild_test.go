@@ -395,3 +395,35 @@ func TestAKilledLaunchOrTeardownIsFinishedByTheNextProgram(t *testing.T) {
 		})
 	}
 }
+
+// Of two programs on one state root one is killed in the middle of a rebuild: the other takes over.
+func TestAnotherProgramTakesOverFromAKilledOne(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("the first message")
+
+	doomed := w.another()
+	var dying *killer
+	doomed.run(func(e bottles.Engine, kill func()) bottles.Engine {
+		dying = &killer{Engine: e, kill: kill, at: "after stop agent", dead: make(chan struct{})}
+		return dying
+	})
+	req := doomed.request(id, w.change("one"))
+	if _, err := doomed.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-dying.dead:
+	case <-time.After(patience):
+		t.Fatal("the cycle never came to its stop")
+	}
+	doomed.end()
+
+	w.await("the change is in force", func(s *bottles.Snapshot) bool {
+		b, ok := find(s, id)
+		return ok && b.Status == bottles.Live && b.Operation == nil && b.Rebuilt && len(b.Requests) == 0
+	})
+	if a := w.answered(id, req.ID); !strings.Contains(a, `"approved"`) {
+		t.Errorf("the agent was answered %s", a)
+	}
+}

@@ -11,12 +11,14 @@ import (
 // Owner only.
 func (s *Supervisor) recoverAll() {
 	for id, r := range s.bottles {
-		if r.journal == nil || r.op != nil || r.disk == nil || s.cfg.Recover != nil && !s.cfg.Recover(id) {
-			continue
+		if r.journal != nil && r.op == nil && r.disk != nil && s.recovers(id) {
+			s.operate(r, "recover", "", s.finish)
 		}
-		s.operate(r, "recover", "", s.finish)
 	}
 }
+
+// recovers says whether this program finishes what was interrupted on a bottle.
+func (s *Supervisor) recovers(id string) bool { return s.cfg.Recover == nil || s.cfg.Recover(id) }
 
 // finish finishes one interrupted operation. The journal is read again under the lock: another
 // program may have finished it.

@@ -20,7 +20,11 @@ func (s *Supervisor) snapshot() *Snapshot {
 		if r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0 {
 			continue
 		}
-		snap.Bottles = append(snap.Bottles, r.view())
+		b := r.view()
+		if !s.listed && r.op == nil && r.journal == nil && r.unread == "" && r.meta.EndedAt.IsZero() {
+			b.Status, b.Detail = Starting, "not seen yet: the engine is asked" // its state says that it lives
+		}
+		snap.Bottles = append(snap.Bottles, b)
 	}
 	sortBottles(snap.Bottles)
 	for _, source := range slices.Sorted(maps.Keys(s.problems)) {
@@ -130,6 +134,8 @@ func (r *record) busy() (Status, string) {
 func observedStatus(have parts, inspected Container, meta state.Metadata, journal *state.Operation, unread string, failed *Operation) (Status, string) {
 	agent, exists := have.containers[RoleAgent]
 	switch {
+	case journal != nil && failed != nil && failed.Kind == "recover":
+		return Failed, firstLine(failed.Err)
 	case journal != nil:
 		return journalStatus(journal)
 	case exists && (agent.State == StateRunning || agent.State == StatePaused):

@@ -69,7 +69,7 @@ func concerns(a bottles.Action) string {
 func (m *model) started(s startedMsg) tea.Cmd {
 	if s.err != nil {
 		delete(m.pending, s.identity)
-		m.notes.fail(m.o.now(), s.identity, fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err))
+		m.notes.outcome(m.o.now(), s.identity, fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err), true)
 		return nil
 	}
 	if s.done == nil {
@@ -99,28 +99,28 @@ func (m *model) done(d doneMsg) {
 	}
 	now := m.o.now()
 	if d.err != nil {
-		m.notes.fail(now, d.identity, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err))
+		m.notes.outcome(now, d.identity, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
 		return
 	}
+	said := func(text string) { m.notes.outcome(now, d.identity, text, false) }
 	switch a := d.action.(type) {
 	case bottles.TearDown:
-		m.notes.info(now, a.Identity+" is down, its state is kept: r resumes it")
+		said(a.Identity + " is down, its state is kept: r resumes it")
 	case bottles.Resume:
-		m.notes.info(now, a.Identity+" is back")
+		said(a.Identity + " is back")
 	case bottles.Delete:
-		m.notes.info(now, a.Identity+" is deleted")
+		said(a.Identity + " is deleted")
 	case bottles.Cleanup:
-		m.notes.info(now, "the orphans are removed")
+		said("the orphans are removed")
 	case bottles.Approve:
-		m.notes.info(now, "approved and in force: "+a.Identity+" goes on")
+		said("approved and in force: " + a.Identity + " goes on")
 	case bottles.ApproveEdited:
-		m.notes.info(now, "your version is in force: "+a.Identity+" goes on")
+		said("your version is in force: " + a.Identity + " goes on")
 	case bottles.Deny:
-		m.notes.info(now, "denied: "+a.Identity+" was told why")
-	case bottles.Launch:
-		m.notes.info(now, "the new bottle of "+frame.Line(a.Agent)+" runs")
+		said("denied: " + a.Identity + " was told why")
+	case bottles.Launch: // the alert names the bottle
 	case bottles.Cancel:
-		m.notes.info(now, a.Identity+": stopped")
+		said(a.Identity + ": stopped")
 	}
 }
 
@@ -130,11 +130,11 @@ func (m *model) alert(a bottles.Alert) tea.Cmd {
 	now := m.o.now()
 	switch a.Kind {
 	case bottles.AlertFailed:
-		m.notes.fail(now, a.Identity, a.Text)
+		m.notes.alert(now, a.Identity, a.Text, true)
 	case bottles.AlertEnded:
 		m.notes.info(now, frame.Line(a.Text))
 	case bottles.AlertDone:
-		m.notes.info(now, frame.Line(a.Text))
+		m.notes.alert(now, a.Identity, frame.Line(a.Text), false)
 		return nil // the operator asked for it: no bell
 	}
 	out := "\a"

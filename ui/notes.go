@@ -19,6 +19,7 @@ type note struct {
 	bad     bool
 	about   string // identity, or ""
 	text    string // whole; of any origin
+	told    bool   // by an alert; what an action's outcome says of the same matter is better
 	seen    bool
 	expired bool
 }
@@ -29,22 +30,39 @@ type notes struct {
 	gen int // grows with every change
 }
 
+// sameMatter is how far an alert and the outcome of the action that it is about lie apart, at most.
+const sameMatter = 10 * time.Second
+
 func (n *notes) info(now time.Time, text string) { n.add(note{at: now, text: text, seen: true}) }
 
-// fail adds a failure. The same failure told twice, by the action's outcome and by an alert, is one.
-func (n *notes) fail(now time.Time, about, text string) {
-	for i := range n.all {
+// outcome adds what an action came to.
+func (n *notes) outcome(now time.Time, about, text string, bad bool) {
+	n.merge(note{at: now, about: about, text: text, bad: bad, seen: !bad})
+}
+
+// alert adds what an alert says.
+func (n *notes) alert(now time.Time, about, text string, bad bool) {
+	n.merge(note{at: now, about: about, text: text, bad: bad, seen: !bad, told: true})
+}
+
+// merge adds a note. What is told twice, by an action's outcome and by an alert, in either order, is one note
+// with the outcome's words.
+func (n *notes) merge(x note) {
+	for i := len(n.all) - 1; i >= 0; i-- {
 		old := &n.all[i]
-		if old.bad && old.about == about && now.Sub(old.at) < 10*time.Second &&
-			(strings.Contains(old.text, text) || strings.Contains(text, old.text)) {
-			if len(text) > len(old.text) {
-				old.text = text
+		if old.about != x.about || x.about == "" || old.bad != x.bad || x.at.Sub(old.at) >= sameMatter {
+			continue
+		}
+		if old.bad && (old.told != x.told || old.text == x.text) || !old.bad && old.told != x.told {
+			if old.told && !x.told {
+				old.text = x.text
 				n.gen++
 			}
+			old.told = false // a third one is another matter
 			return
 		}
 	}
-	n.add(note{at: now, bad: true, about: about, text: text})
+	n.add(x)
 }
 
 func (n *notes) add(x note) {

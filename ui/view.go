@@ -6,6 +6,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
 	"bottle-tui/ui/detail"
 	"bottle-tui/ui/frame"
@@ -188,7 +189,7 @@ func (m *model) footer() []string {
 // message is what the footer says, in at most room cells.
 func (m *model) message(room int) string {
 	s := m.styles
-	if x := m.notes.current(); x != nil {
+	if x := m.notes.current(); x != nil && (x.bad || !m.newer(x)) {
 		if x.bad {
 			const more = " shows all of it"
 			return s.Bad.Render("✗ "+frame.Middle(x.short(), room-len(more)-5, 0)) + "  " + s.Key.Render("!") + s.KeyHelp.Render(more)
@@ -210,6 +211,22 @@ func (m *model) message(room int) string {
 		return s.Bad.Render("✗ the engine does not answer") + s.Muted.Render("; bottle-tui goes on trying")
 	}
 	return ""
+}
+
+// newer says that a request waits which came after a note was made, or which matters more: that a bottle lives
+// is seen in the list.
+func (m *model) newer(x *note) bool {
+	if m.snap == nil {
+		return false
+	}
+	for _, b := range m.snap.Bottles {
+		for _, r := range b.Requests {
+			if r.State != bottles.Applying && (x.told || r.ArrivedAt.After(x.at)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // clip bounds a text of which only the beginning can be shown.
