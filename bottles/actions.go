@@ -180,7 +180,7 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 		return // told by itself, or another program's matter
 	}
 	if err == nil {
-		s.alert(AlertDone, r.identity, op.view.Request, r.identity+": "+outcome(op.view.Kind))
+		s.tell(Alert{AlertDone, r.identity, op.view.Request, op.view.Kind, r.identity + ": " + outcome(op.view.Kind)})
 		return
 	}
 	if s.ctx.Err() != nil {
@@ -197,7 +197,8 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 			s.audit(r.identity, "failed", map[string]any{"operation": view.Kind, "request": view.Request, "step": view.Step, "error": view.Err})
 		})
 	}
-	s.alert(AlertFailed, r.identity, op.view.Request, fmt.Sprintf("%s: %s failed: %s", r.identity, op.view.Kind, cut(queue.Visible(firstLine(view.Err)), 200)))
+	s.tell(Alert{AlertFailed, r.identity, op.view.Request, op.view.Kind,
+		fmt.Sprintf("%s: %s failed: %s", r.identity, op.view.Kind, cut(queue.Visible(firstLine(view.Err)), 200))})
 }
 
 // outcome says in the operator's words that an operation is complete.

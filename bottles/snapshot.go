@@ -118,10 +118,11 @@ type Problem struct {
 
 // Alert is something that the operator must not miss.
 type Alert struct {
-	Kind     AlertKind
-	Identity string
-	Request  string
-	Text     string // one line, safe to print
+	Kind      AlertKind
+	Identity  string
+	Request   string
+	Operation string // of a done or failed one: Operation.Kind
+	Text      string // one line, safe to print
 }
 
 // AlertKind says what an alert is about.

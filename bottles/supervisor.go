@@ -217,7 +217,11 @@ func (s *Supervisor) changed() { s.dirty = true }
 
 // alert adds something that must arrive. Owner only.
 func (s *Supervisor) alert(kind AlertKind, identity, request, text string) {
-	s.alerts = append(s.alerts, Alert{kind, identity, request, text})
+	s.tell(Alert{Kind: kind, Identity: identity, Request: request, Text: text})
+}
+
+func (s *Supervisor) tell(a Alert) {
+	s.alerts = append(s.alerts, a)
 	s.dirty = true
 }
 

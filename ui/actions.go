@@ -65,11 +65,28 @@ func concerns(a bottles.Action) string {
 	return ""
 }
 
+// kindOf is the operation that an action starts, as alerts name it; "" for one that starts none, or several.
+func kindOf(a bottles.Action) string {
+	switch a.(type) {
+	case bottles.TearDown:
+		return "teardown"
+	case bottles.Resume:
+		return "resume"
+	case bottles.Delete:
+		return "delete"
+	case bottles.Approve, bottles.ApproveEdited:
+		return "rebuild"
+	case bottles.Deny:
+		return "deny"
+	}
+	return ""
+}
+
 // started takes in that an action was taken up, and waits for its outcome, or that it was refused.
 func (m *model) started(s startedMsg) tea.Cmd {
 	if s.err != nil {
 		delete(m.pending, s.identity)
-		m.notes.outcome(m.o.now(), s.identity, fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err), true)
+		m.notes.outcome(m.o.now(), s.identity, kindOf(s.action), fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err), true)
 		return nil
 	}
 	if s.done == nil {
@@ -99,10 +116,10 @@ func (m *model) done(d doneMsg) {
 	}
 	now := m.o.now()
 	if d.err != nil {
-		m.notes.outcome(now, d.identity, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
+		m.notes.outcome(now, d.identity, kindOf(d.action), fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
 		return
 	}
-	said := func(text string) { m.notes.outcome(now, d.identity, text, false) }
+	said := func(text string) { m.notes.outcome(now, d.identity, kindOf(d.action), text, false) }
 	switch a := d.action.(type) {
 	case bottles.TearDown:
 		said(a.Identity + " is down, its state is kept: r resumes it")
@@ -130,11 +147,11 @@ func (m *model) alert(a bottles.Alert) tea.Cmd {
 	now := m.o.now()
 	switch a.Kind {
 	case bottles.AlertFailed:
-		m.notes.alert(now, a.Identity, a.Text, true)
+		m.notes.alert(now, a.Identity, a.Operation, a.Text, true)
 	case bottles.AlertEnded:
 		m.notes.info(now, frame.Line(a.Text))
 	case bottles.AlertDone:
-		m.notes.alert(now, a.Identity, frame.Line(a.Text), false)
+		m.notes.alert(now, a.Identity, a.Operation, frame.Line(a.Text), false)
 		return nil // the operator asked for it: no bell
 	}
 	out := "\a"

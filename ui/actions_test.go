@@ -110,7 +110,7 @@ func TestFailuresStayUntilSeen(t *testing.T) {
 	s := newStage(t, 120, 36)
 	s.show(live("a-11111", 0))
 	s.send(doneMsg{identity: "a-11111", doing: "rebuilding a-11111", action: bottles.Resume{}, err: errors.New("build failed at step 3\nand this is the whole of it")})
-	s.send(updateMsg{Alerts: []bottles.Alert{{Kind: bottles.AlertFailed, Identity: "a-11111", Text: "build failed at step 3"}}})
+	s.send(updateMsg{Alerts: []bottles.Alert{{Kind: bottles.AlertFailed, Identity: "a-11111", Operation: "resume", Text: "build failed at step 3"}}})
 	s.clock.add(time.Hour)
 	s.send(ageMsg{s.m.ages})
 	s.sees("build failed at step 3")
@@ -133,4 +133,27 @@ func TestNotesGoByThemselves(t *testing.T) {
 	s.clock.add(noteTime)
 	s.send(ageMsg{s.m.ages})
 	s.lacks("no request waits")
+}
+
+// The alert and the outcome of an action, in either order, are one note; those of the next one are another.
+func TestAMatterIsToldOnce(t *testing.T) {
+	now := time.Now()
+	for _, alertFirst := range []bool{true, false} {
+		var n notes
+		tell := func(kind string) {
+			if alertFirst {
+				n.alert(now, "a-11111", kind, "alert of "+kind, false)
+			}
+			n.outcome(now, "a-11111", kind, "outcome of "+kind, false)
+			if !alertFirst {
+				n.alert(now, "a-11111", kind, "alert of "+kind, false)
+			}
+		}
+		for i, kind := range []string{"teardown", "resume", "teardown"} {
+			tell(kind)
+			if len(n.all) != i+1 || n.current().text != "outcome of "+kind {
+				t.Errorf("alert first %v, after %s: %+v", alertFirst, kind, n.all)
+			}
+		}
+	}
 }

@@ -18,8 +18,10 @@ type note struct {
 	at      time.Time
 	bad     bool
 	about   string // identity, or ""
+	kind    string // of the operation that it is about, or ""
 	text    string // whole; of any origin
 	told    bool   // by an alert; what an action's outcome says of the same matter is better
+	paired  bool   // both have told it
 	seen    bool
 	expired bool
 }
@@ -36,31 +38,29 @@ const sameMatter = 10 * time.Second
 func (n *notes) info(now time.Time, text string) { n.add(note{at: now, text: text, seen: true}) }
 
 // outcome adds what an action came to.
-func (n *notes) outcome(now time.Time, about, text string, bad bool) {
-	n.merge(note{at: now, about: about, text: text, bad: bad, seen: !bad})
+func (n *notes) outcome(now time.Time, about, kind, text string, bad bool) {
+	n.merge(note{at: now, about: about, kind: kind, text: text, bad: bad, seen: !bad})
 }
 
 // alert adds what an alert says.
-func (n *notes) alert(now time.Time, about, text string, bad bool) {
-	n.merge(note{at: now, about: about, text: text, bad: bad, seen: !bad, told: true})
+func (n *notes) alert(now time.Time, about, kind, text string, bad bool) {
+	n.merge(note{at: now, about: about, kind: kind, text: text, bad: bad, seen: !bad, told: true})
 }
 
 // merge adds a note. What is told twice, by an action's outcome and by an alert, in either order, is one note
 // with the outcome's words.
 func (n *notes) merge(x note) {
-	for i := len(n.all) - 1; i >= 0; i-- {
+	for i := len(n.all) - 1; i >= 0 && x.kind != ""; i-- {
 		old := &n.all[i]
-		if old.about != x.about || x.about == "" || old.bad != x.bad || x.at.Sub(old.at) >= sameMatter {
+		if old.about != x.about || old.kind != x.kind || old.bad != x.bad || old.told == x.told || old.paired || x.at.Sub(old.at) >= sameMatter {
 			continue
 		}
-		if old.bad && (old.told != x.told || old.text == x.text) || !old.bad && old.told != x.told {
-			if old.told && !x.told {
-				old.text = x.text
-				n.gen++
-			}
-			old.told = false // a third one is another matter
-			return
+		if old.told {
+			old.text, old.told = x.text, false
+			n.gen++
 		}
+		old.paired = true
+		return
 	}
 	n.add(x)
 }

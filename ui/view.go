@@ -221,7 +221,7 @@ func (m *model) newer(x *note) bool {
 	}
 	for _, b := range m.snap.Bottles {
 		for _, r := range b.Requests {
-			if r.State != bottles.Applying && (x.told || r.ArrivedAt.After(x.at)) {
+			if r.State != bottles.Applying && (x.kind == "launch" || r.ArrivedAt.After(x.at)) {
 				return true
 			}
 		}
