@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -291,6 +292,7 @@ func BenchmarkLaunch(b *testing.B) {
 		for _, way := range []string{together, oneByOne, apart} {
 			took[way] = append(took[way], w.engine.again(b, b.Context(), was, fmt.Sprintf("%s-%05d", way, i), way))
 		}
+		took[script] = append(took[script], w.engine.script(b, was, fmt.Sprintf("%s-%05d", script, i)))
 		if _, err := bottles.Raze(b.Context(), w.root, w.engine.Engine); err != nil {
 			b.Fatal(err)
 		}
@@ -304,6 +306,7 @@ func BenchmarkLaunch(b *testing.B) {
 	b.ReportMetric(ours/median(took[together]).Seconds(), "ours/floor")
 	b.ReportMetric(median(took[oneByOne]).Seconds()/ours, "stepwise/ours")
 	b.ReportMetric(median(took[apart]).Seconds()/ours, "apart/ours")
+	b.ReportMetric(median(took[script]).Seconds()/ours, "script/ours")
 }
 
 func report(b *testing.B, name string, d []time.Duration) {
@@ -406,4 +409,73 @@ func (b *bench) replaceFloor(t *testing.B, identity string, dockerfile []byte) t
 		t.Fatal(err)
 	}
 	return took
+}
+
+// script is one step after another as a shell script, or a program that runs the docker command, does it: the
+// same containers, networks, volumes and configurations, each sidecar on the network by itself and awaited.
+const script = "script"
+
+func (r *recorder) script(b *testing.B, was, is string) time.Duration {
+	b.Helper()
+	rename := func(s string) string { return strings.ReplaceAll(s, was, is) }
+	docker := func(stdin string, args ...string) string {
+		cmd := exec.CommandContext(b.Context(), "docker", args...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			b.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	labelled := func(args []string, labels map[string]string) []string {
+		for k, v := range labels {
+			args = append(args, "--label", k+"="+rename(v))
+		}
+		return args
+	}
+	began := time.Now()
+	for _, n := range r.networks {
+		args := labelled([]string{"network", "create"}, n.Labels)
+		if n.Internal {
+			args = append(args, "--internal", "--opt", "com.docker.network.bridge.inhibit_ipv4=true")
+		}
+		docker("", append(args, rename(n.Name))...)
+	}
+	for name, labels := range r.volumes {
+		docker("", append(labelled([]string{"volume", "create"}, labels), rename(name))...)
+	}
+	for _, role := range []string{"egress", "supervise", "agent"} {
+		i := slices.IndexFunc(r.containers, func(c bottles.ContainerSpec) bool { return c.Labels[bottles.LabelRole] == role })
+		c := r.containers[i]
+		args := labelled([]string{
+			"create", "--name", rename(c.Name), "--user", c.User, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+			"--memory", fmt.Sprint(c.Memory), "--pids-limit", fmt.Sprint(c.Pids), "--network", "claude-bottle-net-" + is, "--network-alias", role,
+		}, c.Labels)
+		if c.ReadOnly {
+			args = append(args, "--read-only", "--tmpfs", "/tmp", "--volume", "/config")
+		}
+		if c.Terminal {
+			args = append(args, "--tty", "--interactive")
+		}
+		for _, m := range c.Mounts {
+			if m.Volume+m.Host != "" {
+				args = append(args, "--volume", rename(m.Volume)+m.Host+":"+m.Target)
+			}
+		}
+		for _, e := range c.Env {
+			args = append(args, "--env", e)
+		}
+		docker("", append(append(args, c.Image), c.Cmd...)...)
+		if role == "egress" {
+			docker("", "network", "connect", "claude-bottle-out-"+is, rename(c.Name))
+		}
+		for _, in := range r.copies[c.Name] {
+			docker(string(in.archive), "cp", "-", rename(c.Name)+":"+in.dir)
+		}
+		docker("", "start", rename(c.Name))
+		for role != "agent" && !strings.Contains(docker("", "logs", rename(c.Name)), `"ready"`) {
+			time.Sleep(50 * time.Millisecond) // a script polls
+		}
+	}
+	return time.Since(began)
 }
