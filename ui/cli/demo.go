@@ -33,6 +33,7 @@ func (p *program) demoCommand() *cobra.Command {
 				}
 			}
 			return p.work(func(cmd *cobra.Command, _ []string) error {
+				again := "demo" + p.homeFlag()
 				if p.home == "" {
 					cache, err := os.UserCacheDir()
 					if err != nil {
@@ -43,7 +44,7 @@ func (p *program) demoCommand() *cobra.Command {
 				if clean {
 					return p.cleanDemo(cmd.Context())
 				}
-				return p.demo(cmd.Context(), only)
+				return p.demo(cmd.Context(), only, again)
 			})(cmd, nil)
 		},
 	}
@@ -60,8 +61,8 @@ func roleNames() []string {
 	return names
 }
 
-// demo launches what is not there yet and opens the screen.
-func (p *program) demo(ctx context.Context, only []string) error {
+// demo launches what is not there yet and opens the screen. again is the command that does so once more.
+func (p *program) demo(ctx context.Context, only []string, again string) error {
 	root, engine, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (p *program) demo(ctx context.Context, only []string) error {
 	mark := filepath.Join(root.Dir(), demoMark)
 	_, statErr := os.Stat(mark)
 	if statErr == nil {
-		return p.show(ctx, root, engine, c, nil) // an earlier demo, with whatever was done to its bottles
+		return p.showDemo(ctx, root, engine, c, again, nil) // an earlier demo, with whatever was done to its bottles
 	}
 	if existing, _ := root.List(); len(existing) > 0 {
 		return fmt.Errorf("%s holds bottles that are not a demo's; give the demo a directory of its own with --home", root.Dir())
@@ -93,7 +94,7 @@ func (p *program) demo(ctx context.Context, only []string) error {
 			launches = append(launches, bottles.Launch{Agent: name})
 		}
 	}
-	return p.show(ctx, root, engine, c, func(ctx context.Context, s *bottles.Supervisor) {
+	return p.showDemo(ctx, root, engine, c, again, func(ctx context.Context, s *bottles.Supervisor) {
 		if s.Ready(ctx) != nil {
 			return // the screen tells why
 		}
@@ -107,6 +108,16 @@ func (p *program) demo(ctx context.Context, only []string) error {
 
 // cacheName is this program's directory in the user's cache.
 const cacheName = "bottle-tui"
+
+// showDemo shows the screen, and says afterwards how to come back (again is the command) and how to end it all.
+func (p *program) showDemo(ctx context.Context, root *state.Root, engine bottles.Engine, c bottles.Catalog, again string, start func(context.Context, *bottles.Supervisor)) error {
+	if err := p.show(ctx, root, engine, c, start); err != nil {
+		return err
+	}
+	self := os.Args[0]
+	_, err := fmt.Fprintf(p.out, "The bottles go on. See them again:  %s %s\nRemove every trace of them:         %s %s --clean\n", self, again, self, again)
+	return err
+}
 
 // demoMark is the file that tells a demo's state root from one with bottles of worth.
 const demoMark = ".demo"
