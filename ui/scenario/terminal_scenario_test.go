@@ -171,7 +171,7 @@ func (o *operator) isAsItWas(printed string) {
 	if len(modes) > 0 {
 		o.s.t.Errorf("it left the modes %v set", slices.Sorted(maps.Keys(modes)))
 	}
-	if strings.Contains(o.Screen(), "bottle-tui") {
+	if screen := o.Screen(); strings.ContainsAny(screen, "╭╮│╰╯●") || strings.Contains(screen, "? help") {
 		o.s.t.Errorf("it left the screen\n%s", o.Screen())
 	}
 	if _, _, visible := o.Cursor(); !visible {
