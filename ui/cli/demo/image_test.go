@@ -115,7 +115,7 @@ func TestCapabilityBuildsAndWorks(t *testing.T) {
 		t.Errorf("before, tally says %q", said)
 	}
 	var log []string
-	if _, err := engine.Build(ctx, bottles.BuildSpec{Dockerfile: agent.ProposeTally(current), Tag: built, Network: "none"},
+	if _, err := engine.Build(ctx, bottles.BuildSpec{Dockerfile: agent.ProposeTally(current), Tag: built, Network: "none", NoCache: true},
 		func(p bottles.BuildProgress) { log = append(log, p.Line) }); err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
 	}
