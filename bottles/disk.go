@@ -87,7 +87,7 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 				r.have = p
 			}
 		}
-		if r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0 {
+		if r.gone() {
 			delete(s.bottles, id)
 			delete(s.problems, id)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -201,12 +202,12 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 func currentConfig(l layout) io.Reader {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	const dir = "etc/claude-bottle/"
-	for _, d := range []string{dir, dir + "current-config/"} {
+	dir := sidecars.CurrentConfigDir[1:] + "/"
+	for _, d := range []string{path.Dir(path.Clean(dir)) + "/", dir} {
 		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: d, Mode: 0o755}) // a Buffer does not fail
 	}
 	for _, f := range currentFiles(l) {
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + "current-config/" + f.name, Mode: 0o444, Size: int64(len(f.content))})
+		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + f.name, Mode: 0o444, Size: int64(len(f.content))})
 		_, _ = w.Write(f.content)
 	}
 	_ = w.Close()

@@ -135,7 +135,7 @@ func (l layout) container(role Role, net Network) (ContainerSpec, error) {
 
 // proxyEnv points the agent's programs at egress, and past it to the sidecars.
 var proxyEnv = func() []string {
-	const proxy = "http://egress:8888"
+	proxy := fmt.Sprintf("http://%s:%d", RoleEgress, sidecars.PortEgress)
 	const direct = "egress,cred-proxy,git-gate,supervise,localhost,127.0.0.1,::1"
 	return []string{
 		"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "NO_PROXY=" + direct,

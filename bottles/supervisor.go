@@ -102,6 +102,11 @@ type record struct {
 	ended    string     // ID of the agent container whose end was dealt with
 }
 
+// gone says that nothing is left of a bottle: neither state nor an object of the engine, and nothing is done to it.
+func (r *record) gone() bool {
+	return r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0
+}
+
 // New makes a Supervisor; it does nothing before Run.
 func New(cfg Config) *Supervisor {
 	if cfg.Now == nil {

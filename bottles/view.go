@@ -17,7 +17,7 @@ func (s *Supervisor) snapshot() *Snapshot {
 	s.version++
 	snap := &Snapshot{Version: s.version, At: s.cfg.Now(), Engine: s.engine, Agents: s.cfg.Catalog.Agents()}
 	for _, r := range s.bottles {
-		if r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0 {
+		if r.gone() {
 			continue
 		}
 		b := r.view()
