@@ -2,7 +2,11 @@ package bottles
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io/fs"
+	"strings"
 	"time"
 
 	"bottle-tui/state"
@@ -22,8 +26,13 @@ type Profile struct {
 	BuildNetwork string // "none", "default" or "host"
 	Program      Program
 	Env          []string // NAME=value; no secrets
+	Files        []File   // put into every agent container of the bottle
 	Supervise    bool     // the agent may ask the operator
 	Egress       []string // the allowlist, in the notation of sidecars/egress
+	EgressEngine string   // "builtin" or "pipelock"; "" is builtin
+	Routes       []Route  // through cred-proxy
+	CA           []byte   // PEM of roots that cred-proxy trusts besides the usual ones
+	Git          []Remote // through git-gate
 	Memory       int64    // bytes; 0: DefaultMemory
 	Pids         int64    // 0: DefaultPids
 
@@ -38,6 +47,58 @@ type Program struct {
 	UID, GID int
 	Home     string        // the directory that the volume "home" keeps, e.g. /home/agent/.claude
 	Grace    time.Duration // from SIGTERM to SIGKILL
+}
+
+// File is one file of an agent container, made through the engine before the container starts.
+type File struct {
+	Path     string // absolute
+	Content  []byte
+	Mode     fs.FileMode // permission bits
+	UID, GID int         // of the file, and of those of its directories that the image does not have
+}
+
+// Route is one way through cred-proxy: what the agent sends to Path goes to Upstream with a credential that the
+// agent never holds.
+type Route struct {
+	Path       string   `json:"path"`        // "/npm/": begins and ends with a slash
+	Upstream   string   `json:"upstream"`    // "https://host[:port][/base]"
+	AuthScheme string   `json:"auth_scheme"` // one of sidecars/credproxy
+	TokenRef   string   `json:"token_ref"`   // where the credential comes from; towards the agent, its TokenName
+	Roles      []string `json:"role,omitempty"`
+}
+
+// The roles of a route: what the agent's programs are told of it. The first two are on one route at most.
+const (
+	RoleBaseURL    = "anthropic-base-url" // ANTHROPIC_BASE_URL
+	RoleNPM        = "npm-registry"       // ~/.npmrc
+	RoleInsteadOf  = "git-insteadof"      // ~/.gitconfig
+	RoleTea        = "tea-login"          // ~/.config/tea/config.yml
+	Placeholder    = "claude-bottle-placeholder"
+	refFile        = "file:"
+	refCommand     = "cmd:"
+	tokenNameBytes = 6
+)
+
+// TokenName is the public name of a token_ref: the name of an environment variable as it is, and for a file or a
+// command, which say something of the operator's machine, a hash of the whole reference.
+func TokenName(ref string) string {
+	for _, kind := range []string{refFile, refCommand} {
+		if strings.HasPrefix(ref, kind) {
+			sum := sha256.Sum256([]byte(ref))
+			return kind + hex.EncodeToString(sum[:tokenNameBytes])
+		}
+	}
+	return ref
+}
+
+// Remote is a git remote that git-gate brokers.
+type Remote struct {
+	Name         string   `json:"name"`
+	Upstream     string   `json:"upstream"`
+	IdentityFile string   `json:"identity_file,omitempty"`
+	KnownHost    string   `json:"known_host,omitempty"`
+	AllowRefs    []string `json:"allow_refs,omitempty"`
+	AllowForce   bool     `json:"allow_force,omitempty"`
 }
 
 // Limits of an agent container where its profile says nothing.
@@ -56,6 +117,31 @@ type Catalog interface {
 	// Profile finds what an agent was declared as. meta is the state of an earlier launch, or has
 	// only AgentName for a new one. It wraps ErrNoProfile and says what to do when there is none.
 	Profile(meta state.Metadata) (Profile, error)
+}
+
+// Troubled is a Catalog that may have something to say to the operator, such as a manifest that can't be read.
+type Troubled interface {
+	Problems() []Problem
+}
+
+// Editor is a Catalog whose profiles the operator may change for good.
+type Editor interface {
+	// Edit works out what a change makes of the manifest that the bottle of meta came from. It writes nothing.
+	Edit(meta state.Metadata, c Change) (Edit, error)
+}
+
+// Change is what a grant adds to a profile and takes from it.
+type Change struct {
+	Allow    []string `json:"allow,omitempty"`    // rules added
+	Disallow []string `json:"disallow,omitempty"` // rules taken away
+	Routes   []Route  `json:"routes,omitempty"`   // added, or in the place of the one with the same path
+	Unroute  []string `json:"unroute,omitempty"`  // paths taken away
+}
+
+// Edit is a file as it is and as it would be.
+type Edit struct {
+	Path          string
+	Before, After []byte
 }
 
 // startArgs are the arguments of an agent's first start.

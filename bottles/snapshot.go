@@ -1,6 +1,7 @@
 package bottles
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -55,6 +56,9 @@ type Bottle struct {
 	Rebuilt     bool // it runs on a Dockerfile of its own
 	SessionID   string
 	Objects     []string // of an orphan: the engine's objects that belong to it, as "container NAME"
+	Allow       []string // the allowlist in force
+	Routes      []Route  // in force; TokenRef is the public name
+	Grants      []Grant  // what the operator granted beyond the profile, the oldest first
 	Requests    []Request
 	Operation   *Operation // in flight, or the last one if it failed; else nil
 }
@@ -94,6 +98,41 @@ type Request struct {
 	Findings []dockerfile.Finding
 	Effect   string // what approving will do, in a sentence
 	Err      string // of a failed one: why, whole
+	// Tokens are the public names that the proposed routes use and the bottle does not have: approving needs a
+	// token_ref for each.
+	Tokens []string
+}
+
+// Scope is how long a grant of egress or of routes lasts. The zero Scope is this bottle, until it is deleted.
+type Scope struct {
+	For     time.Duration `json:"for,omitempty"`     // from the moment that it is in force
+	Profile bool          `json:"profile,omitempty"` // written into the manifest
+}
+
+// Scopes are the scopes that the screen offers, the default first.
+var Scopes = []Scope{{For: time.Hour}, {For: 8 * time.Hour}, {}, {Profile: true}, {For: 15 * time.Minute}}
+
+// String says the scope in the operator's words.
+func (s Scope) String() string {
+	switch {
+	case s.Profile:
+		return "the profile, for good"
+	case s.For == 0:
+		return "this bottle"
+	case s.For%time.Hour == 0:
+		return fmt.Sprintf("%d h", s.For/time.Hour)
+	}
+	return fmt.Sprintf("%d min", s.For/time.Minute)
+}
+
+// Grant is what the operator granted to one bottle at run time.
+type Grant struct {
+	ID     string    `json:"id"`   // of the request
+	Tool   string    `json:"tool"` // queue.ToolEgress or queue.ToolCredProxy
+	Scope  Scope     `json:"scope"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"` // zero: no end
+	Change Change    `json:"change"`         // what it added and took away
 }
 
 // Operation is something that is being done to a bottle.
@@ -161,9 +200,11 @@ type Action interface{ isAction() }
 type (
 	// Launch starts a new bottle of a catalog's agent.
 	Launch struct {
-		Agent string
-		CWD   string // "": none
-		Task  string // first message to the agent; "": none
+		Agent    string
+		CWD      string // "": none
+		CopyCWD  bool   // fill the workspace from CWD
+		Task     string // first message to the agent; "": none
+		Identity string // the one that a Preflight named; "": a new one
 	}
 	// Resume starts a bottle that is down, on its own image, with its session.
 	Resume struct{ Identity string }
@@ -174,18 +215,31 @@ type (
 	// Cleanup removes the engine's objects of orphans, by the names that were shown.
 	Cleanup struct{ Identities []string }
 	// Approve puts a request in force as the agent wrote it.
-	Approve struct{ Identity, Request, Shown string }
+	Approve struct {
+		Identity, Request, Shown string
+		Terms                    Terms
+	}
 	// ApproveEdited puts the operator's version in force.
 	ApproveEdited struct {
 		Identity, Request, Shown string
 		Content                  []byte
+		Terms                    Terms
 	}
+	// Revoke takes a grant back, now.
+	Revoke struct{ Identity, Grant string }
 	// Deny answers no, with the reason.
 	Deny struct{ Identity, Request, Shown, Reason string }
 	// Cancel stops the operation in flight where that is still possible; a build that is
 	// cancelled leaves its request waiting.
 	Cancel struct{ Identity string }
 )
+
+// Terms are what the operator decides beside the content of egress and route requests.
+type Terms struct {
+	Scope  Scope
+	Tokens map[string]string // public name as the request has it → token_ref
+	Edit   string            // with Scope.Profile: queue.Hash of the manifest that was shown, as it would be
+}
 
 func (Launch) isAction()        {}
 func (Resume) isAction()        {}
@@ -195,4 +249,5 @@ func (Cleanup) isAction()       {}
 func (Approve) isAction()       {}
 func (ApproveEdited) isAction() {}
 func (Deny) isAction()          {}
+func (Revoke) isAction()        {}
 func (Cancel) isAction()        {}

@@ -67,6 +67,7 @@ type Answer struct {
 	Decision  Decision  `json:"decision"`
 	Note      string    `json:"note,omitempty"`    // the operator's words to the agent
 	Content   string    `json:"content,omitempty"` // what comes into force, for the first two decisions
+	Scope     string    `json:"scope,omitempty"`   // how long it is in force, in words; "" for a capability
 	DecidedAt time.Time `json:"decided_at"`
 	ShownHash string    `json:"shown_hash,omitempty"` // Hash of what the operator saw
 
