@@ -35,6 +35,7 @@ func (a *Answer) fields() []field {
 		{"decision", &a.Decision, true},
 		{"note", &a.Note, false},
 		{"content", &a.Content, false},
+		{"scope", &a.Scope, false},
 		{"decided_at", &a.DecidedAt, true},
 		{"shown_hash", &a.ShownHash, false},
 	}
