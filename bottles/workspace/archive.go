@@ -1,0 +1,215 @@
+package workspace
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	// openFlags: a named pipe that takes a file's place must not make an open wait.
+	openFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+	chunk         = 256 << 10 // bytes that are read, and written, at a time
+	progressEvery = 50 * time.Millisecond
+)
+
+// Archive writes the tree as a tar with paths from Dir. All entries belong to uid and gid; permission bits are kept,
+// set-id bits are not; times are kept to the second. Links are kept as links, whatever they point to.
+//
+// The directory may change meanwhile: what has vanished, or has become something else, is passed over, and a file has
+// in the archive the size that it had when it was opened, cut or filled up with zeros. progress, which may be nil, is
+// told how much was written, at most every 50 ms and at the end.
+func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress func(files int, bytes int64)) error {
+	root, err := os.OpenRoot(t.Dir)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", t.Dir, err)
+	}
+	defer root.Close()
+	out := bufio.NewWriterSize(w, chunk)
+	a := &archiver{
+		ctx: ctx, tree: t, root: root, out: tar.NewWriter(out), uid: uid, gid: gid,
+		progress: progress, told: time.Now(), buf: make([]byte, chunk),
+	}
+	defer a.leave()
+	for _, e := range t.entries {
+		if err := a.add(e); err != nil {
+			return fmt.Errorf("copy %s: %w", filepath.Join(t.Dir, filepath.FromSlash(e.path)), err)
+		}
+	}
+	err = a.out.Close()
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", t.Dir, err)
+	}
+	if progress != nil {
+		progress(a.files, a.bytes)
+	}
+	return nil
+}
+
+type archiver struct {
+	ctx      context.Context
+	tree     *Tree
+	root     *os.Root
+	out      *tar.Writer
+	uid, gid int
+	progress func(files int, bytes int64)
+	told     time.Time // when progress was last told
+	files    int
+	bytes    int64
+	buf      []byte
+
+	dir  string   // where here is, from the root
+	here *os.Root // the directory of the last entry; nil: none yet, or it is gone
+}
+
+// enter opens the directory of an entry, unless it is the last entry's.
+func (a *archiver) enter(dir string) error {
+	if a.here != nil && a.dir == dir {
+		return nil
+	}
+	a.leave()
+	here, err := a.root.OpenRoot(filepath.FromSlash(dir))
+	if err != nil {
+		return err
+	}
+	a.here, a.dir = here, dir
+	return nil
+}
+
+func (a *archiver) leave() {
+	if a.here != nil {
+		a.here.Close()
+		a.here = nil
+	}
+}
+
+// gone says that what was there at the scan is not there any more, or is something else now.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}
+
+// replaced says that a directory can't be entered because it, or one that it is in, is not a directory any more.
+func (a *archiver) replaced(dir string) bool {
+	for i := 1; i <= len(dir); i++ {
+		if i < len(dir) && dir[i] != '/' {
+			continue
+		}
+		if info, err := a.root.Lstat(filepath.FromSlash(dir[:i])); gone(err) || err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *archiver) add(e entry) error {
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
+	dir := path.Dir(e.path)
+	if err := a.enter(dir); err != nil {
+		if a.replaced(dir) {
+			return nil
+		}
+		return err
+	}
+	name := path.Base(e.path)
+	info, err := a.here.Lstat(name)
+	switch {
+	case gone(err) || err == nil && info.Mode().Type() != e.kind:
+		return nil
+	case err != nil:
+		return err
+	}
+	h := &tar.Header{Name: e.path, Uid: a.uid, Gid: a.gid, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second)}
+	switch e.kind {
+	case fs.ModeDir:
+		h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
+		return a.out.WriteHeader(h)
+	case fs.ModeSymlink:
+		h.Typeflag = tar.TypeSymlink
+		if h.Linkname, err = a.here.Readlink(name); gone(err) || errors.Is(err, syscall.EINVAL) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := a.out.WriteHeader(h); err != nil {
+			return err
+		}
+		a.files++
+		a.tell()
+		return nil
+	}
+	return a.file(name, h)
+}
+
+// file writes a regular file.
+func (a *archiver) file(name string, h *tar.Header) error {
+	f, err := a.here.OpenFile(name, openFlags, 0)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return nil
+	case info.Size() > a.tree.maxBytes-a.bytes:
+		return fmt.Errorf("the directory grew while it was copied, to more than %s: stop what writes there, or list it in %s", Size(a.tree.maxBytes), ignoreFile)
+	}
+	h.Typeflag, h.Size = tar.TypeReg, info.Size()
+	h.Mode, h.ModTime = int64(info.Mode().Perm()), info.ModTime().Truncate(time.Second)
+	if err := a.out.WriteHeader(h); err != nil {
+		return err
+	}
+	for left := h.Size; left > 0; {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		part := a.buf[:min(left, chunk)]
+		n, err := io.ReadFull(f, part)
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			clear(part[n:]) // it shrank
+		case err != nil:
+			return err
+		}
+		if _, err := a.out.Write(part); err != nil {
+			return err
+		}
+		left -= int64(len(part))
+		a.bytes += int64(len(part))
+		a.tell()
+	}
+	a.files++
+	a.tell()
+	return nil
+}
+
+// tell tells the progress, now and then.
+func (a *archiver) tell() {
+	if a.progress == nil {
+		return
+	}
+	if now := time.Now(); now.Sub(a.told) >= progressEvery {
+		a.told = now
+		a.progress(a.files, a.bytes)
+	}
+}

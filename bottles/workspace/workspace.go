@@ -1,0 +1,352 @@
+// Package workspace finds out what of a directory of the operator's belongs into a bottle's workspace, and streams it
+// there as a tar. It honours the directory's .dockerignore, and nothing outside of the directory gets in. It must not
+// change the directory, follow a link, speak to an engine, or print.
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Bounds of what is copied.
+const (
+	MaxEntries = 500_000  // files, links and directories
+	MaxBytes   = 20 << 30 // of the files' content
+)
+
+// Tree is what would be copied from a directory. It holds the names alone; Archive reads the rest.
+type Tree struct {
+	Dir     string // absolute, without links
+	Files   int    // regular files and symbolic links
+	Bytes   int64  // of the files' content
+	Ignored int    // entries that .dockerignore leaves out; a directory without anything to keep counts once
+	Skipped int    // devices, sockets and named pipes
+
+	entries  []entry // a directory comes before what is in it
+	maxBytes int64
+}
+
+// entry is one thing to copy.
+type entry struct {
+	path string // from Dir, with slashes
+	kind fs.FileMode
+}
+
+// Refused says why a directory is not copied, and the way out.
+type Refused struct{ What, Fix string }
+
+func (r *Refused) Error() string { return r.What + ": " + r.Fix }
+
+// limits bound a scan; tests have smaller ones.
+type limits struct {
+	entries int
+	bytes   int64
+	look    int // entries that are looked at to tell what takes the room
+}
+
+// Scan finds what of dir would be copied. It refuses, with a *Refused, what is no directory, the root directory, the
+// home directory and what holds it, what is too large, and what has files that can't be read.
+func Scan(ctx context.Context, dir string) (*Tree, error) {
+	return scan(ctx, dir, limits{MaxEntries, MaxBytes, 8 * MaxEntries})
+}
+
+func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
+	abs, err := resolve(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, fmt.Errorf("open the directory %s to copy it: %w", abs, err)
+	}
+	defer root.Close()
+	ignore, err := readIgnore(root)
+	if err != nil {
+		return nil, err
+	}
+	s := &scanner{ctx: ctx, root: root, ignore: ignore, most: most, tree: &Tree{Dir: abs, maxBytes: most.bytes}}
+	if err := s.directory("", parentMatch{}, false); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.full():
+		return nil, s.tooLarge()
+	case len(s.unreadable) > 0:
+		return nil, s.unread()
+	}
+	return s.tree, nil
+}
+
+// resolve gives the directory's own path, or refuses it.
+func resolve(dir string) (string, error) {
+	const fix = "name the directory of a project with --cwd"
+	abs, err := filepath.Abs(dir)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Stat(abs)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &Refused{fmt.Sprintf("there is no directory %s", dir), fix}
+	case err != nil:
+		return "", &Refused{fmt.Sprintf("the directory %s can't be looked at (%v)", dir, err), "make it readable, or " + fix}
+	case !info.IsDir():
+		return "", &Refused{fmt.Sprintf("%s is not a directory", dir), fix}
+	case abs == filepath.VolumeName(abs)+string(filepath.Separator):
+		return "", &Refused{abs + " is the root of the whole file system", fix}
+	}
+	home, err := os.UserHomeDir()
+	if err == nil {
+		home, err = filepath.EvalSymlinks(home)
+	}
+	switch {
+	case err != nil: // without a home directory there is none to protect
+	case abs == home:
+		return "", &Refused{abs + " is your home directory, with everything that is in it", fix}
+	case strings.HasPrefix(home, abs+string(filepath.Separator)):
+		return "", &Refused{fmt.Sprintf("%s holds your home directory %s", abs, home), fix}
+	}
+	return abs, nil
+}
+
+// scanner walks a directory.
+type scanner struct {
+	ctx    context.Context
+	root   *os.Root
+	ignore *ignore
+	most   limits
+	tree   *Tree
+
+	seen        int // entries to copy, also beyond the limit
+	unreadable  []string
+	unreadCount int
+	room        []taker // what is directly under the directory, the largest few of each kind
+	size        taker   // of the top-level entry that is being looked at
+}
+
+// named is how many files are named where there may be many.
+const named = 5
+
+func (s *scanner) full() bool {
+	return s.seen > s.most.entries || s.tree.Bytes > s.most.bytes
+}
+
+// directory takes in what is in a directory. left says that .dockerignore leaves the directory itself out.
+func (s *scanner) directory(dir string, parent parentMatch, left bool) error {
+	where, err := s.open(dir)
+	if err != nil {
+		return s.cannotRead(dir, err)
+	}
+	names, err := s.names(where)
+	if err != nil {
+		where.Close()
+		return s.cannotRead(dir, err)
+	}
+	var below []found
+	err = s.each(where, dir, names, parent, left, &below)
+	where.Close() // before those below are opened: a deep tree must not use up the files that may be open
+	if err != nil {
+		return err
+	}
+	if dir == "" {
+		return s.top(below)
+	}
+	for _, f := range below {
+		if err := s.take(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// top takes in what is directly under the directory, and keeps what each takes of the room.
+func (s *scanner) top(below []found) error {
+	for _, f := range below {
+		s.size = taker{name: f.path}
+		if err := s.take(f); err != nil {
+			return err
+		}
+		s.room = largest(s.room, s.size)
+	}
+	return nil
+}
+
+func (s *scanner) open(dir string) (*os.Root, error) {
+	if dir == "" {
+		return s.root.OpenRoot(".")
+	}
+	return s.root.OpenRoot(filepath.FromSlash(dir))
+}
+
+// names lists a directory in the order of the names' bytes, at most as many as are looked at at all.
+func (s *scanner) names(where *os.Root) ([]string, error) {
+	f, err := where.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var names []string
+	for s.seen+len(names) < s.most.look {
+		if err := s.ctx.Err(); err != nil {
+			return nil, err
+		}
+		some, err := f.Readdirnames(1024)
+		names = append(names, some...)
+		if len(some) == 0 || err != nil {
+			break // what a listing broke off over is not there to be copied
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// found is one entry of a directory that was looked at.
+type found struct {
+	path  string
+	info  fs.FileInfo
+	match parentMatch
+	left  bool // .dockerignore leaves it out, and may keep something in it
+}
+
+// each looks at the entries of one directory.
+func (s *scanner) each(where *os.Root, dir string, names []string, parent parentMatch, left bool, below *[]found) error {
+	for _, name := range names {
+		if err := s.ctx.Err(); err != nil {
+			return fmt.Errorf("look through %s: %w", s.tree.Dir, err)
+		}
+		path := name
+		if dir != "" {
+			path = dir + "/" + name
+		}
+		ignored, match, err := s.ignore.matches(path, parent)
+		if err != nil {
+			return err
+		}
+		if ignored && !s.ignore.mayKeep(path) {
+			s.tree.Ignored++
+			continue
+		}
+		info, err := where.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // it was there a moment ago
+		case err != nil:
+			if err := s.cannotRead(path, err); err != nil {
+				return err
+			}
+			continue
+		case ignored && !info.IsDir():
+			s.tree.Ignored++
+			continue
+		case info.Mode().IsRegular() && !readable(where, name, info):
+			if err := s.cannotRead(path, fs.ErrPermission); err != nil {
+				return err
+			}
+			continue
+		}
+		*below = append(*below, found{path, info, match, ignored})
+	}
+	return nil
+}
+
+// readable says whether a file can be opened. One that everybody may read is not tried.
+func readable(where *os.Root, name string, info fs.FileInfo) bool {
+	if info.Mode().Perm()&0o444 == 0o444 {
+		return true
+	}
+	f, err := where.OpenFile(name, openFlags, 0)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	_ = f.Close() // nothing was written
+	return true
+}
+
+// take adds an entry, and what is below it.
+func (s *scanner) take(f found) error {
+	t := s.tree
+	switch kind := f.info.Mode().Type(); {
+	case kind == fs.ModeDir && f.left:
+		// It is needed only if something in it is kept.
+		ignored, seen, stored, size := t.Ignored, s.seen, len(t.entries), s.size
+		s.add(f.path, kind, 0)
+		if err := s.directory(f.path, f.match, true); err != nil {
+			return err
+		}
+		if s.seen == seen+1 {
+			t.Ignored, s.seen, s.size = ignored+1, seen, size
+			t.entries = t.entries[:stored]
+		}
+	case kind == fs.ModeDir:
+		s.add(f.path, kind, 0)
+		return s.directory(f.path, f.match, false)
+	case kind == fs.ModeSymlink:
+		t.Files++
+		s.add(f.path, kind, 0)
+	case kind == 0:
+		t.Files++
+		s.add(f.path, kind, f.info.Size())
+	default:
+		t.Skipped++
+	}
+	return nil
+}
+
+// add counts an entry, and keeps it unless there are too many to be copied.
+func (s *scanner) add(path string, kind fs.FileMode, bytes int64) {
+	s.seen++
+	s.size.entries++
+	s.tree.Bytes = sum(s.tree.Bytes, bytes)
+	s.size.bytes = sum(s.size.bytes, bytes)
+	if len(s.tree.entries) < s.most.entries {
+		s.tree.entries = append(s.tree.entries, entry{path, kind})
+	}
+}
+
+// sum adds sizes of files, which may be sparse and say anything.
+func sum(a, b int64) int64 {
+	if b > math.MaxInt64-a {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// cannotRead remembers what can't be read; what has vanished meanwhile needs no copy.
+func (s *scanner) cannotRead(path string, err error) error {
+	if ctxErr := s.ctx.Err(); ctxErr != nil {
+		return fmt.Errorf("look through %s: %w", s.tree.Dir, ctxErr)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if s.unreadCount++; len(s.unreadable) < named {
+		s.unreadable = append(s.unreadable, filepath.Join(s.tree.Dir, path))
+	}
+	return nil
+}
+
+// unread is the refusal of a directory with files that can't be read.
+func (s *scanner) unread() error {
+	var what strings.Builder
+	what.WriteString("these can't be read, so they can't be copied: ")
+	for i, path := range s.unreadable {
+		if i > 0 {
+			what.WriteString(", ")
+		}
+		fmt.Fprintf(&what, "%q", path)
+	}
+	if more := s.unreadCount - len(s.unreadable); more > 0 {
+		fmt.Fprintf(&what, " and %s more", Count(more))
+	}
+	return &Refused{what.String(), "make them readable, or list them in " + filepath.Join(s.tree.Dir, ignoreFile)}
+}
