@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/supervise"
 	"bottle-tui/ui/cli"
@@ -31,8 +32,9 @@ func run(ctx context.Context, name string, args []string) int {
 	}
 	if len(args) >= 2 && args[0] == "sidecar" {
 		servers := map[string]func(context.Context, []string, io.Writer) error{
-			"egress":    egress.Run,
-			"supervise": supervise.Run,
+			"cred-proxy": credproxy.Run,
+			"egress":     egress.Run,
+			"supervise":  supervise.Run,
 		}
 		serve, ok := servers[args[1]]
 		if !ok {

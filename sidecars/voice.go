@@ -17,8 +17,10 @@ const (
 	EventReady       Event = "ready"        // it listens: Config, Address, Resolver
 	EventConfig      Event = "config"       // a delivered configuration is in force now: Config
 	EventConfigError Event = "config-error" // a delivered configuration was refused, the old one stays: Config (the one in force), Reason
-	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled)
-	EventRefuse      Event = "refuse"       // egress refused one: Host, Port, Via, Reason, Suppressed
+	EventTokens      Event = "tokens"       // tokens that came to cred-proxy are in its memory: ID (the nonce they came with)
+	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled); or cred-proxy did: Host, Via, Route, Status (the upstream's answer)
+	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Reason, Suppressed
+	EventDenied      Event = "denied"       // cred-proxy's upstream answered 401 or 403, so that the token may be bad: Host, Via, Route, Status, Suppressed
 	EventTunnelEnd   Event = "tunnel-end"   // what egress let through has ended: Host, Port, Via, Sent, Received, Millis, Reason (when egress ended it)
 	EventRequest     Event = "request"      // supervise put a request in the queue, or a call attached to one: ID, Attached
 	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection: ID, Decision
@@ -41,13 +43,15 @@ type Line struct {
 
 	Host       string `json:"host,omitempty"`
 	Port       int    `json:"port,omitempty"`
-	Via        string `json:"via,omitempty"`        // "connect", "http" or "dns"
+	Via        string `json:"via,omitempty"`        // "connect", "http" or "dns"; of cred-proxy "route"
+	Route      string `json:"route,omitempty"`      // path of cred-proxy's route, as in its configuration
+	Status     int    `json:"status,omitempty"`     // HTTP status of cred-proxy's answer, the upstream's or its own
 	Sent       int64  `json:"sent,omitempty"`       // bytes, from the agent
 	Received   int64  `json:"received,omitempty"`   // bytes, to the agent
 	Millis     int64  `json:"ms,omitempty"`         // how long it was open
 	Suppressed int    `json:"suppressed,omitempty"` // lines like this one that were left out since the last, under a flood
 
-	ID       string `json:"id,omitempty"`       // a request of the queue
+	ID       string `json:"id,omitempty"`       // a request of the queue, or the nonce of tokens
 	Attached bool   `json:"attached,omitempty"` // the call joined a request that was there already
 	Decision string `json:"decision,omitempty"`
 }

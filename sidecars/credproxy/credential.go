@@ -1,0 +1,240 @@
+package credproxy
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// What an agent may send as a credential, or to make an upstream believe that it is reached otherwise than it
+// is. Names are compared without case and with "_" as "-", since some servers can't tell these apart.
+var agentHeaders = map[string]bool{
+	"authorization": true, "api-key": true, "x-api-key": true, "x-goog-api-key": true, "apikey": true,
+	"cookie": true, "cookie2": true, "set-cookie": true,
+	"private-token": true, "job-token": true, "deploy-token": true, "x-gitlab-token": true, "x-gitea-token": true,
+	"x-auth-token": true, "x-access-token": true, "x-amz-security-token": true,
+	"forwarded": true, "x-forwarded": true, "x-real-ip": true, "x-client-ip": true, "true-client-ip": true,
+	"x-host": true, "x-http-host-override": true, "via": true,
+	"x-original-url": true, "x-original-uri": true, "x-original-host": true, "x-rewrite-url": true,
+}
+
+var agentPrefixes = []string{"proxy-", "x-forwarded-", "x-proxy-"}
+
+// Headers of an upstream that mean its own host, which the agent does not speak to, or that hand out what is to
+// stay here.
+var upstreamHeaders = []string{
+	"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data",
+	"Proxy-Authenticate", "Proxy-Authentication-Info", ErrorHeader,
+}
+
+// Query parameters that a scheme's services take as a credential (RFC 6750 2.3 for access_token). Others stay:
+// a service of another scheme may use the same word for something else.
+var agentParams = map[string][]string{
+	SchemeBearer:         {"access_token", "private_token", "job_token"},
+	SchemeToken:          {"access_token", "token"},
+	SchemeBasic:          {"access_token", "private_token"},
+	SchemeAPIKey:         {"api_key", "api-key", "apikey", "key", "x-api-key"},
+	SchemeAnthropicOAuth: {"access_token", "api_key"},
+}
+
+// stripAgent takes out of a request's header or trailer what an agent must not say.
+func stripAgent(h http.Header) {
+	for name := range h {
+		if agentSays(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func agentSays(name string) bool {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if agentHeaders[name] {
+		return true
+	}
+	for _, p := range agentPrefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func stripUpstream(h http.Header) {
+	for _, name := range upstreamHeaders {
+		h.Del(name)
+	}
+}
+
+// stripQuery is query without the parameters of scheme's credentials; all else stays as it was written.
+func stripQuery(query, scheme string) string {
+	if query == "" {
+		return ""
+	}
+	var b strings.Builder
+	for rest := query; rest != ""; {
+		piece := rest
+		end := strings.IndexAny(rest, "&;") // some servers take ";" for "&"
+		if end >= 0 {
+			piece = rest[:end+1]
+		}
+		rest = rest[len(piece):]
+		if !isCredential(strings.TrimRight(piece, "&;"), scheme) {
+			b.WriteString(piece)
+		}
+	}
+	if out := b.String(); out != query {
+		return strings.TrimRight(out, "&;")
+	}
+	return query
+}
+
+func isCredential(piece, scheme string) bool {
+	key, _, _ := strings.Cut(piece, "=")
+	key = strings.ToLower(strings.TrimSpace(decode(strings.ReplaceAll(key, "+", " "))))
+	for _, p := range agentParams[scheme] {
+		if key == p || strings.HasPrefix(key, p+"[") { // as some servers read lists
+			return true
+		}
+	}
+	return false
+}
+
+const oauthBeta = "oauth-2025-04-20"
+
+// setCredential puts a token into a request's header. Anthropic's OAuth tokens count only together with a beta
+// header (FACTS: Claude Code sends both).
+func setCredential(h http.Header, scheme, token string) {
+	switch scheme {
+	case SchemeBearer:
+		h.Set("Authorization", "Bearer "+token)
+	case SchemeToken:
+		h.Set("Authorization", "token "+token)
+	case SchemeBasic:
+		h.Set("Authorization", "Basic "+basic(token))
+	case SchemeAPIKey:
+		h.Set("X-Api-Key", token)
+	case SchemeAnthropicOAuth:
+		h.Set("Authorization", "Bearer "+token)
+		for _, line := range h.Values("Anthropic-Beta") {
+			for beta := range strings.SplitSeq(line, ",") {
+				if strings.TrimSpace(beta) == oauthBeta {
+					return
+				}
+			}
+		}
+		if have := strings.Join(h.Values("Anthropic-Beta"), ","); have != "" {
+			h.Set("Anthropic-Beta", have+","+oauthBeta)
+		} else {
+			h.Set("Anthropic-Beta", oauthBeta)
+		}
+	}
+}
+
+func basic(token string) string {
+	if !strings.Contains(token, ":") {
+		token = "x-access-token:" + token
+	}
+	return base64.StdEncoding.EncodeToString([]byte(token))
+}
+
+// secrets are the forms in which a token may be met again.
+func secrets(scheme, token string) []string {
+	s := []string{token}
+	if scheme == SchemeBasic {
+		s = append(s, basic(token))
+		if _, password, ok := strings.Cut(token, ":"); ok && password != "" {
+			s = append(s, password)
+		}
+	}
+	return s
+}
+
+// shortSecret is the length in bytes up to which a token is only recognised where it stands alone.
+const shortSecret = 8
+
+// holdsSecret says whether one of secrets stands in text, encoded or not.
+func holdsSecret(text string, secrets []string) bool {
+	for range maxLayers {
+		for _, s := range secrets {
+			if text == s || len(s) >= shortSecret && strings.Contains(text, s) {
+				return true
+			}
+		}
+		decoded := decode(text)
+		if decoded == text {
+			break
+		}
+		text = decoded
+	}
+	return false
+}
+
+// location is what the agent gets for a Location of the upstream: one that stays below the route's upstream
+// leads back over the route, any other stays as it is. Neither holds a user or this route's token; "" is a
+// Location that can't be had without.
+func (f *flight) location(value string, asked *url.URL) string {
+	hidden := secrets(f.AuthScheme, f.token)
+	u, err := url.Parse(value)
+	if err != nil {
+		if holdsSecret(value, hidden) || strings.Contains(value, "@") {
+			return ""
+		}
+		return value
+	}
+	relative := u.Scheme == ""
+	u = asked.ResolveReference(u)
+	query := stripSecrets(u.RawQuery, hidden)
+	changed := relative || u.User != nil || query != u.RawQuery
+	u.User, u.RawQuery = nil, query
+	out := value
+	if changed {
+		out = u.String()
+	}
+	if to, ok := sameOrigin(u, f.to); ok {
+		if path, err := readPath(to); err != nil {
+			if relative {
+				return "" // an agent would look for it here, where it means something else
+			}
+		} else if here, inside := f.back(path); inside {
+			back := url.URL{RawQuery: u.RawQuery, ForceQuery: u.ForceQuery, Fragment: u.Fragment, RawFragment: u.RawFragment}
+			if setPath(&back, here) == nil {
+				out = back.String()
+			}
+		}
+	}
+	if holdsSecret(out, hidden) {
+		return ""
+	}
+	return out
+}
+
+// sameOrigin says whether u is on o's scheme, host and port, and gives its path.
+func sameOrigin(u *url.URL, o origin) (string, bool) {
+	if u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) {
+		return "", false
+	}
+	to, err := parseUpstream(o.scheme + "://" + u.Host)
+	if err != nil || to.host != o.host || to.port != o.port {
+		return "", false
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	return path, true
+}
+
+// stripSecrets is query without the parameters in which one of secrets stands.
+func stripSecrets(query string, secrets []string) string {
+	pieces := strings.Split(query, "&")
+	kept := slices.DeleteFunc(slices.Clone(pieces), func(piece string) bool {
+		_, value, _ := strings.Cut(piece, "=")
+		return holdsSecret(value, secrets) || holdsSecret(piece, secrets)
+	})
+	if len(kept) == len(pieces) {
+		return query
+	}
+	return strings.Join(kept, "&")
+}
