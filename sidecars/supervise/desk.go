@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,10 +51,10 @@ var (
 	errTooManyOpen  = errors.New("too many requests are open")
 )
 
-// find looks for the request that r asks for again: made by the same tool call, or with the same content and
+// find looks for the request that a asks for again: made by the same tool call, or with the same content and
 // without an answer that the agent got. A withdrawn or expired one is taken up only by its own call: whoever
 // asks anew wants it anew.
-func (d *desk) find(r queue.Request) (id string, open int) {
+func (d *desk) find(a *asking) (found *queue.Request, open int) {
 	pending, _ := d.box.Requests() // what is refused there is not ours
 	d.mu.Lock()
 	here := map[string]bool{}
@@ -72,10 +71,10 @@ func (d *desk) find(r queue.Request) (id string, open int) {
 		if p.Answer == nil {
 			open++
 		}
-		if p.Tool != r.Tool || p.Proposed != r.Proposed {
+		if p.Tool != a.request.Tool || !a.same(p.Proposed, a.request.Proposed) {
 			continue
 		}
-		same := r.ToolUseID != "" && p.ToolUseID == r.ToolUseID
+		same := a.request.ToolUseID != "" && p.ToolUseID == a.request.ToolUseID
 		if !same && p.Answer != nil {
 			d.mu.Lock()
 			got := d.gone[p.ID]
@@ -84,34 +83,36 @@ func (d *desk) find(r queue.Request) (id string, open int) {
 				continue
 			}
 		}
-		if id == "" || same {
-			id = p.ID
+		if found == nil || same {
+			found = &p.Request
 		}
 	}
-	return id, open
+	return found, open
 }
 
-// submit finds r in the queue or puts it there. fresh is asked before a new one is put; its error is given
-// back as it is.
-func (d *desk) submit(r queue.Request, fresh func() error) (id string, attached bool, err error) {
+// submit finds a's request in the queue or puts it there. A new one must be fresh; that error is given back as
+// it is.
+func (d *desk) submit(a *asking) (attached bool, err error) {
 	d.putting.Lock()
 	defer d.putting.Unlock()
-	id, open := d.find(r)
-	if id != "" {
-		return id, true, nil
+	found, open := d.find(a)
+	if found != nil {
+		a.known = found.CurrentHash == a.request.CurrentHash
+		a.request = *found
+		return true, nil
 	}
-	if err := fresh(); err != nil {
-		return "", false, err
+	if err := a.fresh(); err != nil {
+		return false, err
 	}
 	if open >= maxOpen {
-		return "", false, errTooManyOpen
+		return false, errTooManyOpen
 	}
 	now := time.Now().UTC()
-	r.ID, r.ArrivedAt = queue.NewID(now), now
-	if err := d.box.Put(r); err != nil {
-		return "", false, fmt.Errorf("put the request into the queue: %w", err)
+	a.request.ID, a.request.ArrivedAt = queue.NewID(now), now
+	if err := d.box.Put(a.request); err != nil {
+		return false, fmt.Errorf("put the request into the queue: %w", err)
 	}
-	return r.ID, false, nil
+	return false, nil
 }
 
 // join starts to wait for request id; every join is ended by left or delivered.
@@ -164,10 +165,4 @@ func (d *desk) leave(id string, calls int) int {
 		return 0
 	}
 	return w.calls
-}
-
-// same says whether two Dockerfiles differ in nothing but line ends and what follows the last line.
-func same(a, b string) bool {
-	plain := func(s string) string { return strings.TrimRight(strings.ReplaceAll(s, "\r\n", "\n"), "\n\t ") }
-	return plain(a) == plain(b)
 }

@@ -65,7 +65,7 @@ func (x *exchange) body(r *http.Request) ([]byte, error) {
 		return nil, errors.New("the request could not be read to its end")
 	}
 	if len(body) > maxBody {
-		return nil, errors.New("the request has more than 4 MiB; a Dockerfile may have 256 KiB")
+		return nil, errors.New("the request has more than 4 MiB; what a call proposes may have 256 KiB")
 	}
 	return body, nil
 }

@@ -339,7 +339,7 @@ func TestHostileHTTP(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %.200s", c.name, status, c.status, said)
 		}
 	}
-	if status, said := post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"egress-block","arguments":{}}}`); status != 200 || !strings.Contains(said, "error") {
+	if status, said := post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"queue-answer","arguments":{}}}`); status != 200 || !strings.Contains(said, "error") {
 		t.Errorf("a tool that is not there: %d %s", status, said)
 	}
 	resp, err := client.Get(b.url)

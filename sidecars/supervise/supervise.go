@@ -29,9 +29,13 @@ import (
 
 // Config is supervise's configuration file, as JSON. Unknown fields are refused.
 type Config struct {
-	Identity   string `json:"identity"`        // the bottle
-	Queue      string `json:"queue,omitempty"` // default sidecars.QueueDir
-	Dockerfile string `json:"dockerfile"`      // the one in force, whole
+	Identity string `json:"identity"`        // the bottle
+	Queue    string `json:"queue,omitempty"` // default sidecars.QueueDir
+
+	// What is in force, whole, byte for byte as the agent reads it under sidecars.CurrentConfigDir.
+	Dockerfile string `json:"dockerfile"`
+	Allowlist  string `json:"allowlist"` // one rule a line; see NormalAllowlist
+	Routes     string `json:"routes"`    // routes.json; see NormalRoutes. "" is no routes
 }
 
 // Encode is the configuration as the file that Run reads. It fails as Check does.
@@ -46,10 +50,16 @@ func (c Config) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Check reports what is wrong with the configuration.
+// Check reports what is wrong with the configuration, such as an allowlist or routes that can't be read.
 func (c Config) Check() error {
 	if !state.ValidIdentity(c.Identity) {
 		return fmt.Errorf("supervise's configuration: %q is not the identity of a bottle", c.Identity)
+	}
+	if _, err := NormalAllowlist(c.Allowlist); err != nil {
+		return fmt.Errorf("supervise's configuration: allowlist: %w", err)
+	}
+	if _, err := NormalRoutes(c.Routes); err != nil {
+		return fmt.Errorf("supervise's configuration: routes: %w", err)
 	}
 	return nil
 }

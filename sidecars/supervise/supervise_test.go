@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,9 +51,16 @@ func newBottle(t testing.TB) *bottle {
 	return b
 }
 
+// configure delivers a configuration with another Dockerfile.
 func (b *bottle) configure(dockerfile string) string {
 	b.t.Helper()
-	content, err := supervise.Config{Identity: identity, Queue: b.box.Dir(), Dockerfile: dockerfile}.Encode()
+	return b.deliver(supervise.Config{Dockerfile: dockerfile, Allowlist: allowlist, Routes: routes})
+}
+
+func (b *bottle) deliver(c supervise.Config) string {
+	b.t.Helper()
+	c.Identity, c.Queue = identity, b.box.Dir()
+	content, err := c.Encode()
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -123,8 +131,12 @@ type args struct {
 	CurrentHash   string `json:"current_hash,omitempty"`
 }
 
+// call calls capability-block, or the tool that a names.
 func call(ctx context.Context, s *mcp.ClientSession, useID string, a any) outcome {
 	p := &mcp.CallToolParams{Name: queue.ToolCapability, Arguments: a, Meta: mcp.Meta{}}
+	if named, ok := a.(toolArgs); ok {
+		p.Name, p.Arguments = named.tool, named.args
+	}
 	if useID != "" {
 		p.Meta["claudecode/toolUseId"] = useID
 	}
@@ -353,23 +365,47 @@ func TestAtMostEightOpenRequests(t *testing.T) {
 func TestServerTellsTheModelWhenToAsk(t *testing.T) {
 	b := newBottle(t)
 	s := b.connect()
-	if text := s.InitializeResult().Instructions; !strings.Contains(text, "capability-block") {
-		t.Errorf("instructions: %q", text)
+	const most = 2 << 10 // what Claude Code lets through
+	text := s.InitializeResult().Instructions
+	if len(text) > most {
+		t.Errorf("the instructions have %d bytes", len(text))
 	}
 	tools, err := s.ListTools(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tools.Tools) != 1 || tools.Tools[0].Name != queue.ToolCapability {
-		t.Fatalf("tools: %v", tools.Tools)
+	arguments := map[string]string{queue.ToolCapability: "dockerfile", queue.ToolEgress: "allowlist", queue.ToolCredProxy: "routes"}
+	for _, tool := range tools.Tools {
+		argument, ok := arguments[tool.Name]
+		delete(arguments, tool.Name)
+		if !ok || !strings.Contains(text, tool.Name) {
+			t.Errorf("the tool %s is not in the instructions:\n%s", tool.Name, text)
+		}
+		if len(tool.Description) > most {
+			t.Errorf("the description of %s has %d bytes", tool.Name, len(tool.Description))
+		}
+		var schema struct {
+			Properties map[string]any
+			Required   []string
+		}
+		raw, err := json.Marshal(tool.InputSchema)
+		if err == nil {
+			err = json.Unmarshal(raw, &schema)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(schema.Properties) != 3 || schema.Properties["current_hash"] == nil || schema.Properties[argument] == nil ||
+			!slices.Equal(schema.Required, []string{"justification", argument}) {
+			t.Errorf("the schema of %s: %s", tool.Name, raw)
+		}
 	}
-	raw, err := json.Marshal(tools.Tools[0].InputSchema)
-	if err != nil {
-		t.Fatal(err)
+	if len(arguments) > 0 {
+		t.Errorf("tools that are not there: %v", arguments)
 	}
-	for _, field := range []string{"justification", "dockerfile", "current_hash"} {
-		if !strings.Contains(string(raw), field) {
-			t.Errorf("the schema lacks %s: %s", field, raw)
+	for _, want := range []string{"answers 403", "needs a credential", "don't ask anybody to paste a token"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the instructions lack %q:\n%s", want, text)
 		}
 	}
 }

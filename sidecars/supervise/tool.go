@@ -9,15 +9,37 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
+
+// tool is one way of asking: for another content of one of the three files in force.
+type tool struct {
+	name        string // of the MCP tool, and of the request's tool
+	file        string // under sidecars.CurrentConfigDir
+	noun        string // as in "your allowlist"
+	argument    string // the one that holds what is proposed
+	schema      map[string]any
+	description string
+
+	// What the model reads when its arguments have the wrong types, when it asks for what it has, and
+	// after a denial.
+	form, pointless, denied string
+
+	inForce func(*Config) string
+	// read checks the argument and brings it into the form in which a person decides on it.
+	read func(raw json.RawMessage, inForce string) (proposed string, err error)
+	// unwanted refuses a new request that what is in force rules out; nil: none.
+	unwanted func(proposed, inForce string) error
+	same     func(a, b string) bool // whether two proposals are one request
+	settled  func(a, b string) bool // whether what is proposed is in force already
+}
+
+// tools are all, in the order in which the model sees them.
+var tools = []*tool{capability, egressBlock, credProxyBlock}
 
 // maxJustification bounds the agent's reason, in bytes.
 const maxJustification = 16 << 10
@@ -33,7 +55,12 @@ func (s *server) newMCP() http.Handler {
 		Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}},
 		Logger:       slog.New(slog.DiscardHandler),
 	})
-	m.AddTool(&mcp.Tool{Name: queue.ToolCapability, Description: toolText, InputSchema: schema}, s.capability)
+	for _, t := range tools {
+		m.AddTool(&mcp.Tool{Name: t.name, Description: t.description, InputSchema: t.inputs()},
+			func(ctx context.Context, call *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				return s.ask(ctx, call, t)
+			})
+	}
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return m }, &mcp.StreamableHTTPOptions{
 		Stateless:                  true,
 		DisableLocalhostProtection: true, // it is reached by the name "supervise"
@@ -42,29 +69,32 @@ func (s *server) newMCP() http.Handler {
 	})
 }
 
-var schema = map[string]any{
-	"type": "object",
-	"properties": map[string]any{
-		"justification": map[string]any{
-			"type":        "string",
-			"description": "Why the work needs this, in a few sentences for the person who decides: what you tried, what failed, what the change adds.",
+// inputs is the schema of the tool's arguments.
+func (t *tool) inputs() map[string]any {
+	return map[string]any{
+		"type": "object",
+		"properties": map[string]any{
+			"justification": map[string]any{
+				"type":        "string",
+				"description": "Why the work needs this, in a few sentences for the person who decides: what you tried, what failed, what the change adds.",
+			},
+			t.argument: t.schema,
+			"current_hash": map[string]any{
+				"type":        "string",
+				"description": "Optional: \"sha256:\" and the SHA-256 of the " + sidecars.CurrentConfigDir + "/" + t.file + " that you started from, so that a change made meanwhile is noticed.",
+			},
 		},
-		"dockerfile": map[string]any{
-			"type":        "string",
-			"description": "The whole new Dockerfile, not a part or a diff: take " + sidecars.CurrentConfigDir + "/Dockerfile and change what is needed.",
-		},
-		"current_hash": map[string]any{
-			"type":        "string",
-			"description": "Optional: \"sha256:\" and the SHA-256 of the " + sidecars.CurrentConfigDir + "/Dockerfile that you started from, so that a change made meanwhile is noticed.",
-		},
-	},
-	"required": []string{"justification", "dockerfile"},
+		"required": []string{"justification", t.argument},
+	}
 }
 
-type arguments struct {
-	Justification string `json:"justification"`
-	Dockerfile    string `json:"dockerfile"`
-	CurrentHash   string `json:"current_hash"`
+// asking is one call of a tool, checked as far as it can be without the queue.
+type asking struct {
+	*tool
+	request queue.Request
+	hash    string // of the file that the agent started from; "" when it did not say
+	before  string // what was in force when the request was made; known says whether this is known
+	known   bool
 }
 
 // problem is an error that tells the agent what to do.
@@ -74,25 +104,23 @@ func (p *problem) Error() string { return p.text }
 
 func problemf(format string, a ...any) error { return &problem{fmt.Sprintf(format, a...)} }
 
-// capability is the tool capability-block.
-func (s *server) capability(ctx context.Context, call *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+// ask is a call of one of the tools.
+func (s *server) ask(ctx context.Context, call *mcp.CallToolRequest, t *tool) (*mcp.CallToolResult, error) {
 	x := exchangeOf(ctx)
 	if x == nil {
 		return nil, errors.New("supervise: a call came from nowhere")
 	}
-	var a arguments
-	if err := readArguments(call.Params.Arguments, &a); err != nil {
+	config := s.config.Load()
+	a, err := t.readArguments(call.Params.Arguments, t.inForce(config))
+	if err != nil {
 		return failed(err), nil
 	}
-	config := s.config.Load()
-	r := queue.Request{
-		Tool: queue.ToolCapability, Identity: config.Identity, Justification: strings.TrimSpace(a.Justification),
-		Proposed: a.Dockerfile, CurrentHash: queue.Hash([]byte(config.Dockerfile)), ToolUseID: useID(call.Params.Meta),
-	}
-	id, attached, err := s.desk.submit(r, func() error { return fresh(a, config.Dockerfile) })
+	a.request.Identity, a.request.ToolUseID = config.Identity, useID(call.Params.Meta)
+	attached, err := s.desk.submit(&a)
 	if err != nil {
 		return failed(s.explain(err)), nil
 	}
+	id := a.request.ID
 	s.voice.Say(sidecars.Line{Event: sidecars.EventRequest, ID: id, Attached: attached})
 	w, err := s.desk.join(id)
 	if err != nil {
@@ -102,13 +130,14 @@ func (s *server) capability(ctx context.Context, call *mcp.CallToolRequest) (*mc
 		s.abandon(id, 1, "the agent's connection ended before the answer")
 		return nil, errGone
 	}
-	return s.await(ctx, x, call, id, w, a.Dockerfile)
+	return s.await(ctx, x, call, &a, w)
 }
 
 var errGone = errors.New("supervise: the client has gone")
 
 // await keeps the call alive until the operator has answered, the client has gone, or supervise stops.
-func (s *server) await(ctx context.Context, x *exchange, call *mcp.CallToolRequest, id string, w *wait, asked string) (*mcp.CallToolResult, error) {
+func (s *server) await(ctx context.Context, x *exchange, call *mcp.CallToolRequest, a *asking, w *wait) (*mcp.CallToolResult, error) {
+	id := a.request.ID
 	since := time.Now()
 	alive := time.NewTicker(s.progress)
 	defer alive.Stop()
@@ -127,17 +156,17 @@ func (s *server) await(ctx context.Context, x *exchange, call *mcp.CallToolReque
 		case <-w.done:
 			if w.err != nil {
 				if s.stopping.Err() != nil {
-					return failed(errStopping), nil
+					return failed(a.stopping()), nil
 				}
 				return failed(s.explain(fmt.Errorf("wait for the answer to %s: %w", id, w.err))), nil
 			}
-			text := answerText(id, asked, w.answer)
+			text := a.answered(w.answer)
 			x.decided(id, string(w.answer.Decision))
 			return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil
 		case <-x.ctx.Done():
 			return nil, errGone
 		case <-s.stopping.Done():
-			return failed(errStopping), nil
+			return failed(a.stopping()), nil
 		case <-alive.C:
 		}
 	}
@@ -150,7 +179,7 @@ func (s *server) explain(err error) error {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, errTooManyOpen):
-		return problemf("%d of your requests wait for the operator already. Wait for their answers, or put what you need into one Dockerfile; then call again.", maxOpen)
+		return problemf("%d of your requests wait for the operator already. Wait for their answers, or put what you need into one request; then call again.", maxOpen)
 	case errors.Is(err, errTooManyCalls):
 		return problemf("Too many calls of yours wait at once. Let some of them end; then call again.")
 	}
@@ -179,86 +208,64 @@ func useID(meta mcp.Meta) string {
 	return id
 }
 
-// readArguments reads and checks what can be checked without knowing what is in force.
-func readArguments(raw json.RawMessage, a *arguments) error {
+// readArguments reads a call's arguments and checks what can be checked without the queue.
+func (t *tool) readArguments(raw json.RawMessage, inForce string) (asking, error) {
+	var fields map[string]json.RawMessage
+	var justification, hash string
 	if len(raw) == 0 {
 		raw = json.RawMessage("{}")
 	}
-	if err := json.Unmarshal(raw, a); err != nil {
-		return problemf("The arguments can't be read (%v). Give justification and dockerfile as strings, and optionally current_hash.", err)
+	err := json.Unmarshal(raw, &fields)
+	for name, to := range map[string]*string{"justification": &justification, "current_hash": &hash} {
+		if err == nil && fields[name] != nil {
+			err = json.Unmarshal(fields[name], to)
+		}
 	}
 	switch {
-	case strings.TrimSpace(a.Justification) == "":
-		return problemf("There is no justification. Say in a few sentences why the work needs this and what you tried; a person decides on it. Then call again.")
-	case len(a.Justification) > maxJustification:
-		return problemf("The justification has %d bytes; at most %d are allowed. Say it shorter and call again.", len(a.Justification), maxJustification)
-	case strings.TrimSpace(a.Dockerfile) == "":
-		return problemf("The dockerfile is empty. Give the whole new Dockerfile: read %s/Dockerfile, change what is needed, and call again.", sidecars.CurrentConfigDir)
-	case len(a.Dockerfile) > queue.MaxFile:
-		return problemf("The dockerfile has %d bytes; at most 256 KiB are allowed. Fetch large content in a RUN instruction instead of writing it into the Dockerfile.", len(a.Dockerfile))
+	case err != nil:
+		return asking{}, problemf("The arguments can't be read (%v). %s", err, t.form)
+	case strings.TrimSpace(justification) == "":
+		return asking{}, problemf("There is no justification. Say in a few sentences why the work needs this and what you tried; a person decides on it. Then call again.")
+	case len(justification) > maxJustification:
+		return asking{}, problemf("The justification has %d bytes; at most %d are allowed. Say it shorter and call again.", len(justification), maxJustification)
 	}
-	// It travels as JSON together with the justification: what is near the limit may grow over it.
-	if b, err := json.Marshal(a); err != nil || len(b) > queue.MaxFile-2048 {
-		return problemf("The dockerfile and the justification together are larger than the 256 KiB that a request may have. Make them shorter and call again.")
+	argument := fields[t.argument]
+	if argument == nil {
+		argument = json.RawMessage("null")
 	}
-	return checkDockerfile(a.Dockerfile)
-}
-
-// checkDockerfile refuses what can't be built or shown.
-func checkDockerfile(text string) error {
-	line := 1
-	for i, c := range text {
-		switch {
-		case c == '\n':
-			line++
-		case c == utf8.RuneError:
-			if _, n := utf8.DecodeRuneInString(text[i:]); n == 1 {
-				return problemf("Line %d of the dockerfile is not UTF-8. Write it as plain text and call again.", line)
-			}
-		case c < ' ' && c != '\t' && c != '\r' || c == 0x7f:
-			return problemf("Line %d of the dockerfile holds the control character U+%04X. Write it as an escape of the shell (as in printf '\\033'), and call again.", line, c)
-		}
-	}
-	var stages []instructions.Stage
-	tree, err := parser.Parse(strings.NewReader(text))
-	if err == nil {
-		stages, _, err = instructions.Parse(tree.AST, nil)
-	}
-	if err == nil && len(stages) == 0 {
-		err = errors.New("it has no FROM instruction")
+	proposed, err := t.read(argument, inForce)
+	var said *problem
+	if err != nil && !errors.As(err, &said) {
+		err = problemf("The arguments can't be read (%v). %s", err, t.form)
 	}
 	if err != nil {
-		return problemf("The dockerfile can't be built%s: %v. Correct it and call again with the whole file.", where(err), err)
+		return asking{}, err
 	}
-	return nil
+	a := asking{tool: t, hash: hash, before: inForce, known: true, request: queue.Request{
+		Tool: t.name, Justification: strings.TrimSpace(justification), Proposed: proposed, CurrentHash: queue.Hash([]byte(inForce)),
+	}}
+	// It travels as JSON together with the justification: what is near the limit may grow over it.
+	if b, err := json.Marshal(a.request); err != nil || len(b) > queue.MaxFile-2048 {
+		return asking{}, problemf("The %s and the justification together are larger than the 256 KiB that a request may have. Make them shorter and call again.", t.argument)
+	}
+	return a, nil
 }
 
-// where is the line that a parser's error is about, in words.
-func where(err error) string {
-	var at *parser.LocationError
-	if errors.As(err, &at) {
-		for _, ranges := range at.Locations {
-			for _, r := range ranges {
-				if r.Start.Line > 0 {
-					return fmt.Sprintf(" (line %d)", r.Start.Line)
-				}
-			}
-		}
-	}
-	return ""
-}
-
-// fresh refuses a new request that the Dockerfile in force makes pointless or out of date.
-func fresh(a arguments, current string) error {
-	hash := strings.ToLower(strings.TrimSpace(a.CurrentHash))
+// fresh refuses a new request that what is in force makes pointless or out of date.
+func (a *asking) fresh() error {
+	hash := strings.ToLower(strings.TrimSpace(a.hash))
 	if hash != "" && !strings.HasPrefix(hash, "sha256:") {
 		hash = "sha256:" + hash
 	}
-	switch {
-	case same(a.Dockerfile, current):
-		return problemf("This is the Dockerfile that is in force already: there is nothing to ask for. If a tool is missing all the same, look at %s/Dockerfile, change it, and call with the whole changed file.", sidecars.CurrentConfigDir)
-	case hash != "" && hash != queue.Hash([]byte(current)):
-		return problemf("The Dockerfile has changed since you read it: current_hash is not the one in force (%s). Read %s/Dockerfile again, make your change in that, and call again.", queue.Hash([]byte(current)), sidecars.CurrentConfigDir)
+	if a.settled(a.request.Proposed, a.before) {
+		return problemf("%s", a.pointless)
+	}
+	if current := queue.Hash([]byte(a.before)); hash != "" && hash != current {
+		return problemf("The %s has changed since you read it: current_hash is not the one in force (%s). Read %s/%s again, make your change in that, and call again.",
+			a.noun, current, sidecars.CurrentConfigDir, a.file)
+	}
+	if a.unwanted != nil {
+		return a.unwanted(a.request.Proposed, a.before)
 	}
 	return nil
 }
