@@ -1,0 +1,239 @@
+// Package preflight puts the plan of a launch or a resume into words: rows of a label and a value, which the plain
+// commands print and the screen's dialog draws. It must not work anything out or have a colour; what it gives is safe
+// to print, whatever a manifest or an agent wrote.
+package preflight
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"bottle-tui/bottles"
+	"bottle-tui/bottles/workspace"
+	"bottle-tui/queue"
+	"bottle-tui/ui/frame"
+)
+
+// Style says how much a row deserves a look.
+type Style int
+
+// The styles of a row.
+const (
+	OK       Style = iota
+	Warn           // it is allowed, and should be meant
+	Conflict       // nothing can be created because of it
+)
+
+// Row is one line of a plan. A row without a label goes on with the one before.
+type Row struct {
+	Label string
+	Value string // one line, not wrapped; safe to print
+	Style Style
+}
+
+// rows collects rows.
+type rows []Row
+
+// add appends a row. Every text of a plan goes through here.
+func (r *rows) add(label string, style Style, format string, args ...any) {
+	*r = append(*r, Row{label, queue.Visible(fmt.Sprintf(format, args...)), style})
+}
+
+// Rows are the rows of a plan, its conflicts last.
+func Rows(p *bottles.Preflight) []Row {
+	var r rows
+	launch := "a new bottle"
+	if p.Resume {
+		launch = "resumed"
+	}
+	r.add("bottle", OK, "%s, %s", p.Identity, launch)
+	r.add("agent", OK, "%s", p.Agent)
+	r.add("profile", OK, "%s, of %s", p.Profile, p.Manifest)
+	r.image(p.Image)
+	r.directory(p)
+	if len(p.EnvNames) > 0 {
+		r.add("variables", OK, "%s", strings.Join(p.EnvNames, ", "))
+	} else {
+		r.add("variables", OK, "none")
+	}
+	r.egress(p.Egress)
+	r.routes(p.Routes)
+	r.git(p)
+	if p.Supervise {
+		r.add("requests", OK, "the agent may ask you for capabilities, hosts and routes")
+	} else {
+		r.add("requests", OK, "the agent can't ask you for anything")
+	}
+	for i, g := range p.Grants {
+		r.add(first(i, "granted"), Warn, "%s", grant(g))
+	}
+	for _, c := range p.Conflicts {
+		r.add("conflict", Conflict, "%s", c.What)
+		if c.Fix != "" {
+			r.add("", Conflict, "→ %s", c.Fix)
+		}
+	}
+	return r
+}
+
+// first is the label of the first of several rows; the others have none.
+func first(i int, label string) string {
+	if i > 0 {
+		return ""
+	}
+	return label
+}
+
+func (r *rows) image(i bottles.PlannedImage) {
+	r.add("image", OK, "%s", i.Reference)
+	switch {
+	case i.Rebuilt && i.Build:
+		r.add("", OK, "from the bottle's own Dockerfile, after a capability was approved; built first")
+	case i.Rebuilt:
+		r.add("", OK, "from the bottle's own Dockerfile, after a capability was approved")
+	case i.Build:
+		r.add("", OK, "the engine does not have it: it is built first")
+	}
+}
+
+func (r *rows) directory(p *bottles.Preflight) {
+	if p.CWD == "" && p.Copy == nil && !p.Resume {
+		r.add("directory", OK, "none: the workspace is empty")
+		return
+	}
+	if p.CWD == "" {
+		r.add("directory", OK, "none")
+	} else {
+		r.add("directory", OK, "%s", p.CWD)
+	}
+	switch {
+	case p.Copy != nil:
+		left := ""
+		if p.Copy.Ignored > 0 {
+			left = fmt.Sprintf("; .dockerignore leaves %s out", workspace.Count(p.Copy.Ignored))
+		}
+		r.add("", OK, "%s, %s, copied into the workspace%s", number(p.Copy.Files, "file", "files"), workspace.Size(p.Copy.Bytes), left)
+	case p.Resume:
+		r.add("", OK, "the workspace is as it was left")
+	default:
+		r.add("", OK, "nothing of it is copied")
+	}
+}
+
+func (r *rows) egress(e bottles.PlannedEgress) {
+	engine := ""
+	if e.Engine != "" && e.Engine != "builtin" {
+		engine = " (" + e.Engine + ")"
+	}
+	if len(e.Allow) == 0 {
+		r.add("egress", OK, "no host can be reached%s", engine)
+		return
+	}
+	r.add("egress", OK, "%s can be reached%s:", number(len(e.Allow), "host", "hosts"), engine)
+	for _, rule := range e.Allow {
+		style := OK
+		if strings.Contains(rule, "*") {
+			style = Warn // and everything below it
+		}
+		r.add("", style, "%s", rule)
+	}
+}
+
+func (r *rows) routes(routes []bottles.PlannedRoute) {
+	if len(routes) == 0 {
+		r.add("cred-proxy", OK, "none: the agent uses no credential")
+		return
+	}
+	for i, route := range routes {
+		style := OK
+		if strings.HasPrefix(route.Upstream, "http://") {
+			style = Warn
+		}
+		r.add(first(i, "cred-proxy"), style, "%s → %s", route.Path, route.Upstream)
+		roles := ""
+		if len(route.Roles) > 0 {
+			roles = "; " + strings.Join(route.Roles, ", ")
+		}
+		r.add("", OK, "  slot %d: %s as %s%s", route.Slot, route.TokenRef, route.AuthScheme, roles)
+	}
+}
+
+func (r *rows) git(p *bottles.Preflight) {
+	for i, g := range p.Remotes {
+		r.add(first(i, "git"), OK, "%s: %s", g.Name, g.Upstream)
+		refs, style := "nothing can be pushed", OK
+		if len(g.AllowRefs) > 0 {
+			refs = "may push " + strings.Join(g.AllowRefs, ", ")
+		}
+		if g.AllowForce {
+			refs, style = refs+", and rewrite or delete what is there", Warn
+		}
+		r.add("", style, "  %s", refs)
+	}
+	for i, f := range p.GitGate {
+		r.add(first(i, "git-gate"), OK, "%s: %s → %s", f.Name, f.From, f.To)
+	}
+}
+
+// grant says what a grant adds and takes, and how long it lasts.
+func grant(g bottles.Grant) string {
+	var parts []string
+	for _, rule := range g.Change.Allow {
+		parts = append(parts, "+ "+rule)
+	}
+	for _, rule := range g.Change.Disallow {
+		parts = append(parts, "− "+rule)
+	}
+	for _, route := range g.Change.Routes {
+		parts = append(parts, "+ "+route.Path+" → "+route.Upstream)
+	}
+	for _, path := range g.Change.Unroute {
+		parts = append(parts, "− "+path)
+	}
+	if len(parts) == 0 {
+		parts = append(parts, g.Tool)
+	}
+	scope := g.Scope.String()
+	if !g.Until.IsZero() {
+		scope += ", until " + g.Until.Local().Format("15:04 on 2 Jan")
+	}
+	return strings.Join(parts, ", ") + " (" + scope + ")"
+}
+
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return workspace.Count(n) + " " + many
+}
+
+// What stands before each line, by style.
+var marks = [...]string{OK: "  ", Warn: "! ", Conflict: "✗ "}
+
+const (
+	labelWidth = 12
+	leastValue = 20 // cells; a narrower screen breaks the lines itself
+)
+
+// Text writes a plan as lines of at most width cells.
+func Text(w io.Writer, p *bottles.Preflight, width int) error {
+	out := bufio.NewWriter(w)
+	most := max(width-len("  ")-labelWidth, leastValue)
+	for _, row := range Rows(p) {
+		label := row.Label
+		indent := ""
+		if label == "" && strings.HasPrefix(row.Value, "  ") {
+			indent = "  "
+		}
+		for i, line := range frame.Wrap(strings.TrimSpace(row.Value), most-len(indent)) {
+			mark := marks[OK]
+			if i == 0 && (row.Label != "" || row.Style != Conflict) { // a fix goes with its conflict
+				mark = marks[row.Style]
+			}
+			fmt.Fprintln(out, strings.TrimRight(mark+frame.Fit(label, labelWidth)+indent+line, " "))
+			label = ""
+		}
+	}
+	return out.Flush()
+}
