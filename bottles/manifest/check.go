@@ -1,0 +1,178 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"bottle-tui/bottles"
+)
+
+// reservedEnv are the variables that bottle-tui gives to every agent.
+var reservedEnv = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY",
+	"CLAUDE_BOTTLE_IDENTITY", "TERM", "COLORTERM", "HOME"}
+
+// baseURLEnv are the variables that the role anthropic-base-url sets, and those that would be taken in their place.
+var baseURLEnv = []string{"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"}
+
+// singletons are the roles that one route of a profile at most may have.
+var singletons = []string{bottles.RoleBaseURL, bottles.RoleNPM}
+
+// profile checks what the keys of a profile say about each other.
+func (r *reader) profile(p Profile, path string) {
+	switch image := path + ".egress.image"; {
+	case p.Egress.Engine == EnginePipelock && !r.has(image):
+		r.fault(path+".egress.engine", `pipelock needs the key "image" beside it: the image that it runs from`)
+	case p.Egress.Engine != EnginePipelock && r.has(image) && !r.bad[path+".egress.engine"]:
+		r.add(r.names[image], image, `only the engine pipelock has an image; take it out, or add "engine": "pipelock"`)
+	}
+	r.routes(p.CredProxy.Routes, path+".cred_proxy.routes")
+	r.remotes(p.Git, path+".git")
+	r.env(p, path)
+	r.image(path + ".image")
+}
+
+// has says whether the file has a value at a path, whatever it is.
+func (r *reader) has(path string) bool {
+	_, ok := r.values[path]
+	return ok
+}
+
+func (r *reader) routes(routes []Route, path string) {
+	holder := map[string]string{} // role: path of the route that has it
+	brokered := map[string]string{}
+	for i, route := range routes {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		for j, other := range routes[:i] {
+			if route.Path == "" || other.Path == "" {
+				continue
+			}
+			first := r.values[fmt.Sprintf("%s[%d].path", path, j)]
+			switch {
+			case route.Path == other.Path:
+				r.fault(at+".path", "the path %s is that of another route, at %d:%d; write a different one", quoted(route.Path), first.Line, first.Column)
+			case strings.HasPrefix(route.Path, other.Path), strings.HasPrefix(other.Path, route.Path):
+				r.fault(at+".path", "the path %s overlaps with %s at %d:%d; write paths of which none lies within another",
+					quoted(route.Path), quoted(other.Path), first.Line, first.Column)
+			}
+		}
+		for _, role := range route.Role {
+			if slices.Contains(singletons, role) {
+				if first, taken := holder[role]; taken {
+					r.fault(at+".role", "the role %s is on the route %s already; one route has it at most", quoted(role), quoted(first))
+				} else {
+					holder[role] = route.Path
+				}
+			}
+			switch {
+			case role == bottles.RoleBaseURL && route.AuthScheme != "" &&
+				!slices.Contains([]string{SchemeAPIKey, SchemeBearer, SchemeAnthropicOAuth}, route.AuthScheme):
+				r.fault(at+".auth_scheme", `the role "anthropic-base-url" goes with "x-api-key" for an API key, "anthropic-oauth" for an OAuth token, or "bearer"; not with %s`,
+					quoted(route.AuthScheme))
+			case role == bottles.RoleInsteadOf && route.Upstream != "":
+				key := strings.ToLower(strings.TrimRight(route.Upstream, "/"))
+				if first, taken := brokered[key]; taken {
+					r.fault(at+".role", "git can put one route in the place of %s, and %s is that already; keep one git-insteadof", quoted(route.Upstream), quoted(first))
+				} else {
+					brokered[key] = route.Path
+				}
+			}
+		}
+	}
+}
+
+func (r *reader) remotes(remotes []Remote, path string) {
+	for i, remote := range remotes {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		for j, other := range remotes[:i] {
+			if remote.Name != "" && remote.Name == other.Name {
+				first := r.values[fmt.Sprintf("%s[%d].name", path, j)]
+				r.fault(at+".name", "the name %s is that of another remote, at %d:%d; write a different one", quoted(remote.Name), first.Line, first.Column)
+				break
+			}
+		}
+		if remote.Upstream == "" {
+			continue
+		}
+		for _, key := range []string{"identity_file", "known_host"} {
+			place := at + "." + key
+			switch {
+			case overSSH(remote.Upstream) && !r.has(place):
+				what := "the private key to log in with"
+				if key == "known_host" {
+					what = `what ssh-keyscan prints for the host, such as "ssh-ed25519 AAAA…"`
+				}
+				r.fault(at, "an ssh upstream needs %s: %s", quoted(key), what)
+			case !overSSH(remote.Upstream) && r.has(place):
+				r.add(r.names[place], place, "an https upstream has no use for %s; take it out, or write the upstream with ssh://", quoted(key))
+			}
+		}
+	}
+}
+
+func (r *reader) env(p Profile, path string) {
+	hasBaseURL := false
+	refs := map[string]string{}
+	for _, route := range p.CredProxy.Routes {
+		hasBaseURL = hasBaseURL || slices.Contains(route.Role, bottles.RoleBaseURL)
+		refs[route.TokenRef] = route.Path
+	}
+	for _, e := range p.Env {
+		fault := func(format string, a ...any) { r.add(e.At, path+".env", format, a...) }
+		route, isToken := refs[e.Name]
+		switch {
+		case e.Name == "":
+		case isToken:
+			fault("%s holds the credential of the route %s; here it would hand it to the agent, so take it out", quoted(e.Name), quoted(route))
+		case slices.Contains(reservedEnv, strings.ToUpper(e.Name)):
+			fault("%s is set by bottle-tui in every bottle; take it out", quoted(e.Name))
+		case hasBaseURL && slices.Contains(baseURLEnv, e.Name):
+			fault("%s is set, or kept away, by the route with the role anthropic-base-url; take it out", quoted(e.Name))
+		}
+	}
+}
+
+func (r *reader) image(path string) {
+	if !r.has(path) || r.bad[path] {
+		return
+	}
+	var given []string
+	for _, f := range imageKeys {
+		if r.has(path + "." + f) {
+			given = append(given, f)
+		}
+	}
+	switch {
+	case len(given) > 1:
+		r.fault(path, "an image is made from one thing, and %s are given; keep one", list(given))
+	case len(given) == 0:
+		r.fault(path, "an image needs one of %s; or leave the key out for the built-in Dockerfile", list(imageKeys))
+	}
+}
+
+var imageKeys = []string{"dockerfile", "reference", "base"}
+
+// agent checks an agent against the profiles that there are.
+func (r *reader) agent(a Agent, path string, profiles []string) {
+	if a.Bottle != "" && !slices.Contains(profiles, a.Bottle) {
+		switch near := nearest(a.Bottle, profiles); {
+		case near != "":
+			r.fault(path+".bottle", "there is no profile %s; did you mean %s?", quoted(a.Bottle), quoted(near))
+		case len(profiles) == 0:
+			r.fault(path+".bottle", `there is no profile %s, nor any other; declare it under "bottles"`, quoted(a.Bottle))
+		default:
+			r.fault(path+".bottle", "there is no profile %s; the profiles are %s", quoted(a.Bottle), list(profiles))
+		}
+	}
+	seen := map[string]bool{}
+	for i, dir := range a.Skills {
+		name := dir[strings.LastIndexByte(dir, '/')+1:]
+		if seen[name] {
+			r.fault(fmt.Sprintf("%s.skills[%d]", path, i), "another skill is called %s; keep one", quoted(name))
+		}
+		seen[name] = true
+	}
+	if command := path + ".command"; r.has(command) && !r.has(command+"[0]") && !r.bad[command] {
+		r.fault(command, "an empty command can't be run; leave the key out for Claude Code")
+	}
+}

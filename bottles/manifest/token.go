@@ -1,0 +1,218 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"bottle-tui/bottles"
+	"bottle-tui/queue"
+)
+
+const (
+	refFile    = "file:"
+	refCommand = "cmd:"
+
+	maxToken       = 64 << 10         // bytes of a token, and of a file that holds one
+	maxComplaint   = 4 << 10          // bytes of a command's standard error that are kept
+	commandTime    = 30 * time.Second // how long a command may take
+	commandLinger  = time.Second      // how long what a command left behind may hold its output
+	shellOfCommand = "sh"
+)
+
+// PublicName is what agents, plans and cred-proxy's configuration see of a token_ref.
+func PublicName(ref string) string { return bottles.TokenName(ref) }
+
+// CheckRef says what is wrong with a token_ref. It does not look for the value. What it says never repeats the
+// text: people paste the token itself.
+func CheckRef(ref string) error {
+	if wrong := checkRef(ref); wrong != "" {
+		return errors.New(wrong)
+	}
+	return nil
+}
+
+// tokenForm is how tokens of widespread services begin.
+var tokenForm = regexp.MustCompile(`^(gh[pousr]_|github_pat_|npm_|sk_|pypi_)[A-Za-z0-9_]{20,}$`)
+
+func checkRef(ref string) string {
+	const advice = "write the name of an environment variable, file:PATH, or cmd:COMMAND"
+	if path, ok := strings.CutPrefix(ref, refFile); ok {
+		if !filepath.IsAbs(path) && !strings.HasPrefix(path, "~/") || hasControl(path) {
+			return "the path behind file: must begin with / or ~/"
+		}
+		return ""
+	}
+	if command, ok := strings.CutPrefix(ref, refCommand); ok {
+		if strings.TrimSpace(command) == "" || strings.ContainsRune(command, 0) {
+			return "there is no command behind cmd:; write it as in \"cmd:pass show api-key\""
+		}
+		return ""
+	}
+	switch {
+	case ref == "":
+		return "the token_ref is empty; " + advice
+	case tokenForm.MatchString(ref) || len(ref) >= 32 && mixed(ref):
+		return "this looks like a token itself, which must not stand in a manifest; " + advice
+	case !envForm.MatchString(ref):
+		return "this is not a token_ref (a token itself must not stand here); " + advice
+	}
+	return ""
+}
+
+// mixed says whether a text has small and capital letters and digits, as random ones have.
+func mixed(s string) bool {
+	return strings.ContainsAny(s, "0123456789") && strings.ToLower(s) != s && strings.ToUpper(s) != s
+}
+
+// Resolve finds the value of a token_ref. An error names the reference by its PublicName and says what to do;
+// no error holds the value. It takes up to 30 s for a command, whose standard input is empty, and which is
+// ended with all that it started when ctx is done.
+func Resolve(ctx context.Context, ref string) (string, error) {
+	value, err := resolve(ctx, ref)
+	if err == nil {
+		err = checkValue(value)
+	}
+	if err != nil {
+		return "", fmt.Errorf("token %s: %w", PublicName(ref), err)
+	}
+	return value, nil
+}
+
+func resolve(ctx context.Context, ref string) (string, error) {
+	if wrong := checkRef(ref); wrong != "" {
+		return "", errors.New(wrong)
+	}
+	if path, ok := strings.CutPrefix(ref, refFile); ok {
+		return fileValue(path)
+	}
+	if command, ok := strings.CutPrefix(ref, refCommand); ok {
+		return commandValue(ctx, command)
+	}
+	value, ok := os.LookupEnv(ref)
+	if !ok {
+		return "", fmt.Errorf("the environment variable %s is not set; set it where bottle-tui is started", ref)
+	}
+	return value, nil
+}
+
+// checkValue refuses what can't be a credential in a header.
+func checkValue(value string) error {
+	switch {
+	case value == "":
+		return errors.New("it is empty")
+	case len(value) > maxToken:
+		return errors.New("it has more than 64 KiB")
+	case !utf8.ValidString(value):
+		return errors.New("it is not text in UTF-8")
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return errors.New("it has a line break or another control character; a credential is one line")
+	case strings.TrimSpace(value) != value:
+		return errors.New("it has a blank at its beginning or end; take it off")
+	}
+	return nil
+}
+
+func fileValue(path string) (string, error) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("~ in %s: %w", path, err)
+		}
+		path = filepath.Join(home, rest)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no file %s; put the token there, or change token_ref", queue.Visible(path))
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", queue.Visible(path), errors.Unwrap(err))
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", queue.Visible(path))
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", queue.Visible(path), err)
+	}
+	if len(content) > maxToken {
+		return "", fmt.Errorf("the file %s has more than 64 KiB; a token has not", queue.Visible(path))
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}
+
+func commandValue(caller context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(caller, commandTime)
+	defer cancel()
+	var out, complaint bounded
+	out.most, complaint.most, complaint.tail = maxToken+2, maxComplaint, true
+	cmd := exec.CommandContext(ctx, shellOfCommand, "-c", command)
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = commandLinger
+	err := cmd.Run()
+	line, _, _ := strings.Cut(out.String(), "\n")
+	value := strings.TrimSuffix(line, "\r")
+	switch {
+	case caller.Err() != nil:
+		return "", fmt.Errorf("its command was ended: %w", caller.Err())
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("its command did not end within %v; it has no terminal to ask on", commandTime)
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // something that it left behind holds its output, as an agent of a password manager does
+		if value == "" {
+			return "", fmt.Errorf("its command printed nothing%s", said(complaint.String(), value))
+		}
+		return value, nil
+	}
+	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.String(), value))
+}
+
+// said is the last line of a command's standard error, without the value should it be in there.
+func said(complaint, value string) string {
+	lines := strings.Split(strings.TrimSpace(complaint), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if value != "" {
+		last = strings.ReplaceAll(last, value, "[token]")
+	}
+	if last == "" {
+		return ""
+	}
+	return ": it says " + quoted(last)
+}
+
+// bounded keeps the beginning of what is written to it, or the end, and takes the rest without a word.
+type bounded struct {
+	bytes.Buffer
+	most int
+	tail bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if !b.tail {
+		b.Buffer.Write(p[:min(len(p), max(0, b.most-b.Len()))])
+		return len(p), nil
+	}
+	b.Buffer.Write(p)
+	if over := b.Len() - b.most; over > 0 {
+		b.Next(over)
+		// A part of a line could be a part of the token.
+		if _, err := b.ReadBytes('\n'); err != nil {
+			b.Reset()
+		}
+	}
+	return len(p), nil
+}
