@@ -17,6 +17,7 @@ const (
 	maxRules    = 500
 	maxRule     = 512 // bytes of one line
 	maxProblems = 10  // that are named at once
+	maxProblem  = 512 // bytes of one of them
 )
 
 // egressBlock asks for another allowlist.
@@ -37,7 +38,7 @@ var egressBlock = &tool{
 	same:    sameRules,
 	settled: sameRules,
 	pointless: "These are the rules that are in force already: there is nothing to ask for. If egress refuses a request all the same, its answer names the host and the port that are missing; " +
-		"add those to the rules of " + sidecars.CurrentConfigDir + "/allowlist and call with the whole list.",
+		"add those to the rules of " + sidecars.CurrentConfigDir + "/allowlist and call with the whole list. If it says that the host leads to an address that is not public, no rule changes that: say so in your answer.",
 	denied: "Go on without it, or, where the reason leaves room, call again with rules or a justification that meet it.",
 }
 
@@ -46,10 +47,16 @@ var egressBlock = &tool{
 // begin with #), a line end after each. The error names every line that is not a rule, with what to write.
 func NormalAllowlist(text string) (string, error) {
 	rules, err := parseRules(text)
-	return joinLines(rules), err
+	return normal(rules), err
 }
 
-func parseRules(text string) (rules []string, err error) {
+// rule is a line of an allowlist.
+type rule struct {
+	text   string // as it was written
+	normal string // as egress writes it
+}
+
+func parseRules(text string) (rules []rule, err error) {
 	var wrong problems
 	seen := map[string]bool{}
 	n := 0
@@ -73,14 +80,14 @@ func parseRules(text string) (rules []string, err error) {
 		}
 		if s := r.String(); !seen[s] {
 			seen[s] = true
-			rules = append(rules, s)
+			rules = append(rules, rule{line, s})
 		}
 	}
 	return rules, wrong.err()
 }
 
-// readAllowlist reads the argument and brings it into the order of what is in force, so that the difference
-// between the two is what was added and what was taken out, and nothing else.
+// readAllowlist reads the argument and brings it into the order and the words of what is in force, so that the
+// difference between the two is what was added and what was taken out, and nothing else.
 func readAllowlist(raw json.RawMessage, inForce string) (string, error) {
 	var text string
 	var list []string
@@ -102,7 +109,15 @@ func readAllowlist(raw json.RawMessage, inForce string) (string, error) {
 		return "", problemf("The allowlist has %d rules; at most %d are allowed. A person reads them all: use *.example.com for many hosts of one domain, leave out what the work does not need, and call again.", len(rules), maxRules)
 	}
 	now, _ := parseRules(inForce) // it was checked
-	return joinLines(arrange(rules, now, func(rule string) string { return rule })), nil
+	var b strings.Builder
+	for _, r := range arrange(rules, now, func(r rule) string { return r.normal }) {
+		line := r.normal
+		if at := slices.IndexFunc(now, func(o rule) bool { return o.normal == r.normal }); at >= 0 {
+			line = now[at].text
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String(), nil
 }
 
 // arrange sorts what is proposed: first what has the key of something in force, in that one's order, then the
@@ -129,16 +144,26 @@ func sameRules(a, b string) bool {
 	if xerr != nil || yerr != nil {
 		return a == b
 	}
-	slices.Sort(x)
-	slices.Sort(y)
-	return slices.Equal(x, y)
+	return len(without(x, y)) == 0 && len(without(y, x)) == 0
 }
 
-func joinLines(lines []string) string {
-	if len(lines) == 0 {
-		return ""
+// without are the rules of a that b lacks.
+func without(a, b []rule) (out []string) {
+	for _, r := range a {
+		if !slices.ContainsFunc(b, func(o rule) bool { return o.normal == r.normal }) {
+			out = append(out, r.text)
+		}
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return out
+}
+
+// normal is a list of rules as text.
+func normal(rules []rule) string {
+	var b strings.Builder
+	for _, r := range rules {
+		b.WriteString(r.normal + "\n")
+	}
+	return b.String()
 }
 
 // problems gathers what is wrong, so that whoever wrote it can correct all at once.
@@ -152,7 +177,11 @@ func (p *problems) add(format string, a ...any) {
 		p.more++
 		return
 	}
-	p.said = append(p.said, fmt.Sprintf(format, a...))
+	s := fmt.Sprintf(format, a...)
+	if len(s) > maxProblem {
+		s = strings.ToValidUTF8(s[:maxProblem], "") + "…"
+	}
+	p.said = append(p.said, s)
 }
 
 // err is all of it, one a line; nil when nothing is wrong.

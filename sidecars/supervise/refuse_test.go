@@ -88,7 +88,7 @@ func TestRefusalsOfAllowlists(t *testing.T) {
 func TestRefusalsOfRoutes(t *testing.T) {
 	b := newBottle(t)
 	s := b.connect()
-	many := make([]object, 501)
+	many := make([]object, 257)
 	for i := range many {
 		many[i] = object{"path": fmt.Sprintf("/%d/", i)}
 	}
@@ -105,7 +105,7 @@ func TestRefusalsOfRoutes(t *testing.T) {
 		{"not JSON", routesArgs("[{]"), []string{"not a JSON array of objects", "invalid character"}},
 		{"more after it", routesArgs("[] []"), []string{"not a JSON array of objects"}},
 		{"not objects", routesArgs([]any{"/npm/"}), []string{"route 1", "not an object with path, upstream, auth_scheme, token_ref and role"}},
-		{"too many", routesArgs(many), []string{"501 routes", "at most 500"}},
+		{"too many", routesArgs(many), []string{"257 routes", "at most 256"}},
 		{"too large", routesArgs(wantedRoutes + strings.Repeat(" ", 256<<10)), []string{"at most 256 KiB"}},
 
 		{"an unknown field", changedRoute(func(r object) { r["tokenref"] = "X" }), []string{`route 3 ("/npm/")`, `no field "tokenref" (did you mean "token_ref"?)`}},
@@ -113,27 +113,27 @@ func TestRefusalsOfRoutes(t *testing.T) {
 		{"a field like none", changedRoute(func(r object) { r["headers"] = "X" }), []string{`no field "headers"; a route has path`}},
 		{"no path", field("path", nil), []string{"route 3: path is missing"}},
 		{"a path of another type", field("path", 7), []string{"path is not a string"}},
-		{"a path without its slashes", field("path", "npm"), []string{`"npm" must begin and end with /`}},
-		{"a path without its end", field("path", "/npm"), []string{"must begin and end with /"}},
-		{"the root", field("path", "/"), []string{"must begin and end with /"}},
-		{"a path with an empty segment", field("path", "/a//b/"), []string{"must begin and end with /"}},
-		{"a path that climbs", field("path", "/a/../b/"), []string{`segment ..`}},
-		{"an encoded path", field("path", "/a%2fb/"), []string{"must begin and end with /"}},
+		{"a path without its slashes", field("path", "npm"), []string{`path "npm" must begin and end with one slash: write "/npm/"`}},
+		{"a path without its end", field("path", "/npm"), []string{`write "/npm/"`}},
+		{"the root", field("path", "/"), []string{"names nothing"}},
+		{"a path with an empty segment", field("path", "/a//b/"), []string{"empty segment"}},
+		{"a path that climbs", field("path", "/a/../b/"), []string{`must not hold ".."`}},
+		{"an encoded path", field("path", "/a%2fb/"), []string{"may hold only letters"}},
 		{"a path twice", field("path", "/forge/"), []string{"overlaps with that of route 2"}},
 		{"a nested path", field("path", "/forge/npm/"), []string{`route 3 ("/forge/npm/")`, `overlaps with that of route 2 ("/forge/")`}},
 
 		{"no upstream", field("upstream", nil), []string{"upstream is missing"}},
-		{"an upstream without scheme", field("upstream", "npm.example.com"), []string{"write https://host"}},
-		{"an unencrypted upstream", field("upstream", "http://npm.example.com"), []string{"not encrypted"}},
-		{"a name that looks like loopback", field("upstream", "http://localhost.example.com"), []string{"not encrypted"}},
+		{"an upstream without scheme", field("upstream", "npm.example.com"), []string{"has no scheme"}},
+		{"an unencrypted upstream", field("upstream", "http://npm.example.com"), []string{"unprotected"}},
+		{"a name that looks like loopback", field("upstream", "http://localhost.example.com"), []string{"unprotected"}},
 		{"an upstream with a user", field("upstream", "https://me:secret@npm.example.com"), []string{"a user in front of the host"}},
 		{"an upstream with a query", field("upstream", "https://npm.example.com/?token=x"), []string{"a query or a fragment"}},
 		{"an upstream with a fragment", field("upstream", "https://npm.example.com/#x"), []string{"a query or a fragment"}},
-		{"an upstream for many", field("upstream", "https://*.example.com"), []string{"does not name one host"}},
-		{"an upstream that climbs", field("upstream", "https://npm.example.com/a/../b"), []string{"more than one way"}},
-		{"an upstream with an odd number", field("upstream", "https://127.1"), []string{"does not name one host"}},
-		{"another protocol", field("upstream", "ssh://npm.example.com"), []string{"write https://host"}},
-		{"an upstream with a bad port", field("upstream", "https://npm.example.com:99999"), []string{"does not name one host"}},
+		{"an upstream for many", field("upstream", "https://*.example.com"), []string{"leads to one host"}},
+		{"an upstream that climbs", field("upstream", "https://npm.example.com/a/../b"), []string{"dot segment"}},
+		{"an upstream with an odd number", field("upstream", "https://127.1"), []string{"no host that can be reached"}},
+		{"another protocol", field("upstream", "ssh://npm.example.com"), []string{`write "https://"`}},
+		{"an upstream with a bad port", field("upstream", "https://npm.example.com:99999"), []string{"no host that can be reached"}},
 
 		{"no scheme", field("auth_scheme", nil), []string{"auth_scheme is missing: one of bearer, token, basic, x-api-key and anthropic-oauth"}},
 		{"an unknown scheme", field("auth_scheme", "Bearer"), []string{`there is no "Bearer" (did you mean "bearer"?)`}},
@@ -149,7 +149,7 @@ func TestRefusalsOfRoutes(t *testing.T) {
 		{"a command", field("token_ref", "cmd:cat /etc/passwd"), []string{"it is not a name"}},
 		{"a file not in force", field("token_ref", "file:ffffffffffff"), []string{"not one of those in force", "describe in the justification"}},
 
-		{"all at once", routesArgs([]object{{"path": "x", "upstream": "y", "auth_scheme": "z", "token_ref": "?"}}), []string{"path:", "upstream:", "auth_scheme:", "token_ref:", "Correct these"}},
+		{"all at once", routesArgs([]object{{"path": "x", "upstream": "y", "auth_scheme": "z", "token_ref": "?"}}), []string{`path "x"`, `upstream "y"`, "auth_scheme:", "token_ref:", "Correct these"}},
 		{"what is in force", routesArgs(routes), []string{"in force already", "http://cred-proxy:8080"}},
 		{"what is in force, as JSON", routesArgs(json.RawMessage(routes)), []string{"in force already"}},
 		{"stale", routesArgs(wantedRoutes, queue.Hash([]byte("[]\n"))), []string{"The list of routes has changed", "Read /etc/claude-bottle/current-config/routes.json again"}},
@@ -204,27 +204,35 @@ func TestACredentialInPlaceOfItsNameIsRefusedAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestUpstreamsThatAreTaken(t *testing.T) {
-	for upstream, want := range map[string]string{
-		"https://Example.COM":               "https://example.com",
-		"https://example.com/":              "https://example.com",
-		"https://example.com:8443/api/v1":   "https://example.com:8443/api/v1",
-		"https://example.com/api/":          "https://example.com/api/",
-		"https://bücher.example":            "https://xn--bcher-kva.example",
-		"https://192.0.2.7":                 "https://192.0.2.7",
-		"https://[2001:db8::1]:8443/a":      "https://[2001:db8::1]:8443/a",
-		"http://localhost:3000":             "http://localhost:3000",
-		"http://127.0.0.1:3000/x":           "http://127.0.0.1:3000/x",
-		"http://[::1]:3000":                 "http://[::1]:3000",
-		" https://space.example.com/a.b~c ": "https://space.example.com/a.b~c",
+// The file in force may be written in the operator's own way: what the agent leaves as it is stays as it is.
+func TestWhatIsInForceKeepsItsWords(t *testing.T) {
+	const rules = "API.Example.com  # ours\n\nb\u00fccher.example\n"
+	got, err := supervise.ReadAllowlist([]byte(`["new.example.com","xn--bcher-kva.example","api.example.com"]`), rules)
+	if want := "API.Example.com\nb\u00fccher.example\nnew.example.com\n"; err != nil || got != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	route := func(upstream, role string) string {
+		return `{"path":"/a/","upstream":"` + upstream + `","auth_scheme":"basic","token_ref":"A","role":` + role + `}`
+	}
+	for _, c := range []struct {
+		inForce, asked string
+		same           bool
+	}{
+		{"https://Example.COM", "https://example.com/", true},
+		{"https://example.com:443/v1/", "https://example.com/v1", true},
+		{"http://[::1]:80", "http://[0::1]", true},
+		{"https://b\u00fccher.example", "https://xn--bcher-kva.example", true},
+		{"https://example.com/v1", "https://example.com/V1", false},
+		{"https://example.com", "https://example.com:444", false},
+		{"https://localhost", "http://localhost", false},
 	} {
-		raw, err := json.Marshal([]object{{"path": "/a/", "upstream": upstream, "auth_scheme": "basic", "token_ref": "A"}})
+		inForce := "[" + route(c.inForce, `["tea-login","git-insteadof"]`) + "]"
+		got, err := supervise.ReadRoutes([]byte("["+route(c.asked, `["git-insteadof","tea-login"]`)+"]"), inForce)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := supervise.ParseRoutes(string(raw))
-		if err != nil || got[0].Upstream != want {
-			t.Errorf("%s: %+v, %v", upstream, got, err)
+		if kept := strings.Contains(got, `"`+c.inForce+`"`); kept != c.same {
+			t.Errorf("%s for %s: %s", c.asked, c.inForce, got)
 		}
 	}
 }
@@ -242,8 +250,11 @@ func FuzzAllowlistArgument(f *testing.F) {
 			return
 		}
 		normal, err := supervise.NormalAllowlist(got)
-		if err != nil || normal != got || got == "" || !strings.HasSuffix(got, "\n") {
-			t.Errorf("%q is %q, which is %q, %v", raw, got, normal, err)
+		if again, aerr := supervise.NormalAllowlist(normal); err != nil || aerr != nil || again != normal {
+			t.Errorf("%q is %q, which is %q, %v, and %q, %v", raw, got, normal, err, again, aerr)
+		}
+		if strings.Count(got, "\n") != strings.Count(normal, "\n") || !strings.HasSuffix(got, "\n") {
+			t.Errorf("%q is %q", raw, got)
 		}
 		again, err := json.Marshal(got)
 		if err != nil {

@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 
+	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 
 	"github.com/moby/buildkit/util/suggest"
@@ -27,13 +26,12 @@ type Route struct {
 // What a route may say.
 var (
 	routeFields = []string{"path", "upstream", "auth_scheme", "token_ref", "role"}
-	authSchemes = []string{"bearer", "token", "basic", "x-api-key", "anthropic-oauth"}
 	roles       = []string{"anthropic-base-url", "npm-registry", "git-insteadof", "tea-login"}
 	singletons  = []string{"anthropic-base-url", "npm-registry"} // on at most one route
 )
 
 // maxRoutes bounds routes.json.
-const maxRoutes = 500
+const maxRoutes = 256
 
 // NormalRoutes is text, a JSON array of routes, as the file routes.json and as a request's proposal: the
 // fields in the order of Route and each there, two spaces of indentation, a line end. The error names everything
@@ -57,8 +55,12 @@ func EncodeRoutes(routes []Route) string {
 			routes[i].Role = []string{}
 		}
 	}
-	b, _ := json.MarshalIndent(routes, "", "  ") // strings can't fail
-	return string(b) + "\n"
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(routes) // strings can't fail
+	return b.String()
 }
 
 // ParseRoutes reads routes.json; an empty text is no routes. The error names everything that is wrong, by route.
@@ -137,28 +139,27 @@ func (r *Route) parse(raw json.RawMessage, wrong *problems) {
 		}
 		return s
 	}
-	if s := text("path", `what stands after http://cred-proxy:8080, as in "/npm/"`); s != "" {
-		if err := checkPath(s); err != nil {
-			wrong.add("path: %v", err)
+	if s := text("path", "what stands after "+credProxy+`, as in "/npm/"`); s != "" {
+		if err := credproxy.CheckPath(s); err != nil {
+			wrong.add("%v", err)
 		} else {
 			r.Path = s
 		}
 	}
 	if s := text("upstream", `where the requests go, as in "https://api.example.com"`); s != "" {
-		if normal, err := normalUpstream(s); err != nil {
-			wrong.add("upstream: %v", err)
-		} else {
-			r.Upstream = normal
+		if err := credproxy.CheckUpstream(s); err != nil {
+			wrong.add("%v", err)
 		}
+		r.Upstream = s
 	}
-	if s := text("auth_scheme", "one of "+list(authSchemes)); s != "" {
-		if !slices.Contains(authSchemes, s) {
-			wrong.add("auth_scheme: there is no %.64q%s; write one of %s", s, didYouMean(s, authSchemes), list(authSchemes))
+	if s := text("auth_scheme", "one of "+list(credproxy.Schemes())); s != "" {
+		if schemes := credproxy.Schemes(); !slices.Contains(schemes, s) {
+			wrong.add("auth_scheme: there is no %.64q%s; write one of %s", s, didYouMean(s, schemes), list(schemes))
 		}
 		r.AuthScheme = s
 	}
 	if s := text("token_ref", "the name of the credential, as routes.json shows it"); s != "" {
-		if !tokenName.MatchString(s) && !hiddenName.MatchString(s) {
+		if credproxy.CheckToken(s) != nil {
 			// It may be a credential itself: it is not repeated.
 			wrong.add("token_ref: it is not a name: write letters, digits and _, as in EXAMPLE_TOKEN, or a name as routes.json shows it; never a credential's value")
 		}
@@ -194,58 +195,23 @@ func readRole(raw json.RawMessage, wrong *problems) []string {
 	return out
 }
 
-var (
-	tokenName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	hiddenName = regexp.MustCompile(`^(file|cmd):[0-9a-f]{12}$`) // of a credential that is no environment variable
-	pathForm   = regexp.MustCompile(`^/([A-Za-z0-9._-]+/)+$`)
-	baseForm   = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*/?$`)
-)
+// hiddenName is the public name of a credential that is no environment variable.
+var hiddenName = regexp.MustCompile(`^(file|cmd):`)
 
-func checkPath(s string) error {
-	for segment := range strings.SplitSeq(s, "/") {
-		if segment == "." || segment == ".." {
-			return fmt.Errorf("%.64q has a segment %s, which has no meaning here", s, segment)
+// key is what a route does, as text: equal for routes that differ only in how they are written.
+func (r Route) key() string {
+	role := slices.Clone(r.Role)
+	slices.Sort(role)
+	scheme, rest, _ := strings.Cut(r.Upstream, "://")
+	host, base, _ := strings.Cut(rest, "/")
+	if h, err := egress.ParseRule(host); err == nil {
+		if scheme == "https" && h.Port == 443 || scheme == "http" && h.Port == 80 {
+			h.Port = 0
 		}
+		host = h.String()
 	}
-	if !pathForm.MatchString(s) {
-		return fmt.Errorf("%.64q must begin and end with /, with letters, digits, '.', '_' and '-' between, as in /npm/", s)
-	}
-	return nil
-}
-
-// normalUpstream checks an upstream and writes its host in lower case.
-func normalUpstream(s string) (string, error) {
-	const form = "write https://host, with :port and /base where they are needed"
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || len(s) > 1024:
-		return "", errors.New("it is not an address: " + form)
-	case u.User != nil || strings.Contains(s, "@"): // not repeated: it may hold a password
-		return "", errors.New("it has a user in front of the host: leave that out; the credential is what token_ref names")
-	case u.RawQuery != "" || u.ForceQuery || strings.ContainsAny(s, "?#"):
-		return "", errors.New("it has a query or a fragment: " + form)
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
-		return "", fmt.Errorf("%.128q is not such an address: %s", s, form)
-	case !baseForm.MatchString(u.EscapedPath()) || strings.Contains(u.Path+"/", "/../") || strings.Contains(u.Path+"/", "/./"):
-		return "", fmt.Errorf("%.128q has a path that can be read in more than one way: use letters, digits, '.', '_', '~' and '-'", s)
-	}
-	host, err := egress.ParseRule(u.Host)
-	if err != nil || host.Any {
-		return "", fmt.Errorf("%.128q does not name one host: %s", s, form)
-	}
-	if u.Scheme == "http" && !isLoopback(host.Host) {
-		return "", fmt.Errorf("%.128q is not encrypted: write https:// (http:// is for a loopback address alone)", s)
-	}
-	base := u.EscapedPath()
-	if base == "/" {
-		base = ""
-	}
-	return u.Scheme + "://" + host.String() + base, nil
-}
-
-func isLoopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
+	upstream := scheme + "://" + host + "/" + strings.TrimSuffix(base, "/")
+	return strings.Join(append([]string{r.Path, upstream, r.AuthScheme, r.TokenRef}, role...), " ")
 }
 
 func didYouMean(s string, options []string) string {

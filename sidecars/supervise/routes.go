@@ -8,6 +8,7 @@ import (
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/credproxy"
 )
 
 // maxTokenName bounds the name of a credential that an agent makes up, in bytes.
@@ -23,9 +24,9 @@ var credProxyBlock = &tool{
 			map[string]any{"type": "array", "items": map[string]any{
 				"type": "object",
 				"properties": map[string]any{
-					"path":        map[string]any{"type": "string", "description": "What stands after http://cred-proxy:8080; begins and ends with /, as in /npm/. No two paths may overlap."},
+					"path":        map[string]any{"type": "string", "description": "What stands after " + credProxy + "; begins and ends with /, as in /npm/. No two paths may overlap."},
 					"upstream":    map[string]any{"type": "string", "description": "Where requests go: https://host[:port][/base]."},
-					"auth_scheme": map[string]any{"type": "string", "enum": authSchemes, "description": "How the credential is added."},
+					"auth_scheme": map[string]any{"type": "string", "enum": credproxy.Schemes(), "description": "How the credential is added."},
 					"token_ref":   map[string]any{"type": "string", "description": "The credential's name: one that routes.json shows, or a new name as of an environment variable, for which the operator supplies the value. Never a value."},
 					"role": map[string]any{
 						"anyOf":       []any{map[string]any{"type": "string", "enum": roles}, map[string]any{"type": "array", "items": map[string]any{"type": "string", "enum": roles}}},
@@ -43,7 +44,7 @@ var credProxyBlock = &tool{
 	unwanted: unwantedTokens,
 	same:     sameRoutes,
 	settled:  sameRoutes,
-	pointless: "These are the routes that are in force already: there is nothing to ask for. Use http://cred-proxy:8080 and the path of a route, without any credential of yours. " +
+	pointless: "These are the routes that are in force already: there is nothing to ask for. Use " + credProxy + " and the path of a route, without any credential of yours. " +
 		"If an upstream refuses its credential all the same, call with the routes changed as the work needs it, or say in your answer what it refuses.",
 	denied: "Go on without it, or, where the reason leaves room, call again with routes or a justification that meet it. Don't ask anybody for the credential itself.",
 }
@@ -77,7 +78,7 @@ func readRoutes(raw json.RawMessage, inForce string) (string, error) {
 		return "", problemf("There are no routes in it. Give all routes: those of %s/routes.json and the ones that you need; then call again.", sidecars.CurrentConfigDir)
 	}
 	routes = arrange(routes, now, func(r Route) string { return r.Path })
-	for i, r := range routes { // the order of roles says nothing: what is in force is not changed by it
+	for i, r := range routes {
 		at := slices.IndexFunc(now, func(o Route) bool { return o.key() == r.key() })
 		if at >= 0 {
 			routes[i] = now[at]
@@ -109,13 +110,6 @@ func unwantedTokens(proposed, inForce string) error {
 		}
 	}
 	return nil
-}
-
-// key is a route as text, equal for routes that do the same.
-func (r Route) key() string {
-	role := slices.Clone(r.Role)
-	slices.Sort(role)
-	return strings.Join(append([]string{r.Path, r.Upstream, r.AuthScheme, r.TokenRef}, role...), " ")
 }
 
 // sameRoutes says whether two files have the same routes, in whatever order.

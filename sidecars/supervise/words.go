@@ -19,11 +19,11 @@ import (
 // credProxy is where the agent reaches cred-proxy.
 var credProxy = "http://cred-proxy:" + strconv.Itoa(sidecars.PortCredProxy)
 
-const instructionsText = `You work in a bottle: a container whose image, network and credentials an operator controls. This server is how you ask the operator. Its three tools wait until a person has decided, which may take long: that is expected, and there is no need to call again or to poll.
+var instructionsText = `You work in a bottle: a container whose image, network and credentials an operator controls. This server is how you ask the operator. Its three tools wait until a person has decided, which may take long: that is expected, and there is no need to call again or to poll.
 
 - A tool or library that the work needs is missing and you can't install it yourself: capability-block, with the whole changed Dockerfile. If it is approved, your container is replaced by one built from it; your conversation and files are kept.
 - A host can't be reached, or egress answers 403: egress-block, with the whole changed allowlist. If it is approved, the hosts can be reached at once.
-- An upstream needs a credential (it answers 401 or 403, or asks for a login or a token): cred-proxy-block, with all routes. If it is approved, requests to http://cred-proxy:8080 and the route's path reach the upstream with the credential added. You never hold a credential: don't ask anybody to paste a token, don't look for one, don't write one into an argument.
+- An upstream needs a credential (it answers 401 or 403, or asks for a login or a token): cred-proxy-block, with all routes. If it is approved, requests to ` + credProxy + ` and the route's path reach the upstream with the credential added. You never hold a credential: don't ask anybody to paste a token, don't look for one, don't write one into an argument.
 
 The three files in force are Dockerfile, allowlist and routes.json under ` + sidecars.CurrentConfigDir + ` (read-only); start from them. Ask only for what the work needs; ask once for several things together; a denial is a decision, not a fault.`
 
@@ -33,7 +33,7 @@ const capabilityText = `Ask the operator for a change of your container's image,
 
 const egressText = `Ask the operator to let you reach more hosts. Call it when egress, the bottle's way out, answers 403, or when a name can't be resolved, and the work needs that host. Give the whole new allowlist (start from ` + sidecars.CurrentConfigDir + `/allowlist, add the hosts) and say why the work needs them. Name hosts as narrowly as you can.` + waits + ` After an approval the hosts can be reached at once. For an upstream that needs a credential use cred-proxy-block instead: what goes through cred-proxy needs no rule here.`
 
-const credProxyText = `Ask the operator for access to an upstream with a credential that you never hold. Call it when an upstream needs a login, a token or a key; never ask a person to paste one. Give all routes (start from ` + sidecars.CurrentConfigDir + `/routes.json) and say why the work needs them. For token_ref take a name that routes.json shows; where none fits, make up a name such as EXAMPLE_TOKEN and describe in the justification the credential that is needed (of which service, with which rights): the operator supplies it. Never write a credential's value.` + waits + ` After an approval, requests to http://cred-proxy:8080 and the route's path go to its upstream, with the credential added.`
+var credProxyText = `Ask the operator for access to an upstream with a credential that you never hold. Call it when an upstream needs a login, a token or a key; never ask a person to paste one. Give all routes (start from ` + sidecars.CurrentConfigDir + `/routes.json) and say why the work needs them. For token_ref take a name that routes.json shows; where none fits, make up a name such as EXAMPLE_TOKEN and describe in the justification the credential that is needed (of which service, with which rights): the operator supplies it. Never write a credential's value.` + waits + ` After an approval, requests to ` + credProxy + ` and the route's path go to its upstream, with the credential added.`
 
 // stopping is what a call gets that waits when supervise is told to stop.
 func (a *asking) stopping() error {
@@ -158,36 +158,28 @@ func changedRules(before, now string) (gone, come []string) {
 func changedRoutes(before, now string) (gone, come []string, routes []Route) {
 	x, _ := ParseRoutes(before)
 	y, _ := ParseRoutes(now)
-	had := inWords(x)
-	for i, s := range inWords(y) {
-		if !slices.Contains(had, s) {
-			come, routes = append(come, s), append(routes, y[i])
+	lacks := func(in []Route, r Route) bool {
+		return !slices.ContainsFunc(in, func(o Route) bool { return o.key() == r.key() })
+	}
+	for _, r := range y {
+		if lacks(x, r) {
+			come, routes = append(come, r.inWords()), append(routes, r)
 		}
 	}
-	return without(had, inWords(y)), come, routes
+	for _, r := range x {
+		if lacks(y, r) {
+			gone = append(gone, r.inWords())
+		}
+	}
+	return gone, come, routes
 }
 
-func inWords(routes []Route) (out []string) {
-	for _, r := range routes {
-		role := ""
-		if len(r.Role) > 0 {
-			names := slices.Clone(r.Role)
-			slices.Sort(names)
-			role = "; " + strings.Join(names, ", ")
-		}
-		out = append(out, fmt.Sprintf("%s to %s (%s, %s%s)", r.Path, r.Upstream, r.AuthScheme, r.TokenRef, role))
+func (r Route) inWords() string {
+	role := ""
+	if len(r.Role) > 0 {
+		role = "; " + strings.Join(r.Role, ", ")
 	}
-	return out
-}
-
-// without is what is in a and not in b.
-func without(a, b []string) (out []string) {
-	for _, s := range a {
-		if !slices.Contains(b, s) {
-			out = append(out, s)
-		}
-	}
-	return out
+	return fmt.Sprintf("%s to %s (%s, %s%s)", r.Path, r.Upstream, r.AuthScheme, r.TokenRef, role)
 }
 
 // changes is a list of what has gone and come, bounded.
