@@ -73,14 +73,16 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 			return s.remove, nil
 		})
 	case Approve:
-		return s.decide(a.Identity, a.Request, a.Shown, queue.Approved, "", nil)
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Approved, "", nil, a.Terms)
 	case ApproveEdited:
-		return s.decide(a.Identity, a.Request, a.Shown, queue.Edited, "", a.Content)
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Edited, "", a.Content, a.Terms)
+	case Revoke:
+		return s.beginRevoke(a)
 	case Deny:
 		if strings.TrimSpace(a.Reason) == "" {
 			return nil, refuse("a denial needs a reason: it is all that the agent learns")
 		}
-		return s.decide(a.Identity, a.Request, a.Shown, queue.Denied, a.Reason, nil)
+		return s.decide(a.Identity, a.Request, a.Shown, queue.Denied, a.Reason, nil, Terms{})
 	}
 	return nil, refuse("no such action: %T", a)
 }
@@ -176,7 +178,7 @@ func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() er
 // finished reports an operation's outcome. Owner only.
 func (s *Supervisor) finished(r *record, op *operation, err error) {
 	s.changed()
-	if op.view.Kind == "end" && err == nil || op.view.Kind == "recover" && errors.Is(err, errHeld) {
+	if (op.view.Kind == "end" || op.view.Kind == "expire") && err == nil || op.view.Kind == "recover" && errors.Is(err, errHeld) {
 		return // told by itself, or another program's matter
 	}
 	if err == nil {
@@ -212,6 +214,10 @@ func outcome(kind string) string {
 		return "is live on its new image"
 	case "deny":
 		return "was told no"
+	case "grant":
+		return "has what it asked for"
+	case "revoke":
+		return "has it no more"
 	case "teardown":
 		return "is down, its state is kept"
 	case "delete", "cleanup":
@@ -282,6 +288,8 @@ type journal struct {
 	OldOwn   bool           `json:"old_own,omitempty"` // Old is the bottle's own Dockerfile, not its profile's
 	Old      string         `json:"old,omitempty"`     // the Dockerfile that was in force
 	Failure  string         `json:"failure,omitempty"` // why it is being rolled back
+
+	Grant grantJournal `json:"grant,omitzero"`
 }
 
 // write puts the journal's next step on disk, before it is done.

@@ -17,6 +17,8 @@ type onDisk struct {
 	unread  string
 	own     bool
 	journal *state.Operation
+	force   inForce
+	grants  []Grant
 }
 
 // listing is one reading of the whole state root.
@@ -47,6 +49,12 @@ func readDisk(root *state.Root) listing {
 		if d.journal, err = b.Operation(); err != nil {
 			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
 		}
+		if d.force, _, err = readInForce(b); err != nil {
+			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
+		}
+		if d.grants, err = readGrants(b); err != nil {
+			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
+		}
 		l.bottles[b.Identity()] = d
 	}
 	return l
@@ -65,6 +73,7 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 		r := s.record(id)
 		fresh := r.disk == nil
 		r.disk, r.meta, r.unread, r.own, r.journal = d.bottle, d.meta, d.unread, d.own, d.journal
+		r.force, r.grants = d.force, d.grants
 		if fresh {
 			s.lookAtBox(id)
 		}
@@ -179,6 +188,8 @@ func (s *Supervisor) correct(have *Observed) {
 // tend starts what a bottle's observed state asks for: its terminal and its voices while it lives,
 // and the clearing up when its agent ended by itself. Owner only.
 func (s *Supervisor) tend(r *record) {
+	s.awaitExpiry(r)
+	s.expire(r)
 	agent, ok := r.have.containers[RoleAgent]
 	if !ok || r.disk == nil || r.op != nil {
 		return

@@ -52,6 +52,8 @@ const (
 type Engine interface {
 	// Info asks the engine who it is. It is the cheapest call and the probe for ErrUnavailable.
 	Info(ctx context.Context) (EngineInfo, error)
+	// Holders finds who has any of these names on the engine, whoever it belongs to.
+	Holders(ctx context.Context, containers, networks, volumes []string) ([]Holder, error)
 	// Observe lists every container, network and volume whose LabelRoot is root.
 	Observe(ctx context.Context, root string) (Observed, error)
 	// Events streams changes of containers whose LabelRoot is root until ctx ends or the stream
@@ -101,6 +103,9 @@ type Engine interface {
 	// Every byte goes through (no detach keys). The caller must keep reading: an attachment
 	// that is not read stops the container's output.
 	Attach(ctx context.Context, container string) (io.ReadWriteCloser, error)
+	// Feed writes content to the standard input of a running container that was made with Stdin. The input
+	// stays open. What goes this way is kept nowhere by the engine.
+	Feed(ctx context.Context, container string, content []byte) error
 	// Resize sets the terminal's size in cells of a running container.
 	Resize(ctx context.Context, container string, cols, rows int) error
 	// Logs is what the container printed: the last tail lines (0: all), then, with follow,
@@ -128,6 +133,13 @@ type Observed struct {
 	Containers []Container
 	Networks   []Network
 	Volumes    []Volume
+}
+
+// Holder is an object of the engine that has a name.
+type Holder struct {
+	Kind   string // "container", "network" or "volume"
+	Name   string
+	Labels map[string]string
 }
 
 // Container is a container as the engine lists it.
@@ -233,6 +245,7 @@ type ContainerSpec struct {
 	User       string   // "": the image's
 	WorkingDir string   // "": the image's
 	Terminal   bool     // a TTY with an open keyboard
+	Stdin      bool     // without a terminal: an open standard input, for Feed
 	Cols, Rows int      // the terminal's first size; 0: the engine's default
 	Endpoints  []Endpoint
 	JoinPod    string   // name of the container whose network namespace it shares

@@ -1,13 +1,11 @@
 package bottles
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/state"
 )
@@ -29,8 +28,16 @@ type execution struct {
 	report func(step string, n, total int)
 	log    func(BuildProgress)
 
-	mu  sync.Mutex
-	net Network // the internal network: as observed, or as just made
+	mu      sync.Mutex
+	net     Network           // the internal network: as observed, or as just made
+	newHome bool              // the volume of the agent's home was made by this execution
+	secrets map[string]string // public name → token, once they were resolved; never written down
+}
+
+func (x *execution) freshHome() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.newHome
 }
 
 // run runs a plan, each step as soon as those it waits for are done. The first failure stops the rest.
@@ -86,6 +93,11 @@ func (x *execution) step(ctx context.Context, s Step) error {
 		if s.Object == volumeName(labelHome, x.layout.identity) {
 			role = labelHome
 		}
+		if role == labelHome {
+			x.mu.Lock()
+			x.newHome = true
+			x.mu.Unlock()
+		}
 		return e.CreateVolume(ctx, s.Object, x.layout.labels(role))
 	case doCreate:
 		spec, err := x.layout.container(x.role(s.Object), x.internal())
@@ -95,6 +107,10 @@ func (x *execution) step(ctx context.Context, s Step) error {
 		return e.CreateContainer(ctx, spec)
 	case doConfigure:
 		return x.configure(ctx, x.role(s.Object), s.Object)
+	case doTokens:
+		return x.giveTokens(ctx, s.Object)
+	case doFill:
+		return x.fillWorkspace(ctx, s.Object)
 	case doRestore:
 		return x.restore(ctx, s.Object)
 	case doAttach:
@@ -179,57 +195,45 @@ func (x *execution) build(ctx context.Context) (Image, error) {
 	}, x.log)
 }
 
-// configure copies a container's configuration into it: the sidecars', and for an agent the three
-// files that are in force, which it can read and not write.
+// configure copies a container's configuration into it: the sidecars', and for an agent its files, of which it can
+// read and not write those that say what is in force.
 func (x *execution) configure(ctx context.Context, role Role, container string) error {
-	var content []byte
-	var err error
-	switch role {
-	case RoleAgent:
-		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", currentConfig(x.layout))
-	case RoleEgress:
-		content, err = egress.Config{Allow: x.layout.profile.Egress}.Encode()
-	case RoleSupervise:
-		content, err = x.layout.superviseConfig().Encode()
+	if role == RoleAgent {
+		p := x.layout.profile.Program
+		archive := archiveOf(p, agentFiles(x.layout, x.freshHome()), p.userHome(), p.Home, Workspace)
+		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", archive)
 	}
+	content, err := x.layout.config(role)
 	if err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", container, err)
 	}
 	return x.sup.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, bytes.NewReader(sidecars.ConfigArchive(content, x.layout.owner)))
 }
 
-// currentConfig is the archive of /etc/claude-bottle/current-config. Root owns it; the agent is not root.
-func currentConfig(l layout) io.Reader {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	dir := sidecars.CurrentConfigDir[1:] + "/"
-	for _, d := range []string{path.Dir(path.Clean(dir)) + "/", dir} {
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: d, Mode: 0o755}) // a Buffer does not fail
+// config is the configuration file of a sidecar.
+func (l layout) config(role Role) ([]byte, error) {
+	switch role {
+	case RoleEgress:
+		c := egress.Config{Allow: rulesOf(l.force.allow)}
+		for _, rule := range c.Allow {
+			if end, ok := l.until[rule]; ok {
+				if c.Until == nil {
+					c.Until = map[string]time.Time{}
+				}
+				c.Until[rule] = end
+			}
+		}
+		return c.Encode()
+	case RoleCredProxy:
+		c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
+		for _, r := range l.force.routes {
+			c.Routes = append(c.Routes, credproxy.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: r.TokenRef})
+		}
+		return c.Encode()
+	case RoleSupervise:
+		return l.superviseConfig().Encode()
 	}
-	for _, f := range currentFiles(l) {
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + f.name, Mode: 0o444, Size: int64(len(f.content))})
-		_, _ = w.Write(f.content)
-	}
-	_ = w.Close()
-	return &b
-}
-
-type currentFile struct {
-	name    string
-	content []byte
-}
-
-// currentFiles are the three configurations in force, as the agent sees them.
-func currentFiles(l layout) []currentFile {
-	allow := ""
-	if len(l.profile.Egress) > 0 {
-		allow = strings.Join(l.profile.Egress, "\n") + "\n"
-	}
-	return []currentFile{
-		{"Dockerfile", l.source},
-		{"allowlist", []byte(allow)},
-		{"routes.json", []byte("[]\n")},
-	}
+	return nil, fmt.Errorf("%s has no configuration", role)
 }
 
 // restore fills the agent's new home volume with the kept transcript.

@@ -79,17 +79,31 @@ func (s *Supervisor) takeBox(identity string, pending []queue.Pending, fresh map
 // lookInto makes what is shown of a request: what it would change, and what is to be known of that.
 func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.Request) Request {
 	req := Request{Request: q, State: Waiting, Hash: queue.Hash([]byte(q.Proposed)), Effect: effectOf(q.Tool)}
-	current, err := s.inForce(disk, meta)
+	current, err := s.nowFor(q.Tool, disk, meta)
 	if err != nil {
 		req.Err = err.Error()
 		return req
 	}
 	req.Current = current
 	req.Stale = q.CurrentHash != "" && q.CurrentHash != queue.Hash(current)
-	if q.Tool == queue.ToolCapability {
+	switch q.Tool {
+	case queue.ToolCapability:
 		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
+	case queue.ToolCredProxy:
+		if have, err := s.knownTokens(disk); err == nil {
+			req.Tokens = lackingTokens(q.Proposed, have)
+		}
 	}
 	return req
+}
+
+// nowFor is what is in force of what a tool's requests are about.
+func (s *Supervisor) nowFor(tool string, disk *state.Bottle, meta state.Metadata) ([]byte, error) {
+	if tool == queue.ToolCapability {
+		return s.dockerfileOf(disk, meta)
+	}
+	f, err := s.current(&execution{sup: s, bottle: disk})
+	return []byte(f.text(tool)), err
 }
 
 // auditArrival writes down a request once, also when several programs saw it or one saw it twice.
@@ -167,8 +181,8 @@ func (s *Supervisor) withdrawAll(identity, except, why string) {
 	}
 }
 
-// inForce is the Dockerfile that a bottle's agent runs on.
-func (s *Supervisor) inForce(b *state.Bottle, meta state.Metadata) ([]byte, error) {
+// dockerfileOf is the Dockerfile that a bottle's agent runs on.
+func (s *Supervisor) dockerfileOf(b *state.Bottle, meta state.Metadata) ([]byte, error) {
 	own, err := b.Dockerfile()
 	if err != nil || own != nil {
 		return own, err
@@ -189,11 +203,17 @@ func subjectOf(tool string) string {
 	return queue.Visible(cut(tool, 40))
 }
 
+// effectOf says what approving a request does; "" for one that can't be approved.
 func effectOf(tool string) string {
-	if tool == queue.ToolCapability {
+	switch tool {
+	case queue.ToolCapability:
 		return "Builds this Dockerfile while the agent waits, then stops the agent, keeps its conversation and its work, and resumes it on the new image."
+	case queue.ToolEgress:
+		return "Makes this the bottle's allowlist at once, while the agent runs. Open connections go on, except those to a host that is taken away."
+	case queue.ToolCredProxy:
+		return "Makes these the bottle's routes at once, while the agent runs. The agent uses the credentials through cred-proxy and never sees them."
 	}
-	return "This version cannot put such a request in force: it can only be denied."
+	return ""
 }
 
 // cut shortens s to at most n runes.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/state"
@@ -34,7 +35,16 @@ type layout struct {
 	args     []string
 	cols     int
 	rows     int
+
+	force     inForce
+	until     Until             // when parts of it end
+	tokens    map[string]string // public name → token_ref, of every token that may be used
+	hadRoutes bool              // routes were in force before: the files that told of them are to be put right
+	fill      string            // the directory to copy into the workspace; "": it is not to be filled
 }
+
+// Until says when what was granted for a time ends: rules and paths of routes.
+type Until map[string]time.Time
 
 func agentName(identity string) string { return "claude-bottle-" + identity }
 
@@ -60,9 +70,20 @@ func imageRef(owner string, dockerfile []byte) string {
 	return "claude-bottle-" + state.Slug(owner) + ":" + hex.EncodeToString(sum[:])[:12]
 }
 
+// dress chooses the image: the bottle's own Dockerfile where it has one, its profile's else.
+func (l *layout) dress(own []byte) {
+	l.source, l.own, l.image = l.profile.Dockerfile, false, imageRef(l.profile.Name+"-"+l.root, l.profile.Dockerfile)
+	if own != nil {
+		l.source, l.own, l.image = own, true, imageRef(l.identity, own)
+	}
+}
+
 // sidecarRoles are the sidecars this bottle has, the pod's holder first.
 func (l layout) sidecarRoles() []Role {
 	roles := []Role{RoleEgress}
+	if len(l.force.routes) > 0 {
+		roles = append(roles, RoleCredProxy)
+	}
 	if l.profile.Supervise {
 		roles = append(roles, RoleSupervise)
 	}
@@ -113,6 +134,10 @@ func (l layout) container(role Role, net Network) (ContainerSpec, error) {
 			},
 			{Network: networkName(labelOut, l.identity)},
 		}
+	case RoleCredProxy:
+		spec = l.sidecar(role)
+		spec.JoinPod = sidecarName(RoleEgress, l.identity)
+		spec.Stdin = true // the tokens' way in
 	case RoleSupervise:
 		spec = l.sidecar(role)
 		spec.JoinPod = sidecarName(RoleEgress, l.identity)
@@ -157,7 +182,7 @@ func (l layout) agent(net Network) ContainerSpec {
 		Name:       agentName(l.identity),
 		Image:      l.image,
 		Cmd:        l.args,
-		Env:        append(env, p.Env...),
+		Env:        append(append(env, p.Env...), roleEnv(l.force.routes)...),
 		User:       fmt.Sprintf("%d:%d", p.Program.UID, p.Program.GID),
 		WorkingDir: Workspace,
 		Terminal:   true,

@@ -22,21 +22,34 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 		return nil, refuse("the container engine does not answer: %s", s.engine.Err)
 	}
 	if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
-		return nil, refuse("there is no agent %q; there are: %s", a.Agent, strings.Join(s.cfg.Catalog.Agents(), ", "))
+		return nil, s.noAgent(a.Agent)
 	}
-	meta := state.Metadata{AgentName: a.Agent, CWD: a.CWD, StartedAt: s.cfg.Now().UTC(), SessionID: uuid.NewString()}
+	meta := state.Metadata{AgentName: a.Agent, CWD: a.CWD, CopyCWD: a.CopyCWD && a.CWD != "", StartedAt: s.cfg.Now().UTC(), SessionID: uuid.NewString()}
 	profile, err := s.cfg.Catalog.Profile(meta)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if conflicts := unbuilt(profile); len(conflicts) > 0 {
+		return nil, conflictError(conflicts)
+	}
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
-	disk, err := s.cfg.Root.Create(meta)
+	create := s.cfg.Root.Create
+	if a.Identity != "" {
+		create = func(m state.Metadata) (*state.Bottle, error) { return s.cfg.Root.CreateAs(a.Identity, m) }
+	}
+	disk, err := create(meta)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	r := s.record(disk.Identity())
 	r.disk, r.meta = disk, meta
 	return s.operate(r, "launch", "", func(ctx context.Context, x *execution) error {
+		if a.Identity != "" { // a new one is nobody's
+			have, err := s.look(ctx, x)
+			if found := orphans(have.parts); err == nil && len(found) > 0 {
+				return errors.Join(conflictError(found), disk.Delete())
+			}
+		}
 		s.audit(disk.Identity(), "launch", map[string]any{"agent": a.Agent, "profile": meta.Profile, "manifest": meta.Manifest, "cwd": a.CWD, "session": meta.SessionID})
 		return s.bringUp(ctx, x, "launch", journal{Session: meta.SessionID, Task: a.Task, Fresh: true})
 	}), nil
@@ -103,20 +116,85 @@ func (s *Supervisor) live(ctx context.Context, x *execution, cause string, j jou
 	if err := s.arrange(ctx, x, j); err != nil {
 		return err
 	}
-	return s.reconcile(ctx, x, cause)
+	if err := s.arrangeAnew(x); err != nil {
+		return err
+	}
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := s.reconcile(ctx, x, cause); err != nil {
+		return err
+	}
+	return s.refresh(ctx, x, have)
+}
+
+// refresh puts in force what is wanted in those sidecars that ran before and were kept.
+func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) error {
+	if had.containers[RoleEgress].State != StateRunning || len(had.networks) < 2 {
+		return nil
+	}
+	for _, role := range roles[1:] {
+		if had.containers[role].State != StateRunning {
+			continue
+		}
+		if role == RoleCredProxy && len(x.layout.force.routes) > 0 {
+			if err := x.giveTokens(ctx, sidecarName(role, x.layout.identity)); err != nil {
+				return err
+			}
+		}
+		if err := s.applyTo(ctx, x, role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arrangeAnew makes what is wanted of a bottle that comes to life: what its profile and the grants that still run let
+// through, and the copy of its directory if that was never complete.
+func (s *Supervisor) arrangeAnew(x *execution) error {
+	l := &x.layout
+	grants, err := readGrants(x.bottle)
+	if err != nil {
+		return err
+	}
+	running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) })
+	if len(running) != len(grants) {
+		if err := writeGrants(x.bottle, running); err != nil {
+			return err
+		}
+	}
+	l.force = effective(l.profile, running, s.cfg.Now())
+	if err := l.force.check(); err != nil {
+		return fmt.Errorf("what the profile %s and the grants of %s let through does not go together: %w; change the manifest, or take a grant back (%s/grants.json)", l.profile.Name, l.identity, err, x.bottle.Dir())
+	}
+	meta, err := x.bottle.Metadata()
+	if err != nil {
+		return err
+	}
+	if meta.CopyCWD && !meta.Filled && meta.CWD != "" {
+		l.fill = meta.CWD
+	}
+	return nil
 }
 
 // reconcile plans from what is there and runs the plan. When an object vanished in between (an image that
 // somebody removed), it looks and plans once more.
 func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) error {
-	for _, f := range currentFiles(x.layout) {
-		if err := x.bottle.PutConfig(f.name, f.content); err != nil {
-			return err
-		}
+	if err := s.putConfig(x); err != nil {
+		return err
 	}
 	for last := false; ; last = true {
 		have, err := s.look(ctx, x)
 		if err != nil {
+			return err
+		}
+		if len(x.layout.force.routes) > 0 && have.containers[RoleCredProxy].State != StateRunning {
+			if err := s.resolve(ctx, x); err != nil {
+				return err // before anything is made
+			}
+		}
+		if err := s.noStrangers(ctx, x, have.parts); err != nil {
 			return err
 		}
 		err = x.run(ctx, planLive(x.layout, have, cause))
@@ -148,15 +226,21 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	l := &x.layout
 	l.profile, l.sidecars, l.owner = profile, image.Ref, sidecarOwner()
 	l.queueDir = s.cfg.Root.QueueDir(l.identity)
-	l.source, l.own, l.image = profile.Dockerfile, false, imageRef(profile.Name+"-"+s.cfg.Root.ID(), profile.Dockerfile)
-	if own != nil {
-		l.source, l.own, l.image = own, true, imageRef(l.identity, own)
-	}
+	l.dress(own)
 	if j.Fresh {
 		l.args = profile.Program.startArgs(j.Session, j.Task)
 	} else {
 		l.args = profile.Program.resumeArgs(j.Session, j.Message)
 	}
+	grants, err := readGrants(x.bottle)
+	if err != nil {
+		return err
+	}
+	if l.force, err = s.current(x); err != nil {
+		return err
+	}
+	l.hadRoutes = len(l.force.routes) > 0
+	l.until, l.tokens = untilOf(grants, s.cfg.Now()), tokensOf(profile, grants)
 	if s.cfg.Screens != nil {
 		l.cols, l.rows = s.cfg.Screens(l.identity).Size()
 	}

@@ -17,6 +17,8 @@ const (
 	doVolume    Verb = "create volume"    //
 	doCreate    Verb = "create container" //
 	doConfigure Verb = "configure"        // copy a container's configuration into it
+	doTokens    Verb = "give tokens"      // to a running cred-proxy, through its standard input
+	doFill      Verb = "fill workspace"   // from the operator's directory
 	doRestore   Verb = "restore"          // the transcript into a new volume
 	doAttach    Verb = "attach"           // the agent's terminal, before it starts
 	doStart     Verb = "start container"  //

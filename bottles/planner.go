@@ -17,15 +17,35 @@ func planLive(l layout, have observed, cause string) Plan {
 		imported = p.then(doImport, l.sidecars, "the engine does not have it")
 	}
 
-	var nets [2]string
+	nets, ready := planPod(&p, l, have, cause, imported)
+	planAgent(&p, l, have, cause, []string{built, nets[0]}, ready)
+	return p
+}
+
+// planSidecars starts what is missing of a live bottle's pod, and touches nothing else.
+func planSidecars(l layout, have observed, cause string) Plan {
+	var p Plan
+	imported := ""
+	if !have.sidecarImage {
+		imported = p.then(doImport, l.sidecars, "the engine does not have it")
+	}
+	planPod(&p, l, have, cause, imported)
+	return p
+}
+
+// planPod makes the networks and sidecars that are not there or do not run. It gives the keys of the networks' steps
+// and those after which the agent may start.
+func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]string, ready []string) {
 	for i, role := range []string{labelNet, labelOut} {
 		if _, ok := have.networks[role]; !ok {
 			nets[i] = p.then(doNetwork, networkName(role, l.identity), cause)
 		}
 	}
 	podUp := have.containers[RoleEgress].State == StateRunning && nets[0] == "" && nets[1] == ""
+	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && len(l.force.routes) == 0 {
+		p.then(doRemove, c.Name, "its pod is made anew, and it has no routes")
+	}
 	var holder, pod string // the keys of the steps that make and start the pod's holder
-	var ready []string     // the keys after which the agent may start
 	for _, role := range l.sidecarRoles() {
 		name := sidecarName(role, l.identity)
 		c, exists := have.containers[role]
@@ -50,10 +70,12 @@ func planLive(l layout, have observed, cause string) Plan {
 		if role == RoleEgress {
 			holder, pod = created, started
 		}
+		if role == RoleCredProxy {
+			started = p.then(doTokens, name, "it holds them in memory alone", started)
+		}
 		ready = append(ready, p.then(doReady, name, "the agent starts when its sidecars serve", started))
 	}
-	planAgent(&p, l, have, cause, []string{built, nets[0]}, ready)
-	return p
+	return nets, ready
 }
 
 // planImage builds the agent's image where the engine has it not.
@@ -96,6 +118,9 @@ func planAgent(p *Plan, l layout, have observed, cause string, base, ready []str
 	}
 	created := p.then(doCreate, name, cause, append([]string{gone, volumes[0], volumes[1]}, base...)...)
 	last := p.then(doConfigure, name, "the agent reads what is in force", created)
+	if l.fill != "" {
+		last = p.then(doFill, name, "the workspace is a copy of "+l.fill, last)
+	}
 	if volumes[1] != "" && have.transcript {
 		last = p.then(doRestore, name, "its volume is new, its transcript is kept", last)
 	}

@@ -1,6 +1,17 @@
 package bottles
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bottle-tui/bottles/workspace"
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+)
 
 // Preflight is the whole plan of a launch or a resume, for the operator to say yes or no to: the screen and
 // `start --dry-run --format json` show this one thing. It has no secrets in it.
@@ -67,7 +78,264 @@ type Conflict struct {
 }
 
 // Preflight works out what a Launch or a Resume would do. It creates nothing. The identity of a new bottle is
-// free at that moment; give it back in Launch.Identity.
+// free at that moment; give it back in Launch.Identity. Tokens are resolved to see that they can be, and forgotten.
 func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error) {
-	return nil, refuse("no preflight of %T", a)
+	x := &execution{sup: s}
+	var p Preflight
+	meta, grants, err := s.planned(a, x, &p)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := s.cfg.Catalog.Profile(meta)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	own := []byte(nil)
+	if x.bottle != nil {
+		if own, err = x.bottle.Dockerfile(); err != nil {
+			return nil, err
+		}
+	}
+	l := &x.layout
+	l.identity, l.root, l.profile = p.Identity, s.cfg.Root.ID(), profile
+	l.dress(own)
+	l.force, l.tokens = effective(profile, grants, s.cfg.Now()), tokensOf(profile, grants)
+	p.Agent, p.Profile, p.Manifest = meta.AgentName, profile.Name, profile.Manifest
+	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
+	p.CWD, p.Supervise, p.Grants = meta.CWD, profile.Supervise, grants
+	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Allow: rulesOf(l.force.allow)}
+	p.EnvNames, p.Routes = envNames(*l), slots(l.force.routes)
+	p.Remotes, p.GitGate = profile.Git, forwards(profile.Git)
+	if meta.CopyCWD && !meta.Filled {
+		s.planCopy(ctx, meta.CWD, &p)
+	}
+	p.conflict(unbuilt(profile)...)
+	if err := l.force.check(); err != nil {
+		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
+	}
+	_, missing := s.tokens(ctx, l.force.routes, l.tokens)
+	p.conflict(missing...)
+	s.planEngine(ctx, x, &p)
+	p.noNulls()
+	return &p, ctx.Err()
+}
+
+const (
+	engineBuiltin  = "builtin"
+	enginePipelock = "pipelock"
+)
+
+// planned fills in what a Launch or a Resume names, and gives the state that it is made from.
+func (s *Supervisor) planned(a Action, x *execution, p *Preflight) (state.Metadata, []Grant, error) {
+	switch a := a.(type) {
+	case Launch:
+		if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
+			return state.Metadata{}, nil, s.noAgent(a.Agent)
+		}
+		p.Identity = a.Identity
+		if p.Identity == "" {
+			identity, err := s.cfg.Root.NewIdentity(a.Agent)
+			if err != nil {
+				return state.Metadata{}, nil, err
+			}
+			p.Identity = identity
+		} else if !state.ValidIdentity(p.Identity) {
+			return state.Metadata{}, nil, refuse("%s is not an identity", queue.Visible(p.Identity))
+		}
+		return state.Metadata{AgentName: a.Agent, CWD: a.CWD, CopyCWD: a.CopyCWD && a.CWD != ""}, nil, nil
+	case Resume:
+		p.Identity, p.Resume = a.Identity, true
+		b, err := s.cfg.Root.Bottle(a.Identity)
+		if err != nil {
+			return state.Metadata{}, nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		x.bottle = b
+		meta, err := b.Metadata()
+		if err != nil {
+			return meta, nil, err
+		}
+		grants, err := readGrants(b)
+		running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) })
+		return meta, running, err
+	}
+	return state.Metadata{}, nil, refuse("there is no preflight of %T", a)
+}
+
+func (s *Supervisor) noAgent(name string) error {
+	agents := s.cfg.Catalog.Agents()
+	if len(agents) == 0 {
+		return refuse("there is no agent %q, nor any other: declare one in the manifest", name)
+	}
+	return refuse("there is no agent %q; there are: %s", name, strings.Join(agents, ", "))
+}
+
+// planCopy looks at what would be copied.
+func (s *Supervisor) planCopy(ctx context.Context, dir string, p *Preflight) {
+	tree, err := workspace.Scan(ctx, dir)
+	var refused *workspace.Refused
+	switch {
+	case errors.As(err, &refused):
+		p.conflict(Conflict{refused.What, refused.Fix})
+	case err != nil:
+		p.conflict(Conflict{err.Error(), "choose another directory"})
+	default:
+		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored}
+	}
+}
+
+// planEngine looks at what the engine has already.
+func (s *Supervisor) planEngine(ctx context.Context, x *execution, p *Preflight) {
+	have, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
+	if err != nil {
+		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})
+		return
+	}
+	p.Image.Build = !s.hasImage(ctx, x.layout.image)
+	here, found := group(have)[p.Identity]
+	switch {
+	case !found:
+		here = newParts()
+	case !p.Resume:
+		p.conflict(orphans(here)...)
+	case here.containers[RoleAgent].State == StateRunning:
+		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui"})
+	}
+	strangers, err := s.strangers(ctx, x.layout, here)
+	if err != nil {
+		p.conflict(Conflict{"the names on the engine can't be looked at: " + err.Error(), "see whether the engine answers"})
+	}
+	p.conflict(strangers...)
+}
+
+// strangers are the names that a bottle needs and that somebody else has.
+func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Conflict, error) {
+	var containers, networks, volumes []string
+	for _, role := range append([]Role{RoleAgent}, l.sidecarRoles()...) {
+		if _, ok := have.containers[role]; !ok {
+			containers = append(containers, containerName(role, l.identity))
+		}
+	}
+	for _, role := range []string{labelNet, labelOut} {
+		if _, ok := have.networks[role]; !ok {
+			networks = append(networks, networkName(role, l.identity))
+		}
+	}
+	for _, role := range []string{labelWork, labelHome} {
+		if _, ok := have.volumes[role]; !ok {
+			volumes = append(volumes, volumeName(role, l.identity))
+		}
+	}
+	if len(containers)+len(networks)+len(volumes) == 0 {
+		return nil, nil
+	}
+	holders, err := s.cfg.Engine.Holders(ctx, containers, networks, volumes)
+	var out []Conflict
+	for _, h := range holders {
+		whose, remove := "a stranger", "docker "+h.Kind+" rm "+h.Name
+		if h.Kind == "container" {
+			remove = "docker rm -f " + h.Name
+		}
+		if root := h.Labels[LabelRoot]; root != "" {
+			whose = "another state root (" + root + ")"
+		}
+		out = append(out, Conflict{fmt.Sprintf("the %s name %s is in use by %s", h.Kind, h.Name, whose), remove})
+	}
+	return out, err
+}
+
+// orphans are objects that a bottle of the same identity left.
+func orphans(have parts) []Conflict {
+	var out []Conflict
+	for _, name := range have.names() {
+		out = append(out, Conflict{"an orphan has the name of the " + name, "bottle-tui cleanup"})
+	}
+	return out
+}
+
+// noStrangers refuses to begin where a name is in use.
+func (s *Supervisor) noStrangers(ctx context.Context, x *execution, have parts) error {
+	found, err := s.strangers(ctx, x.layout, have)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return conflictError(found)
+}
+
+func conflictError(found []Conflict) error {
+	var lines []string
+	for _, c := range found {
+		lines = append(lines, c.What+"; clear it with: "+c.Fix)
+	}
+	return refuse("%s", strings.Join(lines, "\n"))
+}
+
+// unbuilt are the parts of a profile that this version can't give it.
+func unbuilt(p Profile) []Conflict {
+	var out []Conflict
+	if len(p.Git) > 0 {
+		out = append(out, Conflict{"the profile has git remotes, and this version has no git-gate to broker them", "take git out of the profile, or reach the host through a cred_proxy route with the role git-insteadof"})
+	}
+	if p.EgressEngine == enginePipelock {
+		out = append(out, Conflict{"the profile asks for pipelock, which this version does not run", "set egress.engine to builtin"})
+	}
+	return out
+}
+
+func (p *Preflight) conflict(c ...Conflict) { p.Conflicts = append(p.Conflicts, c...) }
+
+// noNulls makes lists of the lists that are empty, for those who read the JSON.
+func (p *Preflight) noNulls() {
+	p.Conflicts = append([]Conflict{}, p.Conflicts...)
+	p.EnvNames = append([]string{}, p.EnvNames...)
+	p.Egress.Allow = append([]string{}, p.Egress.Allow...)
+	p.Routes = append([]PlannedRoute{}, p.Routes...)
+	p.Remotes = append([]Remote{}, p.Remotes...)
+	p.GitGate = append([]Forward{}, p.GitGate...)
+	p.Grants = append([]Grant{}, p.Grants...)
+}
+
+// slots are routes with their token slots: one for each token, numbered in the order of the routes.
+func slots(routes []Route) []PlannedRoute {
+	var out []PlannedRoute
+	var seen []string
+	for _, r := range routes {
+		slot := slices.Index(seen, r.TokenRef)
+		if slot < 0 {
+			slot = len(seen)
+			seen = append(seen, r.TokenRef)
+		}
+		out = append(out, PlannedRoute{r.Path, r.Upstream, r.AuthScheme, r.TokenRef, slot, append([]string{}, r.Roles...)})
+	}
+	return out
+}
+
+// envNames are the names of what the agent's environment has beside what every bottle's has.
+func envNames(l layout) []string {
+	var names []string
+	for _, e := range append(slices.Clone(l.profile.Env), roleEnv(l.force.routes)...) {
+		name, _, _ := strings.Cut(e, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// forwards are remotes as the agent would reach them.
+func forwards(remotes []Remote) []Forward {
+	var out []Forward
+	for _, r := range remotes {
+		to := fmt.Sprintf("git://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGate, r.Name)
+		if strings.HasPrefix(r.Upstream, "https:") {
+			to = fmt.Sprintf("http://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGateHTTP, r.Name)
+		}
+		out = append(out, Forward{r.Name, r.Upstream, to})
+	}
+	return out
+}
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
 }

@@ -54,7 +54,8 @@ type File struct {
 	Path     string // absolute
 	Content  []byte
 	Mode     fs.FileMode // permission bits
-	UID, GID int         // of the file, and of those of its directories that the image does not have
+	UID, GID int
+	Once     bool // only when the volume of the agent's home is new: later it is the agent's
 }
 
 // Route is one way through cred-proxy: what the agent sends to Path goes to Upstream with a credential that the
@@ -64,7 +65,7 @@ type Route struct {
 	Upstream   string   `json:"upstream"`    // "https://host[:port][/base]"
 	AuthScheme string   `json:"auth_scheme"` // one of sidecars/credproxy
 	TokenRef   string   `json:"token_ref"`   // where the credential comes from; towards the agent, its TokenName
-	Roles      []string `json:"role,omitempty"`
+	Roles      []string `json:"role"`
 }
 
 // The roles of a route: what the agent's programs are told of it. The first two are on one route at most.

@@ -22,12 +22,9 @@ import (
 const recordedWithin = 2 * time.Second
 
 // decide answers a request. shown is the hash of what the operator saw. Owner only.
-func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision, note string, edited []byte) (<-chan error, error) {
-	kind := "rebuild"
-	if decision == queue.Denied {
-		kind = "deny"
-	}
+func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision, note string, edited []byte, terms Terms) (<-chan error, error) {
 	var req Request
+	kind := s.kindOf(identity, id, decision)
 	done, err := s.onBottle(identity, kind, false, func(r *record) (work, error) {
 		i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == id })
 		if i < 0 || r.requests[i].State == Applying {
@@ -45,18 +42,24 @@ func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision,
 			return func(ctx context.Context, x *execution) error { return s.deny(ctx, x, j) }, nil
 		}
 		switch {
-		case req.Tool != queue.ToolCapability:
-			return nil, refuse("this version can't put a %q request in force; deny it with the reason", queue.Visible(req.Tool))
+		case effectOf(req.Tool) == "":
+			return nil, refuse("there is no way to put a %q request in force; deny it with the reason", queue.Visible(req.Tool))
 		case r.have.containers[RoleAgent].State != StateRunning:
 			return nil, refuse("the agent does not run, so nobody waits for this")
 		case req.Stale:
-			return nil, refuse("the Dockerfile changed since the agent read it; deny it and let the agent ask again")
+			return nil, refuse("what is in force changed since the agent read it; deny it and let the agent ask again")
 		}
 		if decision == queue.Edited {
 			j.Content = string(edited)
 			if j.Content == j.Proposed {
 				j.Decision = queue.Approved
 			}
+		}
+		if req.Tool != queue.ToolCapability {
+			if err := s.grantable(r, req, &j, terms); err != nil {
+				return nil, err
+			}
+			return func(ctx context.Context, x *execution) error { return s.grant(ctx, x, j) }, nil
 		}
 		if len(bytes.TrimSpace([]byte(j.Content))) == 0 || len(j.Content) > queue.MaxFile/2 {
 			return nil, refuse("a Dockerfile must have something in it, and at most %d KiB", queue.MaxFile/2048)
@@ -69,6 +72,20 @@ func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision,
 		s.change(identity, id, func(q *Request) { q.State, q.Err = Applying, "" })
 	}
 	return done, err
+}
+
+// kindOf is the operation that a decision on a request starts. Owner only.
+func (s *Supervisor) kindOf(identity, id string, decision queue.Decision) string {
+	if decision == queue.Denied {
+		return "deny"
+	}
+	if r := s.bottles[identity]; r != nil {
+		i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == id })
+		if i >= 0 && r.requests[i].Tool != queue.ToolCapability {
+			return "grant"
+		}
+	}
+	return "rebuild"
 }
 
 // approvedMessage is what the agent is told when it runs on the new image.
@@ -293,7 +310,9 @@ func (s *Supervisor) tellSupervise(ctx context.Context, x *execution) error {
 }
 
 func (l layout) superviseConfig() supervise.Config {
-	return supervise.Config{Identity: l.identity, Dockerfile: string(l.source)}
+	return supervise.Config{
+		Identity: l.identity, Dockerfile: string(l.source), Allowlist: l.force.allow, Routes: routesText(l.force.routes),
+	}
 }
 
 // staysUp waits a moment in which an agent that can't run would end.

@@ -54,6 +54,9 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 			return s.rollBack(ctx, x, j)
 		}
 		return s.cycle(ctx, x, j)
+	case "grant":
+		defer s.settleRequest(x.layout.identity, j.Request, &err)
+		return s.putInForce(ctx, x, j)
 	case "teardown":
 		return s.takeDown(ctx, x, j.Reason)
 	case "delete":

@@ -132,7 +132,10 @@ type Grant struct {
 	Scope  Scope     `json:"scope"`
 	At     time.Time `json:"at"`
 	Until  time.Time `json:"until,omitzero"` // zero: no end
-	Change Change    `json:"change"`         // what it added and took away
+	Change Change    `json:"change"`         // what it added and took away; TokenRef is the public name
+	Undo   Change    `json:"undo"`           // what takes it back
+	// Tokens are the references that the operator gave for it, by public name.
+	Tokens map[string]string `json:"tokens,omitempty"`
 }
 
 // Operation is something that is being done to a bottle.

@@ -33,6 +33,9 @@ type Config struct {
 	// Binary opens this program's linux executable for an architecture, for the sidecars' image.
 	// nil: sidecars.Binary.
 	Binary func(ctx context.Context, goos, goarch string) (*sidecars.Executable, error)
+	// Resolve gives the value of a token_ref. It may run a password manager; its errors hold no value. nil: none can
+	// be had.
+	Resolve func(ctx context.Context, ref string) (string, error)
 	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
 	Recover func(identity string) bool
 	Log     *slog.Logger
@@ -93,6 +96,10 @@ type record struct {
 	unread   string           // why meta could not be read
 	own      bool             // it has a Dockerfile of its own
 	journal  *state.Operation // on disk: in flight here, elsewhere, or interrupted
+	force    inForce          // what its gates let through
+	grants   []Grant
+	expires  time.Time   // when expiry fires; zero: never
+	expiry   *time.Timer // of the next end of a grant
 	have     parts
 	agent    Container // inspected, when it ended
 	requests []Request

@@ -58,6 +58,7 @@ func (r *record) view() Bottle {
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
 		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: r.requests,
+		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Grants: r.grants,
 	}
 	if agent, ok := r.have.containers[RoleAgent]; ok {
 		b.Image, b.ImageDigest = agent.Image, agent.ImageID
@@ -110,6 +111,11 @@ func (r *record) busy() (Status, string) {
 		return Stopping, detail
 	case "deny":
 		return Live, ""
+	case "grant", "revoke", "expire":
+		if running {
+			return Live, detail
+		}
+		return Down, detail
 	case "rebuild", "recover":
 		switch {
 		case v.Step == stepSettle:
@@ -191,7 +197,7 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 	snap.Problems = disk.problems
 	records := map[string]*record{}
 	for id, d := range disk.bottles {
-		records[id] = &record{identity: id, disk: d.bottle, meta: d.meta, unread: d.unread, own: d.own, journal: d.journal, have: newParts()}
+		records[id] = &record{identity: id, disk: d.bottle, meta: d.meta, unread: d.unread, own: d.own, journal: d.journal, force: d.force, grants: d.grants, have: newParts()}
 	}
 	for id, p := range found {
 		if records[id] == nil {

@@ -25,8 +25,12 @@ type voice struct {
 	left     map[string]int // requests whose call was cut, by the count of the cut
 	cuts     int
 	told     map[string]bool // requests whose answer the agent has got
+	fed      []string        // nonces of the tokens that it has, the latest last
 	ended    bool
 }
+
+// keptNonces bounds how many a voice remembers.
+const keptNonces = 16
 
 // callAgain is how long a cut call may take to come again before its request is withdrawn.
 const callAgain = 10 * time.Second
@@ -89,6 +93,9 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.ready, v.config = true, line.Config
 	case sidecars.EventConfig:
 		v.config, v.refused = line.Config, ""
+	case sidecars.EventTokens:
+		v.fed = append(v.fed, line.ID)
+		v.fed = v.fed[max(0, len(v.fed)-keptNonces):]
 	case sidecars.EventConfigError:
 		v.refused = line.Reason
 	case sidecars.EventRequest:

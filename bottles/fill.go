@@ -1,0 +1,51 @@
+package bottles
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"bottle-tui/bottles/workspace"
+	"bottle-tui/state"
+)
+
+// fillWorkspace copies the operator's directory into the workspace of an agent that was not started yet.
+func (x *execution) fillWorkspace(ctx context.Context, container string) error {
+	tree, err := workspace.Scan(ctx, x.layout.fill)
+	if err != nil {
+		return fmt.Errorf("fill the workspace: %w", err)
+	}
+	p := x.layout.profile.Program
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := tree.Archive(ctx, w, p.UID, p.GID, func(files int, bytes int64) {
+			x.report(copied(files, tree.Files, bytes), 0, 0)
+		})
+		_ = w.CloseWithError(err)
+		packed <- err
+	}()
+	err = x.sup.cfg.Engine.CopyIn(ctx, container, Workspace, r)
+	_ = r.Close() // ends the writer if the engine did not read to the end
+	if packErr := <-packed; packErr != nil && err == nil {
+		err = packErr
+	}
+	if err != nil {
+		return fmt.Errorf("fill the workspace from %s: %w", x.layout.fill, err)
+	}
+	return x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = true })
+}
+
+// copied is the progress of a copy in the operator's words.
+func copied(files, total int, bytes int64) string {
+	return fmt.Sprintf("copy %s of %s files, %.1f MB", grouped(files), grouped(total), float64(bytes)/1e6)
+}
+
+// grouped writes a number with a comma for each thousand.
+func grouped(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

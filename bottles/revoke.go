@@ -1,0 +1,116 @@
+package bottles
+
+import (
+	"bottle-tui/queue"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// takeBack takes grants back: one that the operator revokes, or all whose time is over.
+func (s *Supervisor) takeBack(ctx context.Context, x *execution, which func(Grant) bool, why string) error {
+	grants, err := readGrants(x.bottle)
+	if err != nil {
+		return err
+	}
+	next, err := s.current(x)
+	if err != nil {
+		return err
+	}
+	var kept, gone []Grant
+	for _, g := range grants {
+		if !which(g) {
+			kept = append(kept, g)
+			continue
+		}
+		gone = append(gone, g)
+		next = next.with(g.Undo)
+	}
+	if len(gone) == 0 {
+		return refuse("the grant has ended already")
+	}
+	if err := s.applyGates(ctx, x, next, kept); err != nil {
+		return err
+	}
+	for _, g := range gone {
+		s.audit(x.layout.identity, "grant ended", map[string]any{"grant": g.ID, "tool": g.Tool, "change": g.Undo, "why": why})
+		text := fmt.Sprintf("%s: %s is closed again: %s", x.layout.identity, queue.Visible(cut(subjects(g.Change), 120)), why)
+		s.post(func() { s.tell(Alert{AlertDone, x.layout.identity, g.ID, "grant", text}) })
+	}
+	return nil
+}
+
+// subjects names what a change opens.
+func subjects(c Change) string {
+	names := slices.Clone(c.Allow)
+	for _, r := range c.Routes {
+		names = append(names, r.Path)
+	}
+	if len(names) == 0 {
+		return "a change"
+	}
+	return strings.Join(names, ", ")
+}
+
+// beginRevoke takes one grant back. Owner only.
+func (s *Supervisor) beginRevoke(a Revoke) (<-chan error, error) {
+	return s.onBottle(a.Identity, "revoke", false, func(r *record) (work, error) {
+		i := slices.IndexFunc(r.grants, func(g Grant) bool { return g.ID == a.Grant })
+		if i < 0 {
+			return nil, refuse("the grant has ended already")
+		}
+		if r.grants[i].Scope.Profile {
+			return nil, refuse("it is part of the profile now: take it out of the manifest, then x and r")
+		}
+		return func(ctx context.Context, x *execution) error {
+			return s.takeBack(ctx, x, func(g Grant) bool { return g.ID == a.Grant }, "the operator took it back")
+		}, nil
+	})
+}
+
+// expire takes back what is over. Owner only.
+func (s *Supervisor) expire(r *record) {
+	if r.op != nil || r.disk == nil || r.unread != "" || !s.engine.Reachable {
+		return // when the operation ends, or the engine comes, this is looked at again
+	}
+	now := s.cfg.Now()
+	due := func(g Grant) bool { return !g.running(now) }
+	if !slices.ContainsFunc(r.grants, due) {
+		return
+	}
+	s.operate(r, "expire", "", func(ctx context.Context, x *execution) error {
+		err := s.takeBack(ctx, x, due, "its time is over")
+		if errors.Is(err, ErrRefused) {
+			return nil // another program was first
+		}
+		return err
+	})
+}
+
+// awaitExpiry sees to the next end of a grant in time. Owner only.
+func (s *Supervisor) awaitExpiry(r *record) {
+	var next time.Time
+	for _, g := range r.grants {
+		if !g.Until.IsZero() && (next.IsZero() || g.Until.Before(next)) {
+			next = g.Until
+		}
+	}
+	if next.Equal(r.expires) {
+		return
+	}
+	r.expires = next
+	if r.expiry != nil {
+		r.expiry.Stop()
+		r.expiry = nil
+	}
+	if next.IsZero() {
+		return
+	}
+	r.expiry = time.AfterFunc(max(0, next.Sub(s.cfg.Now()))+expirySlack, func() { s.post(func() { r.expires = time.Time{}; s.expire(r) }) })
+}
+
+// expirySlack puts the timer behind the end that it is for.
+const expirySlack = 20 * time.Millisecond

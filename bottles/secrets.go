@@ -1,0 +1,112 @@
+package bottles
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// tokensWithin bounds how long cred-proxy may take to say that it has its tokens.
+const tokensWithin = readyWithin
+
+// resolve has every token of the routes in force, before anything is made. All that can't be had are named at once.
+func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
+	if x.secrets != nil {
+		return nil
+	}
+	secrets, missing := s.tokens(ctx, x.layout.force.routes, x.layout.tokens)
+	if len(missing) > 0 {
+		var errs []error
+		for _, m := range missing {
+			errs = append(errs, errors.New(m.What+"; "+m.Fix))
+		}
+		return errors.Join(errs...)
+	}
+	x.secrets = secrets
+	return nil
+}
+
+// tokens resolves what routes need; refs maps public names to references. What is missing comes as conflicts, which
+// never hold a value.
+func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string]string) (map[string]string, []Conflict) {
+	secrets := map[string]string{}
+	var missing []Conflict
+	tried := map[string]bool{}
+	for _, r := range routes {
+		name := r.TokenRef
+		if tried[name] {
+			continue
+		}
+		tried[name] = true
+		ref, ok := refs[name]
+		err := errors.New("nobody gave a reference for it")
+		if ok {
+			var value string
+			if value, err = s.token(ctx, ref); err == nil {
+				secrets[name] = value
+				continue
+			}
+		}
+		missing = append(missing, Conflict{
+			What: fmt.Sprintf("the token %s of route %s can't be had: %v", name, r.Path, err),
+			Fix:  tokenFix(ref),
+		})
+	}
+	return secrets, missing
+}
+
+func tokenFix(ref string) string {
+	switch {
+	case strings.HasPrefix(ref, refFile):
+		return "put the token into the file " + strings.TrimPrefix(ref, refFile)
+	case strings.HasPrefix(ref, refCommand):
+		return "see that the command prints the token: " + strings.TrimPrefix(ref, refCommand)
+	case ref == "":
+		return "declare the route in the manifest, or grant it again with a token_ref"
+	}
+	return "set it before bottle-tui starts: export " + ref + "=…"
+}
+
+func (s *Supervisor) token(ctx context.Context, ref string) (string, error) {
+	if s.cfg.Resolve == nil {
+		return "", errors.New("this program can't resolve tokens")
+	}
+	return s.cfg.Resolve(ctx, ref)
+}
+
+// giveTokens passes the tokens to a running cred-proxy and waits until it says that it has them.
+func (x *execution) giveTokens(ctx context.Context, container string) error {
+	if err := x.sup.resolve(ctx, x); err != nil {
+		return err
+	}
+	return x.sup.feed(ctx, x.layout.identity, container, x.secrets)
+}
+
+func (s *Supervisor) feed(ctx context.Context, identity, container string, secrets map[string]string) error {
+	if len(secrets) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tokensWithin)
+	defer cancel()
+	nonce := rand.Text()
+	line, err := json.Marshal(struct {
+		ID     string            `json:"id"`
+		Tokens map[string]string `json:"tokens"`
+	}{nonce, secrets})
+	if err != nil {
+		return errors.New("the tokens can't be passed on: one of them is not text") // err might quote one
+	}
+	v := s.follow(identity, RoleCredProxy, container)
+	if err := s.cfg.Engine.Feed(ctx, container, append(line, '\n')); err != nil {
+		return fmt.Errorf("give the tokens to %s: %w", container, err)
+	}
+	err = s.await(ctx, v, func(v *voice) (bool, error) { return slices.Contains(v.fed, nonce), nil })
+	if err != nil {
+		return fmt.Errorf("%s did not take its tokens: %w%s", container, err, s.lastWords(container))
+	}
+	return nil
+}
