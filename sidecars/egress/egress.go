@@ -80,6 +80,10 @@ type server struct {
 	pool     *http.Transport
 	traffic  traffic
 	doors    doors
+
+	rules  sync.Mutex
+	config Config      // as it was written, with what ends in it
+	ending *time.Timer // of the next rule that ends
 }
 
 // doors counts the requests in hand, so that Serve ends after the last of them.
@@ -190,6 +194,11 @@ func Serve(ctx context.Context, o Options) error {
 	o.Voice.Say(withConfig(ready, hash))
 	err = g.Wait()
 	s.doors.close()
+	s.rules.Lock()
+	defer s.rules.Unlock()
+	if s.ending != nil {
+		s.ending.Stop()
+	}
 	return err
 }
 
@@ -200,12 +209,36 @@ func withConfig(l sidecars.Line, hash string) sidecars.Line {
 
 // apply puts a configuration in force.
 func (s *server) apply(content []byte) error {
-	p, err := parsePolicy(content)
+	c, err := parseConfig(content)
+	if err != nil {
+		return err
+	}
+	s.rules.Lock()
+	defer s.rules.Unlock()
+	s.config = c
+	return s.enforce()
+}
+
+// enforce puts in force what holds now, and sees to it that it is done again when a rule ends. Under rules.
+func (s *server) enforce() error {
+	now, next := s.config.at(time.Now())
+	p, err := now.policy()
 	if err != nil {
 		return err
 	}
 	s.traffic.swap(p)
 	s.pool.CloseIdleConnections()
+	if s.ending != nil {
+		s.ending.Stop()
+		s.ending = nil
+	}
+	if !next.IsZero() {
+		s.ending = time.AfterFunc(time.Until(next), func() {
+			s.rules.Lock()
+			defer s.rules.Unlock()
+			_ = s.enforce() // the configuration was checked
+		})
+	}
 	return nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	"bottle-tui/sidecars"
 )
@@ -17,6 +19,29 @@ type Config struct {
 	// dialled although they are not public, when a rule allows the host. Metadata services,
 	// multicast and the unspecified address are refused even so.
 	AllowPrivate []string `json:"allow_private,omitempty"`
+	// Until ends rules of Allow, by their text: from that moment on a rule lets nothing through and what goes
+	// through it is cut, whether or not anybody is there to take it away.
+	Until map[string]time.Time `json:"until,omitempty"`
+}
+
+// at is the configuration with the rules that still hold at a moment, and the next moment at which one ends; zero:
+// none does.
+func (c Config) at(now time.Time) (Config, time.Time) {
+	var next time.Time
+	var allow []string
+	for _, rule := range c.Allow {
+		if end, ok := c.Until[rule]; ok {
+			if !now.Before(end) {
+				continue
+			}
+			if next.IsZero() || end.Before(next) {
+				next = end
+			}
+		}
+		allow = append(allow, rule)
+	}
+	c.Allow, c.Until = allow, nil
+	return c, next
 }
 
 // maxRules bounds the allowlist.
@@ -59,6 +84,11 @@ type policy struct {
 func (c Config) policy() (*policy, error) {
 	if len(c.Allow) > maxRules || len(c.AllowPrivate) > maxRules {
 		return nil, fmt.Errorf("the allowlist has more than %d entries", maxRules)
+	}
+	for rule := range c.Until {
+		if !slices.Contains(c.Allow, rule) {
+			return nil, fmt.Errorf("until names the rule %q, which is not in allow", rule)
+		}
 	}
 	p := &policy{exact: map[string]*ports{}, under: map[string]*ports{}}
 	for _, s := range c.Allow {
@@ -136,11 +166,11 @@ func (p *policy) why(host string, port int) string {
 	return host + " is not on this bottle's allowlist"
 }
 
-// parsePolicy reads a configuration file.
-func parsePolicy(content []byte) (*policy, error) {
+// parseConfig reads a configuration file.
+func parseConfig(content []byte) (Config, error) {
 	var c Config
 	if err := sidecars.DecodeConfig(content, &c); err != nil {
-		return nil, err
+		return c, err
 	}
-	return c.policy()
+	return c, c.Check()
 }

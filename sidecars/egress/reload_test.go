@@ -177,3 +177,39 @@ func TestRunReadsItsFlags(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A rule that was given a time ends at that time by itself: nobody has to be there to take it away.
+func TestRuleEndsByItself(t *testing.T) {
+	port := echo(t, "")
+	keep, brief := fmt.Sprintf("keep.test:%d", port), fmt.Sprintf("brief.test:%d", port)
+	end := time.Now().Add(time.Second)
+	c := egress.Config{Allow: []string{keep, brief}, AllowPrivate: []string{good}, Until: map[string]time.Time{brief: end}}
+	p := start(t, c, &names{known: map[string][]string{"keep.test": {good}, "brief.test": {good}}})
+	kept, keptReader, status := p.tunnel(keep)
+	if !strings.Contains(status, " 200 ") {
+		t.Fatal(status)
+	}
+	gone, goneReader, status := p.tunnel(brief)
+	if !strings.Contains(status, " 200 ") {
+		t.Fatal(status)
+	}
+	gone.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
+	if _, err := goneReader.ReadByte(); err == nil {
+		t.Fatal("the tunnel goes on")
+	}
+	if time.Now().Before(end) {
+		t.Error("it ended early")
+	}
+	if _, _, status := p.tunnel(brief); !strings.Contains(status, " 403 ") {
+		t.Errorf("after its end: %s", status)
+	}
+	if _, err := io.WriteString(kept, "ping"); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(keptReader, make([]byte, 4)); err != nil {
+		t.Errorf("the other rule's tunnel: %v", err)
+	}
+	if _, err := (egress.Config{Allow: []string{keep}, Until: map[string]time.Time{brief: end}}).Encode(); err == nil {
+		t.Error("an end of a rule that is not there is taken")
+	}
+}
