@@ -123,6 +123,16 @@ func (b *Bottle) configPath(name string) (string, error) {
 	return filepath.Join(b.Dir(), "config", name), nil
 }
 
+// PutGrants writes grants.json: what the operator granted beyond the profile.
+func (b *Bottle) PutGrants(content []byte) error {
+	return b.orUnknown(WriteFile(b.grantsPath(), content, filePerm))
+}
+
+// Grants reads grants.json; nil, nil when there is none.
+func (b *Bottle) Grants() ([]byte, error) { return optional(b.grantsPath(), maxFile) }
+
+func (b *Bottle) grantsPath() string { return filepath.Join(b.Dir(), "grants.json") }
+
 // Operation is the operation in flight, as operation.json keeps it for whoever has to finish it or roll
 // it back after a crash.
 type Operation struct {

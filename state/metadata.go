@@ -17,9 +17,10 @@ type Metadata struct {
 	CopyCWD   bool      `json:"copy_cwd"`   // the directory was copied into the bottle
 	StartedAt time.Time `json:"started_at"`
 
-	SessionID   string    `json:"session_id,omitempty"` // of Claude Code, pinned across resume
-	Manifest    string    `json:"manifest,omitempty"`   // path of the manifest it was started from
-	Profile     string    `json:"profile,omitempty"`    // the agent's entry of the manifest's bottles
+	SessionID   string    `json:"session_id,omitempty"`       // of Claude Code, pinned across resume
+	Manifest    string    `json:"manifest,omitempty"`         // path of the manifest it was started from
+	Profile     string    `json:"profile,omitempty"`          // the agent's entry of the manifest's bottles
+	Filled      bool      `json:"workspace_filled,omitempty"` // the copy of CWD is complete
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
 	EndedAt     time.Time `json:"ended_at,omitzero"`
@@ -44,6 +45,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "session_id", text: &m.SessionID, optional: true},
 		{name: "manifest", text: &m.Manifest, optional: true},
 		{name: "profile", text: &m.Profile, optional: true},
+		{name: "workspace_filled", flag: &m.Filled, optional: true},
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
 		{name: "ended_at", time: &m.EndedAt, optional: true},

@@ -99,34 +99,60 @@ func mustBeValid(identity string) {
 	}
 }
 
+// NewIdentity is an identity that nothing here has ever had. Nothing is made: another may take it first.
+func (r *Root) NewIdentity(agent string) (string, error) {
+	for range mintTries {
+		identity := mint(agent)
+		if _, err := r.Bottle(identity); errors.Is(err, ErrUnknown) && !r.known(identity) {
+			return identity, nil
+		}
+	}
+	return "", fmt.Errorf("making a new identity for %q: %d tries were all taken under %s", agent, mintTries, r.dir)
+}
+
+// ErrTaken: a bottle has, or had, the identity that was asked for.
+var ErrTaken = errors.New("the identity is taken")
+
 // Create makes the state directory of a new bottle under an identity that nothing here has ever had,
 // and writes its metadata. A zero StartedAt becomes now.
 func (r *Root) Create(m Metadata) (*Bottle, error) {
 	for range mintTries {
-		b := &Bottle{root: r, identity: mint(m.AgentName)}
-		if r.known(b.identity) {
-			continue
+		b, err := r.CreateAs(mint(m.AgentName), m)
+		if !errors.Is(err, ErrTaken) {
+			return b, err
 		}
-		err := os.Mkdir(b.Dir(), dirPerm) // exclusive: of two programs with the same luck one goes on
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			err = SyncDir(r.stateDir())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("making the state directory %s: %w%s", b.Dir(), err, adviceFor(err))
-		}
-		if m.StartedAt.IsZero() {
-			m.StartedAt = time.Now()
-		}
-		if err := b.createMetadata(m); err != nil {
-			_ = os.RemoveAll(b.Dir()) // best effort: the error says what matters
-			return nil, err
-		}
-		return b, nil
 	}
 	return nil, fmt.Errorf("making a new identity for %q: %d tries were all taken under %s", m.AgentName, mintTries, r.dir)
+}
+
+// CreateAs is Create under an identity that was chosen before; ErrTaken when something here has or had it.
+func (r *Root) CreateAs(identity string, m Metadata) (*Bottle, error) {
+	if !ValidIdentity(identity) {
+		return nil, fmt.Errorf("%q is not an identity (an agent's name, a dash, five letters or digits)", identity)
+	}
+	b := &Bottle{root: r, identity: identity}
+	taken := fmt.Errorf("%w: %s; launch again for another one", ErrTaken, identity)
+	if r.known(identity) {
+		return nil, taken
+	}
+	err := os.Mkdir(b.Dir(), dirPerm) // exclusive: of two programs with the same luck one goes on
+	if errors.Is(err, fs.ErrExist) {
+		return nil, taken
+	}
+	if err == nil {
+		err = SyncDir(r.stateDir())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the state directory %s: %w%s", b.Dir(), err, adviceFor(err))
+	}
+	if m.StartedAt.IsZero() {
+		m.StartedAt = time.Now()
+	}
+	if err := b.createMetadata(m); err != nil {
+		_ = os.RemoveAll(b.Dir()) // best effort: the error says what matters
+		return nil, err
+	}
+	return b, nil
 }
 
 // known says whether an earlier bottle of that identity left a queue or an audit log.

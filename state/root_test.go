@@ -253,3 +253,27 @@ func BenchmarkRead200States(b *testing.B) {
 		}
 	}
 }
+
+func TestAnIdentityThatWasChosenIsTakenOnce(t *testing.T) {
+	r, err := state.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := r.NewIdentity("implementer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(filepath.Join(r.Dir(), "state")); len(entries) != 0 {
+		t.Errorf("choosing an identity made %v", entries)
+	}
+	b, err := r.CreateAs(identity, state.Metadata{AgentName: "implementer"})
+	if err != nil || b.Identity() != identity {
+		t.Fatalf("%v, %v", b, err)
+	}
+	if _, err := r.CreateAs(identity, state.Metadata{AgentName: "implementer"}); !errors.Is(err, state.ErrTaken) {
+		t.Errorf("taken twice: %v", err)
+	}
+	if _, err := r.CreateAs("../evil-00000", state.Metadata{}); err == nil {
+		t.Error("a path is an identity")
+	}
+}
