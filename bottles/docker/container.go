@@ -90,7 +90,7 @@ func containerConfig(spec bottles.ContainerSpec) *container.Config {
 	return &container.Config{
 		Image: spec.Image, Labels: spec.Labels,
 		Entrypoint: spec.Entrypoint, Cmd: spec.Cmd, Env: spec.Env, User: spec.User, WorkingDir: spec.WorkingDir,
-		Tty: spec.Terminal, OpenStdin: spec.Terminal, AttachStdin: spec.Terminal, AttachStdout: true, AttachStderr: true,
+		Tty: spec.Terminal, OpenStdin: spec.Terminal || spec.Stdin, AttachStdin: spec.Terminal, AttachStdout: true, AttachStderr: true,
 		StopSignal: "SIGTERM", // whatever the image says
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -51,6 +53,47 @@ func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, er
 		return bottles.Observed{}, err
 	}
 	return seen, nil
+}
+
+// Holders finds who has any of these names.
+func (e *Engine) Holders(ctx context.Context, containers, networks, volumes []string) ([]bottles.Holder, error) {
+	var out []bottles.Holder
+	err := e.call(ctx, "look who has the names of a bottle", func(c *client.Client) error {
+		for _, name := range containers {
+			i, err := c.ContainerInspect(ctx, name)
+			switch {
+			case cerrdefs.IsNotFound(err):
+			case err != nil:
+				return err
+			case i.ContainerJSONBase != nil && i.Config != nil && strings.TrimPrefix(i.Name, "/") == name: // not one whose ID begins so
+				out = append(out, bottles.Holder{Kind: "container", Name: name, Labels: i.Config.Labels})
+			}
+		}
+		if len(networks) > 0 {
+			// Networks are found by a part of their name, and may share one.
+			all, err := c.NetworkList(ctx, network.ListOptions{})
+			if err != nil {
+				return err
+			}
+			for _, n := range all {
+				if slices.Contains(networks, n.Name) {
+					out = append(out, bottles.Holder{Kind: "network", Name: n.Name, Labels: n.Labels})
+				}
+			}
+		}
+		for _, name := range volumes {
+			v, err := c.VolumeInspect(ctx, name)
+			switch {
+			case cerrdefs.IsNotFound(err):
+			case err != nil:
+				return err
+			default:
+				out = append(out, bottles.Holder{Kind: "volume", Name: name, Labels: v.Labels})
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Container looks at one container.

@@ -35,37 +35,11 @@ func (e *Engine) Attach(ctx context.Context, name string) (io.ReadWriteCloser, e
 		if !i.Config.Tty {
 			return fmt.Errorf("it has no terminal; read its log instead")
 		}
-		type result struct {
-			resp types.HijackedResponse
-			err  error
+		resp, release, err := hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true, DetachKeys: detachKeys})
+		if err != nil {
+			return err
 		}
-		var release func() bool
-		done := make(chan result, 1)
-		go func() {
-			resp, err := c.ContainerAttach(context.WithValue(ctx, hijacked{}, &release), name, container.AttachOptions{
-				Stream: true, Stdin: true, Stdout: true, Stderr: true, DetachKeys: detachKeys})
-			done <- result{resp, err}
-		}()
-		// The connection's end ends the call; a connection that is encrypted is opened by the
-		// client itself and does not end with ctx.
-		var r result
-		select {
-		case r = <-done:
-		case <-ctx.Done():
-			go func() {
-				if r := <-done; r.err == nil {
-					r.resp.Close()
-				}
-			}()
-			return ctx.Err()
-		}
-		if r.err != nil {
-			return r.err
-		}
-		if release == nil {
-			release = context.AfterFunc(ctx, r.resp.Close)
-		}
-		out = &terminal{ctx: ctx, resp: r.resp, release: release,
+		out = &terminal{ctx: ctx, resp: resp, release: release,
 			explain: func(err error) error { return e.explain(ctx, what, err) }}
 		return nil
 	})
@@ -73,6 +47,69 @@ func (e *Engine) Attach(ctx context.Context, name string) (io.ReadWriteCloser, e
 		return nil, err
 	}
 	return out, nil
+}
+
+// hijack attaches to a container. The connection's end ends the call, and ctx ends the connection; release stops
+// that. A connection that is encrypted is opened by the client itself and is closed by ctx only from here.
+func hijack(ctx context.Context, c *client.Client, name string, how container.AttachOptions) (types.HijackedResponse, func() bool, error) {
+	type result struct {
+		resp types.HijackedResponse
+		err  error
+	}
+	var release func() bool
+	done := make(chan result, 1)
+	go func() {
+		resp, err := c.ContainerAttach(context.WithValue(ctx, hijacked{}, &release), name, how)
+		done <- result{resp, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.err == nil {
+				r.resp.Close()
+			}
+		}()
+		return r.resp, nil, ctx.Err()
+	}
+	if r.err != nil {
+		return r.resp, nil, r.err
+	}
+	if release == nil {
+		release = context.AfterFunc(ctx, r.resp.Close)
+	}
+	return r.resp, release, nil
+}
+
+// Feed writes content to the standard input of a running container, which stays open.
+func (e *Engine) Feed(ctx context.Context, name string, content []byte) error {
+	return e.call(ctx, "write to the standard input of container "+name, func(c *client.Client) error {
+		i, err := inspect(ctx, c, name)
+		if err != nil {
+			return err
+		}
+		if i.Config.Tty || !i.Config.OpenStdin || !i.State.Running {
+			return errors.New("it does not run, or has no standard input to write to")
+		}
+		resp, release, err := hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true})
+		if err != nil {
+			return err
+		}
+		defer resp.Close()
+		defer release()
+		if _, err := resp.Conn.Write(content); err != nil {
+			return err
+		}
+		if err := resp.CloseWrite(); err != nil {
+			return err
+		}
+		// The engine ends the attachment when it has passed everything on.
+		if _, err := io.Copy(io.Discard, io.LimitReader(resp.Reader, 1<<20)); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			return err
+		}
+		return nil
+	})
 }
 
 // terminal is an attachment.

@@ -61,6 +61,10 @@ func main() {
 			reply, _ := io.ReadAll(conn)
 			fmt.Printf("%s yes: %s\n", to, reply)
 		}
+	case "shout": // each line of its input, in capitals
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			fmt.Println("got", strings.ToUpper(lines.Text()))
+		}
 	case "status": // what the kernel holds it to
 		f, err := os.Open("/proc/self/status")
 		check(err)
