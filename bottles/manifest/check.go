@@ -6,11 +6,21 @@ import (
 	"strings"
 
 	"bottle-tui/bottles"
+	"bottle-tui/bottles/claudecode"
+	"bottle-tui/sidecars/credproxy"
+	"bottle-tui/sidecars/egress"
 )
 
 // reservedEnv are the variables that bottle-tui gives to every agent.
-var reservedEnv = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY",
-	"CLAUDE_BOTTLE_IDENTITY", "TERM", "COLORTERM", "HOME"}
+var reservedEnv = func() []string {
+	names := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY", "CLAUDE_BOTTLE_IDENTITY", "TERM", "COLORTERM"}
+	for _, e := range claudecode.Env() {
+		if name, _, _ := strings.Cut(e, "="); name != "LANG" { // which is a matter of taste
+			names = append(names, name)
+		}
+	}
+	return names
+}()
 
 // baseURLEnv are the variables that the role anthropic-base-url sets, and those that would be taken in their place.
 var baseURLEnv = []string{"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"}
@@ -25,6 +35,12 @@ func (r *reader) profile(p Profile, path string) {
 		r.fault(path+".egress.engine", `pipelock needs the key "image" beside it: the image that it runs from`)
 	case p.Egress.Engine != EnginePipelock && r.has(image) && !r.bad[path+".egress.engine"]:
 		r.add(r.names[image], image, `only the engine pipelock has an image; take it out, or add "engine": "pipelock"`)
+	}
+	for i, host := range p.Egress.Allow {
+		if rule, err := egress.ParseRule(host); err == nil && rule.Port != 0 && p.Egress.Engine == EnginePipelock {
+			rule.Port = 0
+			r.fault(fmt.Sprintf("%s.egress.allow[%d]", path, i), "pipelock knows no ports of hosts; write %s, which allows them all", quoted(rule.String()))
+		}
 	}
 	r.routes(p.CredProxy.Routes, path+".cred_proxy.routes")
 	r.remotes(p.Git, path+".git")
@@ -66,7 +82,7 @@ func (r *reader) routes(routes []Route, path string) {
 			}
 			switch {
 			case role == bottles.RoleBaseURL && route.AuthScheme != "" &&
-				!slices.Contains([]string{SchemeAPIKey, SchemeBearer, SchemeAnthropicOAuth}, route.AuthScheme):
+				!slices.Contains([]string{credproxy.SchemeAPIKey, credproxy.SchemeBearer, credproxy.SchemeAnthropicOAuth}, route.AuthScheme):
 				r.fault(at+".auth_scheme", `the role "anthropic-base-url" goes with "x-api-key" for an API key, "anthropic-oauth" for an OAuth token, or "bearer"; not with %s`,
 					quoted(route.AuthScheme))
 			case role == bottles.RoleInsteadOf && route.Upstream != "":
@@ -155,7 +171,11 @@ var imageKeys = []string{"dockerfile", "reference", "base"}
 // agent checks an agent against the profiles that there are.
 func (r *reader) agent(a Agent, path string, profiles []string) {
 	if a.Bottle != "" && !slices.Contains(profiles, a.Bottle) {
-		switch near := nearest(a.Bottle, profiles); {
+		near := ""
+		if len(r.list) < maxErrors { // there may be many of both
+			near = nearest(a.Bottle, profiles)
+		}
+		switch {
 		case near != "":
 			r.fault(path+".bottle", "there is no profile %s; did you mean %s?", quoted(a.Bottle), quoted(near))
 		case len(profiles) == 0:

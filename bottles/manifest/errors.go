@@ -134,11 +134,21 @@ func nearest(word string, known []string) string {
 			strings.HasPrefix(plain, other[:min(short, len(other))]) {
 			cost = 1
 		}
-		if cost < bestCost {
+		if anagram(plain, other) {
+			cost = min(cost, 1) // letters that changed places
+		}
+		if cost < bestCost && cost < len(plain) {
 			best, bestCost = k, cost
 		}
 	}
 	return best
+}
+
+func anagram(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // plainWord is a word without what people write differently: token_ref, TokenRef and token-ref are one.

@@ -16,17 +16,10 @@ import (
 	"github.com/distribution/reference"
 
 	"bottle-tui/bottles"
+	"bottle-tui/bottles/claudecode"
+	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/state"
-)
-
-// How cred-proxy gives a credential to an upstream.
-const (
-	SchemeBearer         = "bearer"          // Authorization: Bearer …
-	SchemeToken          = "token"           // Authorization: token …
-	SchemeBasic          = "basic"           // user:password, or a password alone
-	SchemeAPIKey         = "x-api-key"       // x-api-key: …
-	SchemeAnthropicOAuth = "anthropic-oauth" // Bearer, and the beta header that goes with it
 )
 
 // What keeps the allowlist.
@@ -74,18 +67,19 @@ var kinds = map[string]kind{
 	"argument":        {check: checkText},
 	"build_network":   {words: []string{"none", "default", "host"}},
 	"engine":          {words: []string{EngineBuiltin, EnginePipelock}},
-	"auth_scheme":     {words: []string{SchemeBearer, SchemeToken, SchemeBasic, SchemeAPIKey, SchemeAnthropicOAuth}},
+	"auth_scheme":     {words: credproxy.Schemes()},
 	"role":            {words: []string{bottles.RoleBaseURL, bottles.RoleNPM, bottles.RoleInsteadOf, bottles.RoleTea}},
-	"host":            {check: checkHost},
-	"reference":       {check: checkReference},
+	"host":            {pattern: `^(\*\.)?[^\s/@?#*]+$`, check: checkHost},
+	"reference":       {pattern: `^[^\s/]+(/[^\s/]+)*$`, check: checkReference},
+	"base":            {pattern: `^[A-Za-z0-9][^\s/]*(/[^\s/]+)*$`, check: checkBase},
 	"file":            {pattern: `[^/]`, check: checkFile},
 	"path":            {pattern: `^/([A-Za-z0-9._-]+/)+$`, check: checkPath},
-	"upstream":        {pattern: `^https?://`, check: checkUpstream},
+	"upstream":        {pattern: `^https?://[^/?#@]+(/[^?#]*)?$`, check: checkUpstream},
 	"token_ref":       {pattern: `^([A-Za-z_][A-Za-z0-9_]*|file:(/|~/).+|cmd:.+)$`, check: checkRef},
 	"remote":          {pattern: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`, check: checkRemote},
-	"remote_upstream": {check: checkRemoteUpstream},
+	"remote_upstream": {pattern: `^[^\s?#]+[:/][^\s?#]+$`, check: checkRemoteUpstream},
 	"known_host":      {check: checkKnownHost},
-	"ref":             {pattern: `^refs/.`, check: checkRefPattern},
+	"ref":             {pattern: `^refs/[^*]*\*?$`, check: checkRefPattern},
 	"skill":           {pattern: `[^/]`, check: checkSkill},
 }
 
@@ -144,8 +138,11 @@ func hasControl(s string) bool {
 
 func checkHost(s string) string {
 	_, err := egress.ParseRule(s)
-	if err == nil {
+	if err == nil && strings.TrimSpace(s) == s {
 		return ""
+	}
+	if err == nil {
+		return fmt.Sprintf("%s has blanks around it; write %s", quoted(s), quoted(strings.TrimSpace(s)))
 	}
 	// Whoever pasted an address means its host.
 	if u, urlErr := url.Parse(strings.TrimSpace(s)); urlErr == nil && u.Host != "" {
@@ -167,6 +164,13 @@ func checkReference(s string) string {
 	return ""
 }
 
+func checkBase(s string) string {
+	if wrong := checkReference(s); wrong != "" {
+		return wrong
+	}
+	return ownWords(claudecode.CheckBase(s))
+}
+
 func checkPath(s string) string {
 	inner := strings.Trim(s, "/")
 	bad := inner == ""
@@ -178,6 +182,14 @@ func checkPath(s string) string {
 		return fmt.Sprintf("%s is not a path of a route: write segments of letters, digits, dots, dashes and underscores between slashes, such as \"/npm/\"", quoted(s))
 	case s != "/"+inner+"/":
 		return fmt.Sprintf("%s must begin and end with one slash; write %s", quoted(s), quoted("/"+inner+"/"))
+	}
+	return ownWords(credproxy.CheckPath(s))
+}
+
+// ownWords is an error of cred-proxy, which has the last word on what it takes.
+func ownWords(err error) string {
+	if err != nil {
+		return err.Error()
 	}
 	return ""
 }
@@ -200,6 +212,8 @@ func checkUpstream(s string) string {
 		return fmt.Sprintf("%s would send the credential in the clear; write %s (http:// is for loopback addresses alone)", quoted(s), quoted(u.String()))
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Sprintf("the scheme %s is not known; write it as in \"https://host/base\"", quoted(u.Scheme))
+	case !strings.HasPrefix(s, u.Scheme+"://"):
+		return fmt.Sprintf("write the scheme of %s in small letters", quoted(s))
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
 		u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
 		return fmt.Sprintf("an upstream has no query or fragment; write %s", quoted(u.String()))
@@ -216,7 +230,7 @@ func checkUpstream(s string) string {
 	if err != nil || rule.Any {
 		return fmt.Sprintf("%s is not a host; write the upstream as in \"https://host/base\"", quoted(u.Host))
 	}
-	return ""
+	return ownWords(credproxy.CheckUpstream(s))
 }
 
 func loopback(host string) bool {

@@ -123,7 +123,7 @@ type Remote struct {
 type Image struct {
 	Dockerfile string `json:"dockerfile,omitempty" kind:"file" jsonschema:"A Dockerfile of your own, relative to this file. It is built with no other file."`
 	Reference  string `json:"reference,omitempty" kind:"reference" jsonschema:"A ready image that holds Claude Code."`
-	Base       string `json:"base,omitempty" kind:"reference" jsonschema:"What the built-in Dockerfile stands on, such as a node image pinned by its digest."`
+	Base       string `json:"base,omitempty" kind:"base" jsonschema:"What the built-in Dockerfile stands on, such as a node image pinned by its digest."`
 }
 
 // Limits of the agent's container; 0 is the default of package bottles.

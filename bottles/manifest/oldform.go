@@ -10,6 +10,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
+	"bottle-tui/sidecars/credproxy"
 )
 
 // maxRewritten bounds how many entries of an old form are rewritten in an error.
@@ -29,10 +30,10 @@ func oldForm(name string, v hujson.Value) string {
 
 // kindRoutes are the routes that the predecessor made of a token's kind.
 var kindRoutes = map[string]Route{
-	"anthropic": {Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: SchemeAnthropicOAuth, Role: Roles{bottles.RoleBaseURL}},
-	"github":    {Path: "/github/", Upstream: "https://api.github.com", AuthScheme: SchemeBearer},
-	"npm":       {Path: "/npm/", Upstream: "https://YOUR-REGISTRY", AuthScheme: SchemeBearer, Role: Roles{bottles.RoleNPM}},
-	"gitea":     {Path: "/gitea/", Upstream: "https://YOUR-GITEA", AuthScheme: SchemeToken, Role: Roles{bottles.RoleInsteadOf, bottles.RoleTea}},
+	"anthropic": {Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: credproxy.SchemeAnthropicOAuth, Role: Roles{bottles.RoleBaseURL}},
+	"github":    {Path: "/github/", Upstream: "https://api.github.com", AuthScheme: credproxy.SchemeBearer},
+	"npm":       {Path: "/npm/", Upstream: "https://YOUR-REGISTRY", AuthScheme: credproxy.SchemeBearer, Role: Roles{bottles.RoleNPM}},
+	"gitea":     {Path: "/gitea/", Upstream: "https://YOUR-GITEA", AuthScheme: credproxy.SchemeToken, Role: Roles{bottles.RoleInsteadOf, bottles.RoleTea}},
 }
 
 func rewriteTokens(v hujson.Value) string {
@@ -41,7 +42,7 @@ func rewriteTokens(v hujson.Value) string {
 		kind := strings.ToLower(entry["kind"])
 		route, ok := kindRoutes[kind]
 		if !ok {
-			route = Route{Path: fmt.Sprintf("/service-%d/", i+1), Upstream: "https://YOUR-HOST", AuthScheme: SchemeBearer}
+			route = Route{Path: fmt.Sprintf("/service-%d/", i+1), Upstream: "https://YOUR-HOST", AuthScheme: credproxy.SchemeBearer}
 			if kind != "" && segmentForm.MatchString(kind) {
 				route.Path = "/" + kind + "/"
 			}

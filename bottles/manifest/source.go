@@ -69,7 +69,7 @@ func (s *source) parse(f *faults) (hujson.Value, bool) {
 	if offset := tooDeep(s.text); offset >= 0 {
 		return fail(offset, "this is nested more than %d deep; nothing in a manifest is", maxDepth)
 	}
-	v, err := hujson.Parse(s.text)
+	v, err := parseTree(s.text)
 	if err == nil {
 		return v, true
 	}
@@ -80,11 +80,19 @@ func (s *source) parse(f *faults) (hujson.Value, bool) {
 	return fail(offset, "not JSON: %s", s.syntaxText(err, offset))
 }
 
+// parseTree parses a text that need not end its last line, in which the parser wants every comment to end.
+func parseTree(text []byte) (hujson.Value, error) {
+	return hujson.Parse(append(bytes.Clone(text), '\n'))
+}
+
 // syntax is the offset that a syntax error names: hujson tells it only in words, as line and byte.
 func (s *source) syntax(err error) int {
 	var line, column int
-	if _, err := fmt.Sscanf(err.Error(), "hujson: line %d, column %d:", &line, &column); err != nil || line < 1 || line > len(s.lines) {
+	if _, err := fmt.Sscanf(err.Error(), "hujson: line %d, column %d:", &line, &column); err != nil || line < 1 {
 		return 0
+	}
+	if line > len(s.lines) {
+		return len(s.text) // behind the line end that parseTree adds
 	}
 	return min(s.lines[line-1]+max(0, column-1), len(s.text))
 }

@@ -19,6 +19,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
+	"bottle-tui/sidecars/credproxy"
 )
 
 const (
@@ -69,7 +70,7 @@ func checkRef(ref string) string {
 	case !envForm.MatchString(ref):
 		return "this is not a token_ref (a token itself must not stand here); " + advice
 	}
-	return ""
+	return ownWords(credproxy.CheckToken(ref))
 }
 
 // mixed says whether a text has small and capital letters and digits, as random ones have.
