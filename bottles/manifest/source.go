@@ -206,3 +206,32 @@ func readFile(path string, own bool) ([]byte, fs.FileInfo, error) {
 	}
 	return text, info, nil
 }
+
+// small reads a file that a manifest names, of at most limit bytes. It never waits: not on a pipe, not on a
+// device. The error names the file and says what to do.
+func small(path string, limit int64) ([]byte, error) {
+	name := queue.Visible(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s; put it there, or name another", name)
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", name, errors.Unwrap(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", name)
+	}
+	var content []byte
+	if err == nil {
+		content, err = io.ReadAll(io.LimitReader(f, limit+1))
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	case int64(len(content)) > limit:
+		return nil, fmt.Errorf("the file %s has more than %d KiB", name, limit>>10)
+	}
+	return content, nil
+}

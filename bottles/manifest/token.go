@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"bottle-tui/bottles"
-	"bottle-tui/queue"
 	"bottle-tui/sidecars/credproxy"
 )
 
@@ -134,23 +131,9 @@ func fileValue(path string) (string, error) {
 		}
 		path = filepath.Join(home, rest)
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("there is no file %s; put the token there, or change token_ref", queue.Visible(path))
-	}
+	content, err := small(path, maxToken)
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", queue.Visible(path), errors.Unwrap(err))
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", queue.Visible(path))
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", queue.Visible(path), err)
-	}
-	if len(content) > maxToken {
-		return "", fmt.Errorf("the file %s has more than 64 KiB; a token has not", queue.Visible(path))
+		return "", err
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
@@ -166,7 +149,7 @@ func commandValue(caller context.Context, command string) (string, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = commandLinger
 	err := cmd.Run()
-	line, _, _ := strings.Cut(out.String(), "\n")
+	line, _, _ := strings.Cut(out.kept.String(), "\n")
 	value := strings.TrimSuffix(line, "\r")
 	switch {
 	case caller.Err() != nil:
@@ -175,11 +158,11 @@ func commandValue(caller context.Context, command string) (string, error) {
 		return "", fmt.Errorf("its command did not end within %v; it has no terminal to ask on", commandTime)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // something that it left behind holds its output, as an agent of a password manager does
 		if value == "" {
-			return "", fmt.Errorf("its command printed nothing%s", said(complaint.String(), value))
+			return "", fmt.Errorf("its command printed nothing%s", said(complaint.kept.String(), value))
 		}
 		return value, nil
 	}
-	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.String(), value))
+	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.kept.String(), value))
 }
 
 // said is the last line of a command's standard error, without the value should it be in there.
@@ -195,25 +178,33 @@ func said(complaint, value string) string {
 	return ": it says " + quoted(last)
 }
 
-// bounded keeps the beginning of what is written to it, or the end, and takes the rest without a word.
+// bounded keeps the beginning of what is written to it, or whole lines of the end, and takes the rest without a word.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: its ReadFrom would go round Write
 	most int
 	tail bool
+	torn bool // the line that is being written is left out: a part of it could be a part of the token
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
+	n := len(p)
 	if !b.tail {
-		b.Buffer.Write(p[:min(len(p), max(0, b.most-b.Len()))])
-		return len(p), nil
+		b.kept.Write(p[:min(n, max(0, b.most-b.kept.Len()))])
+		return n, nil
 	}
-	b.Buffer.Write(p)
-	if over := b.Len() - b.most; over > 0 {
-		b.Next(over)
-		// A part of a line could be a part of the token.
-		if _, err := b.ReadBytes('\n'); err != nil {
-			b.Reset()
+	if b.torn {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return n, nil
+		}
+		p, b.torn = p[i+1:], false
+	}
+	b.kept.Write(p)
+	if over := b.kept.Len() - b.most; over > 0 {
+		b.kept.Next(over)
+		if _, err := b.kept.ReadBytes('\n'); err != nil {
+			b.torn = true // and nothing is left of it
 		}
 	}
-	return len(p), nil
+	return n, nil
 }
