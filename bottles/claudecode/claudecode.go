@@ -111,7 +111,7 @@ func Program(o Options) bottles.Program {
 }
 
 // Env is the environment, NAME=value. That of a route with the role anthropic-base-url comes with the routes: without
-// one Claude Code asks at its start how to log in.
+// one Claude Code begins, too, and answers each message that it is not logged in.
 func Env() []string {
 	return []string{
 		"HOME=" + HomeDir,
