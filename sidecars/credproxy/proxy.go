@@ -148,6 +148,9 @@ func (s *server) modify(r *http.Response) error {
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
+	if r.ContentLength >= pumpFrom {
+		r.Body = newPump(r.Body)
+	}
 	r.Body = &answerBody{r.Body, r}
 	return nil
 }
