@@ -89,7 +89,7 @@ func newBench(b *testing.B) *bench {
 		b.Fatal(err)
 	}
 	engine := &recorder{Engine: real, volumes: map[string]map[string]string{}, copies: map[string][]copied{}}
-	c := &catalog{engine: engine}
+	c := &demoCatalog{engine: engine}
 	if _, err := c.image(ctx); err != nil {
 		b.Fatal(err)
 	}

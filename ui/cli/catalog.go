@@ -2,110 +2,155 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
-	"time"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"bottle-tui/bottles"
-	"bottle-tui/sidecars"
+	"bottle-tui/bottles/manifest"
+	"bottle-tui/queue"
 	"bottle-tui/state"
-	"bottle-tui/ui/cli/demo"
 )
 
-// builtinDemo is what the metadata of a demo's bottle names as its manifest.
-const builtinDemo = "builtin:demo"
+// declared is the manifest as package manifest gives it.
+type declared interface {
+	bottles.Catalog
+	bottles.Troubled
+	bottles.Editor
+}
 
-// catalog knows the demo's agents, so that bottles that a demo left can be resumed by every command. The image
-// that they are built on is made from this program for the platform of the engine, when it is first asked for:
-// the engine may come later than the screen.
+// catalog is what can be launched: the agents of the manifest and, where there are none, the demo's. Bottles that a
+// demo left are known in any case, so that every command can resume them.
 type catalog struct {
-	engine bottles.Engine // nil: there are no agents
-
-	mu     sync.Mutex
-	base   *sidecars.Image
-	binary *sidecars.Executable // what base is made from, open with it
+	manifest declared
+	demo     *demoCatalog
 }
 
-// Agents are the agents that can be launched.
+// Agents are the agents of the manifest. Without any, and with nothing to complain of, they are the demo's: somebody
+// who has no manifest yet finds something to try.
 func (c *catalog) Agents() []string {
-	if c.engine == nil {
-		return nil
+	if agents := c.manifest.Agents(); len(agents) > 0 || len(c.Problems()) > 0 {
+		return agents
 	}
-	var names []string
-	for _, r := range append(demo.Roles, demo.QuietRole) {
-		names = append(names, r.Name)
-	}
-	return names
+	return c.demo.Agents()
 }
 
-// askTimeout bounds the question for the engine's platform.
-const askTimeout = 10 * time.Second
-
-// image is the base image. It reads the whole program, once.
-func (c *catalog) image(ctx context.Context) (*sidecars.Image, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.base != nil {
-		return c.base, nil
-	}
-	info, err := c.engine.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	binary, err := sidecars.Binary(ctx, info.OS, info.Arch)
-	if err != nil {
-		return nil, err
-	}
-	base, err := demo.BaseImage(binary, binary.Size)
-	if err != nil {
-		_ = binary.Close()
-		return nil, err
-	}
-	c.base, c.binary = base, binary
-	return base, nil
-}
-
-// close gives back what image opened.
-func (c *catalog) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.binary != nil {
-		_ = c.binary.Close()
-	}
-	c.base, c.binary = nil, nil
-}
-
-// Profile finds the profile of a demo's agent; this version reads no manifest.
+// Profile finds a profile in the manifest, or the demo's.
 func (c *catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
-	if c.engine == nil || meta.Manifest != "" && meta.Manifest != builtinDemo {
-		return bottles.Profile{}, fmt.Errorf("%w for %q: this version runs the demo's agents only, and reads no manifest yet", bottles.ErrNoProfile, meta.AgentName)
+	if meta.Manifest == builtinDemo {
+		return c.demo.Profile(meta)
 	}
-	for _, r := range append(demo.Roles, demo.QuietRole) {
-		if r.Name != meta.AgentName {
-			continue
+	profile, err := c.manifest.Profile(meta)
+	if errors.Is(err, bottles.ErrNoProfile) && meta.Manifest == "" && len(c.manifest.Agents()) == 0 && len(c.Problems()) == 0 {
+		if profile, err := c.demo.Profile(meta); !errors.Is(err, bottles.ErrNoProfile) {
+			return profile, err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		defer cancel()
-		base, err := c.image(ctx)
-		if err != nil {
-			return bottles.Profile{}, err
-		}
-		return bottles.Profile{
-			Agent: r.Name, Name: "demo", Manifest: builtinDemo,
-			Dockerfile: demo.Dockerfile(base.Ref), BuildNetwork: "none",
-			Program: bottles.Program{UID: demo.UID, GID: demo.UID, Home: demo.Home + "/.claude", Grace: 2 * time.Second},
-			Env:     r.Env, Supervise: true, Memory: 256 << 20, Pids: 128,
-			Prepare: c.prepare,
-		}, nil
 	}
-	return bottles.Profile{}, fmt.Errorf("%w for %q: the demo has no such agent", bottles.ErrNoProfile, meta.AgentName)
+	return profile, err
 }
 
-// prepare puts the demo's base image on the engine.
-func (c *catalog) prepare(ctx context.Context, engine bottles.Engine) error {
-	base, err := c.image(ctx)
-	if err != nil {
-		return err
+// Problems are what is wrong with the manifest.
+func (c *catalog) Problems() []bottles.Problem { return c.manifest.Problems() }
+
+// Edit works out a change of the manifest.
+func (c *catalog) Edit(meta state.Metadata, change bottles.Change) (bottles.Edit, error) {
+	if meta.Manifest == builtinDemo {
+		return bottles.Edit{}, fmt.Errorf("the demo's %s has no manifest that could be changed: choose another scope", meta.AgentName)
 	}
-	return bottles.ImportShared(ctx, engine, base.Ref, base.RootFS(), bottles.ImageConfig(base.Config))
+	return c.manifest.Edit(meta, change)
 }
+
+func (c *catalog) close() { c.demo.close() }
+
+// manifestPath is the operator's own manifest: of --manifest, or in the home directory.
+func (p *program) manifestPath() (string, error) {
+	if p.manifest != "" {
+		return filepath.Abs(p.manifest)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the manifest: %w: set HOME, or name it with --manifest", err)
+	}
+	return filepath.Join(home, manifest.Name), nil
+}
+
+// project is the directory whose manifest may add agents: cwd, or the current one.
+func project(cwd string) (string, error) {
+	if cwd == "" {
+		cwd = "."
+	}
+	dir, err := filepath.Abs(cwd)
+	if err != nil {
+		return "", fmt.Errorf("find the directory %s: %w", cwd, err)
+	}
+	return dir, nil
+}
+
+// catalog gives what can be launched on a directory; cwd "" is the current one.
+func (p *program) catalog(engine bottles.Engine, cwd string) (*catalog, error) {
+	path, err := p.manifestPath()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := project(cwd)
+	if err != nil {
+		return nil, err
+	}
+	return &catalog{manifest: manifest.NewCatalog(path, dir), demo: &demoCatalog{engine: engine}}, nil
+}
+
+// example is the shortest manifest that runs Claude Code on a subscription.
+const example = `{
+  "bottles": {"dev": {"supervise": true, "cred_proxy": {"routes": [
+    {"path": "/anthropic/", "upstream": "https://api.anthropic.com", "auth_scheme": "anthropic-oauth",
+     "token_ref": "CLAUDE_CODE_OAUTH_TOKEN", "role": "anthropic-base-url"}]}}},
+  "agents": {"coder": {"bottle": "dev"}}
+}`
+
+// needManifest fails with everything that is wrong with the manifests, for the commands that can't do without. name is
+// the agent that is asked for.
+func (p *program) needManifest(cwd, name string) (*manifest.Manifest, error) {
+	path, err := p.manifestPath()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := project(cwd)
+	if err != nil {
+		return nil, err
+	}
+	m, err := manifest.Load(path, dir)
+	switch {
+	case errors.Is(err, manifest.ErrNone):
+		return nil, fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
+			"A directory's own %s may add agents, and %s is looked at, but profiles are declared there alone. For example:\n\n%s\n\n"+
+			"To see bottles at work without a manifest: bottle-tui demo",
+			name, path, manifest.Name, filepath.Join(dir, manifest.Name), example)
+	case err != nil:
+		return nil, fmt.Errorf("the manifest can't be used:\n%w", err)
+	}
+	if _, ok := m.Agent(name); !ok {
+		return nil, noAgent(m, name)
+	}
+	return m, nil
+}
+
+// noAgent says which agents there are, for somebody who named one that is not.
+func noAgent(m *manifest.Manifest, name string) error {
+	var names []string
+	for _, a := range m.Agents {
+		names = append(names, a.Name)
+	}
+	where := m.Home
+	if m.Project != "" {
+		where += " and " + m.Project
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("there is no agent %s: %s declares none", queue.Visible(name), where)
+	}
+	return fmt.Errorf("there is no agent %s in %s; there are: %s", queue.Visible(name), where, strings.Join(names, ", "))
+}
+
+// resolve gives the value of a token_ref.
+func resolve(ctx context.Context, ref string) (string, error) { return manifest.Resolve(ctx, ref) }

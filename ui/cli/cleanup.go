@@ -46,7 +46,9 @@ func (p *program) cleanupCommand() *cobra.Command {
 				fmt.Fprintln(p.out, "These would be removed; nothing was.")
 				return nil
 			}
-			config := bottles.Config{Root: root, Engine: engine, Catalog: &catalog{}, Recover: func(string) bool { return false }}
+			c := &demoCatalog{engine: engine}
+			defer c.close()
+			config := bottles.Config{Root: root, Engine: engine, Catalog: c, Recover: func(string) bool { return false }}
 			return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {
 				if err := s.Ready(ctx); err != nil {
 					return err

@@ -13,9 +13,11 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/docker"
+	"bottle-tui/bottles/manifest"
 	"bottle-tui/state"
 )
 
@@ -46,14 +48,22 @@ func (f failure) Unwrap() error { return f.error }
 
 // program is what all commands share.
 type program struct {
+	in       io.Reader
 	out, err io.Writer
+	terminal bool   // in is one, and so is err: the operator can be asked
 	home     string // the flag; "" stands for the default
+	manifest string // likewise
 	log      string // the flag: where to write what happens, for the curious
 }
 
 // Run runs the command line args, without the program's name, and gives the exit code.
 func Run(ctx context.Context, args []string) int {
-	p := &program{out: os.Stdout, err: os.Stderr}
+	terminal := term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd()))
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: terminal}
+	return p.run(ctx, args)
+}
+
+func (p *program) run(ctx context.Context, args []string) int {
 	root := p.root()
 	root.SetArgs(args)
 	root.SetOut(p.out)
@@ -86,8 +96,9 @@ func (p *program) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&p.home, "home", "", "state root (default $CLAUDE_BOTTLE_HOME, or ~/.claude-bottle)")
+	root.PersistentFlags().StringVar(&p.manifest, "manifest", "", "manifest (default ~/"+manifest.Name+")")
 	root.PersistentFlags().StringVar(&p.log, "log", "", "append what the program does to this file")
-	root.AddCommand(p.demoCommand(), p.listCommand(), p.resumeCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
+	root.AddCommand(p.startCommand(), p.resumeCommand(), p.listCommand(), p.infoCommand(), p.demoCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
 	return root
 }
 

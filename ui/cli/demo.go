@@ -68,7 +68,7 @@ func (p *program) demo(ctx context.Context, only []string, again string) error {
 		return err
 	}
 	defer engine.Close()
-	c := &catalog{engine: engine}
+	c := &demoCatalog{engine: engine}
 	defer c.close()
 	if _, err := c.image(ctx); err != nil {
 		return err // without an engine there is nothing to demonstrate, and the error says what to do

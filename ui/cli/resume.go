@@ -13,65 +13,68 @@ import (
 )
 
 func (p *program) resumeCommand() *cobra.Command {
-	return &cobra.Command{
+	var plan planFlags
+	cmd := &cobra.Command{
 		Use:   "resume <identity>",
 		Short: "Bring a bottle that is down back: same identity, conversation and workspace",
-		Args:  cobra.ExactArgs(1),
-		RunE: p.work(func(cmd *cobra.Command, args []string) error {
-			ctx, identity := cmd.Context(), args[0]
-			root, engine, err := p.open(ctx)
-			if err != nil {
+		Long: "Brings a bottle that is down back, without a question: what it may do was agreed to at its start, and\n" +
+			"by the grants that it still has. --dry-run shows the plan.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := plan.check(cmd); err != nil {
 				return err
 			}
-			defer engine.Close()
-			if _, err := root.Bottle(identity); err != nil {
-				return fmt.Errorf("%w; %s", err, known(root))
-			}
-			c := &catalog{engine: engine}
-			defer c.close()
-			config := bottles.Config{
-				Root: root, Engine: engine, Catalog: c,
-				Recover: func(id string) bool { return id == identity },
-			}
-			return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {
-				if err := s.Ready(ctx); err != nil {
-					return err
-				}
-				done, err := s.Start(ctx, bottles.Resume{Identity: identity})
-				if err != nil {
-					return err
-				}
-				if err := p.follow(ctx, s, identity, done); err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\n", identity, p.homeFlag())
-				return err
-			})
-		}),
+			return p.work(func(cmd *cobra.Command, args []string) error {
+				return p.resume(cmd.Context(), args[0], plan)
+			})(cmd, args)
+		},
 	}
+	plan.add(cmd)
+	return cmd
 }
 
-// follow tells what is being done to a bottle, a line for each change, until it is done.
-func (p *program) follow(ctx context.Context, s *bottles.Supervisor, identity string, done <-chan error) error {
-	last := ""
-	for {
-		select {
-		case u, ok := <-s.Updates():
-			if !ok {
-				return ctx.Err()
-			}
-			for _, b := range u.Snapshot.Bottles {
-				if b.Identity == identity && b.Operation != nil && b.Status != bottles.Failed && b.Operation.Step != last {
-					last = b.Operation.Step
-					fmt.Fprintf(p.err, "%s: %s\n", identity, queue.Visible(last))
-				}
-			}
-		case err := <-done:
+func (p *program) resume(ctx context.Context, identity string, flags planFlags) error {
+	config, end, err := p.config(ctx, "", flags.dry)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := config.Root.Bottle(identity); err != nil {
+		return fmt.Errorf("%w; %s", err, known(config.Root))
+	}
+	plan, err := bottles.New(config).Preflight(ctx, bottles.Resume{Identity: identity})
+	if err != nil {
+		return err
+	}
+	if flags.dry {
+		if err := p.printPlan(plan, flags.format); err != nil {
 			return err
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
+	if len(plan.Conflicts) > 0 {
+		return fmt.Errorf("%s can't be resumed, and nothing was created:\n%s", identity, listConflicts(plan.Conflicts))
+	}
+	if flags.dry {
+		return nil
+	}
+	if err := p.carry(ctx, config, identity, bottles.Resume{Identity: identity}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\n", identity, p.flags())
+	return err
+}
+
+// listConflicts is a line for each conflict, with what to do.
+func listConflicts(all []bottles.Conflict) string {
+	var lines []string
+	for _, c := range all {
+		line := "  " + queue.Visible(c.What)
+		if c.Fix != "" {
+			line += "; to do: " + queue.Visible(c.Fix)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // known says which bottles there are, for somebody who named one that is not.
@@ -92,5 +95,5 @@ func (p *program) homeFlag() string {
 	if p.home == "" {
 		return ""
 	}
-	return " --home " + p.home
+	return " --home " + quoted(p.home)
 }

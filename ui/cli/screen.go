@@ -19,7 +19,10 @@ func (p *program) screen(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	c := &catalog{engine: engine}
+	c, err := p.catalog(engine, "")
+	if err != nil {
+		return err
+	}
 	defer c.close()
 	return p.show(ctx, root, engine, c, nil)
 }
@@ -30,7 +33,7 @@ func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Eng
 	screens := terminal.NewSet(80, 24, scrollback, func(identity string, reply []byte) { sup.Type(identity, reply) })
 	defer screens.Close()
 	config := bottles.Config{
-		Root: root, Engine: engine, Catalog: c,
+		Root: root, Engine: engine, Catalog: c, Resolve: resolve,
 		Screens: func(identity string) bottles.Screen { return screens.For(identity) },
 	}
 	return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {

@@ -66,7 +66,7 @@ func Rows(p *bottles.Preflight) []Row {
 		r.add("requests", OK, "the agent can't ask you for anything")
 	}
 	for i, g := range p.Grants {
-		r.add(first(i, "granted"), Warn, "%s", grant(g))
+		r.add(first(i, "granted"), Warn, "%s", Grant(g))
 	}
 	for _, c := range p.Conflicts {
 		r.add("conflict", Conflict, "%s", c.What)
@@ -176,8 +176,8 @@ func (r *rows) git(p *bottles.Preflight) {
 	}
 }
 
-// grant says what a grant adds and takes, and how long it lasts.
-func grant(g bottles.Grant) string {
+// Grant says in a line what a grant adds and takes, and how long it lasts. It is not yet safe to print.
+func Grant(g bottles.Grant) string {
 	var parts []string
 	for _, rule := range g.Change.Allow {
 		parts = append(parts, "+ "+rule)
@@ -216,6 +216,23 @@ const (
 	leastValue = 20 // cells; a narrower screen breaks the lines itself
 )
 
+// wrap breaks a value between words alone, so that what is copied from a plan is whole; only a word that is longer than
+// a line is broken.
+func wrap(value string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Split(strings.TrimLeft(value, " "), " ") {
+		last := lines[len(lines)-1]
+		if last != "" && frame.Width(last)+1+frame.Width(word) > width {
+			lines, last = append(lines, ""), ""
+		}
+		if last != "" {
+			word = last + " " + word
+		}
+		lines = append(lines[:len(lines)-1], frame.Chop(word, width)...)
+	}
+	return lines
+}
+
 // Text writes a plan as lines of at most width cells.
 func Text(w io.Writer, p *bottles.Preflight, width int) error {
 	out := bufio.NewWriter(w)
@@ -226,7 +243,7 @@ func Text(w io.Writer, p *bottles.Preflight, width int) error {
 		if label == "" && strings.HasPrefix(row.Value, "  ") {
 			indent = "  "
 		}
-		for i, line := range frame.Wrap(strings.TrimSpace(row.Value), most-len(indent)) {
+		for i, line := range wrap(row.Value, most-len(indent)) {
 			mark := marks[OK]
 			if i == 0 && (row.Label != "" || row.Style != Conflict) { // a fix goes with its conflict
 				mark = marks[row.Style]

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/muesli/cancelreader"
+	"github.com/spf13/cobra"
+
+	"bottle-tui/bottles"
+	"bottle-tui/state"
+	"bottle-tui/ui/preflight"
+)
+
+// planWidth is how wide a plan is printed, in cells: it fits a mail, and a terminal of 80.
+const planWidth = 76
+
+// planFlags say that only the plan is wanted, and how.
+type planFlags struct {
+	dry    bool
+	format string
+}
+
+func (f *planFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "print the plan and create nothing")
+	cmd.Flags().StringVar(&f.format, "format", "text", "of --dry-run: text or json")
+}
+
+func (f *planFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.format != "text" && f.format != "json":
+		return fmt.Errorf("--format is text or json, not %q", f.format)
+	case cmd.Flags().Changed("format") && !f.dry:
+		return errors.New("--format is for --dry-run: a start prints its plan as text")
+	}
+	return nil
+}
+
+func (p *program) startCommand() *cobra.Command {
+	var plan planFlags
+	var cwd, task string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "start <agent>",
+		Short: "Start a new bottle of an agent of the manifest, after showing what that means",
+		Long: "Shows the plan of a new bottle, asks, and starts it. The agent is one of the manifest's, or of the\n" +
+			"claude-bottle.json in --cwd. With --cwd the directory is copied into the bottle's workspace, without what\n" +
+			"its .dockerignore leaves out; nothing that happens in the bottle changes the directory. ctrl+c cancels a\n" +
+			"start and takes back what was made.",
+		Example: "  bottle-tui start coder --cwd . --task 'Mend the failing tests.'\n  bottle-tui start coder --dry-run --format json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := plan.check(cmd); err != nil {
+				return err
+			}
+			return p.work(func(cmd *cobra.Command, args []string) error {
+				launch := bottles.Launch{Agent: args[0], Task: task}
+				if cwd != "" {
+					dir, err := filepath.Abs(cwd)
+					if err != nil {
+						return fmt.Errorf("find the directory %s: %w", cwd, err)
+					}
+					launch.CWD, launch.CopyCWD = dir, true
+				}
+				return p.start(cmd.Context(), launch, plan, yes)
+			})(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&cwd, "cwd", "", "directory to copy into the workspace; without it the workspace is empty")
+	cmd.Flags().StringVar(&task, "task", "", "first message to the agent; without it the agent waits for you")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	plan.add(cmd)
+	return cmd
+}
+
+func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFlags, yes bool) error {
+	if _, err := p.needManifest(launch.CWD, launch.Agent); err != nil {
+		return err
+	}
+	config, end, err := p.config(ctx, launch.CWD, flags.dry)
+	if err != nil {
+		return err
+	}
+	defer end()
+	plan, err := bottles.New(config).Preflight(ctx, launch)
+	if err != nil {
+		return err
+	}
+	if err := p.printPlan(plan, flags.format); err != nil {
+		return err
+	}
+	if n := len(plan.Conflicts); n > 0 {
+		return fmt.Errorf("%s can't be started: the plan has %s; nothing was created", launch.Agent, conflicts(n))
+	}
+	if flags.dry {
+		return nil
+	}
+	if !yes {
+		if err := p.ask(ctx, "Start this bottle? [y/N] "); err != nil {
+			return err
+		}
+	}
+	launch.Identity = plan.Identity
+	if err := p.carry(ctx, config, plan.Identity, launch); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\nOnce it is down, this brings it back:\nbottle-tui resume %[1]s%[2]s\n", plan.Identity, p.flags())
+	return err
+}
+
+func conflicts(n int) string {
+	if n == 1 {
+		return "a conflict, with the way out"
+	}
+	return fmt.Sprintf("%d conflicts, each with the way out", n)
+}
+
+func (p *program) printPlan(plan *bottles.Preflight, format string) error {
+	if format == "json" {
+		e := json.NewEncoder(p.out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(plan)
+	}
+	return preflight.Text(p.out, plan, planWidth)
+}
+
+// config is what a command's Supervisor works with; a dry one leaves no trace. end gives it all back.
+func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.Config, end func(), err error) {
+	sweep := func() {}
+	if dry {
+		sweep = p.sweep()
+	}
+	root, engine, err := p.open(ctx)
+	if err != nil {
+		sweep()
+		return c, nil, err
+	}
+	catalog, err := p.catalog(engine, cwd)
+	if err != nil {
+		_ = engine.Close() // the error says what matters
+		sweep()
+		return c, nil, err
+	}
+	end = func() {
+		catalog.close()
+		_ = engine.Close() // nothing is asked of it any more
+		sweep()
+	}
+	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: resolve, Recover: func(string) bool { return false }}, end, nil
+}
+
+// sweep remembers whether there is a state root. Where there is none, the function that it gives removes the empty
+// directories that looking for bottles makes.
+func (p *program) sweep() func() {
+	dir := p.home
+	if dir == "" {
+		var err error
+		if dir, err = state.DefaultDir(); err != nil {
+			return func() {}
+		}
+	}
+	var made []string // the deepest first
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
+	}
+	if len(made) == 0 {
+		return func() {}
+	}
+	return func() {
+		for _, sub := range []string{"state", "queue", "audit"} {
+			_ = os.Remove(filepath.Join(dir, sub)) // one that is not empty stays
+		}
+		for _, at := range made {
+			_ = os.Remove(at)
+		}
+	}
+}
+
+// errNo is the operator's answer.
+var errNo = errors.New("you said no; nothing was created")
+
+// ask asks the operator; nil means yes.
+func (p *program) ask(ctx context.Context, question string) error {
+	if !p.terminal {
+		return errors.New("there is no terminal to ask on: give --yes to start it unasked, or --dry-run to see the plan only; nothing was created")
+	}
+	fmt.Fprintf(p.err, "\n%s", question)
+	in, err := cancelreader.NewReader(p.in)
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	defer in.Close()
+	stop := context.AfterFunc(ctx, func() { in.Cancel() })
+	defer stop()
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(p.err, "\nNothing was created.")
+		return ctx.Err()
+	case err != nil && answer == "":
+		fmt.Fprintln(p.err)
+		return errNo
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errNo
+}
+
+// flags are those to repeat in a command that is suggested.
+func (p *program) flags() string {
+	flags := p.homeFlag()
+	if p.manifest != "" {
+		flags += " --manifest " + quoted(p.manifest)
+	}
+	return flags
+}
+
+// quoted is a word of a command as a shell takes it.
+func quoted(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
