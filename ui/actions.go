@@ -9,6 +9,8 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
+	"bottle-tui/ui/change"
+	"bottle-tui/ui/detail"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/keys"
@@ -17,6 +19,7 @@ import (
 // act does what a dialog asks for.
 func (m *model) act(r dialog.Result) tea.Cmd {
 	cmds := []tea.Cmd{r.Cmd}
+	from := m.dialog
 	if r.Close {
 		m.dialog = nil
 	}
@@ -24,14 +27,17 @@ func (m *model) act(r dialog.Result) tea.Cmd {
 		m.notes.info(m.o.now(), r.Note)
 	}
 	if r.Act != nil {
-		cmds = append(cmds, m.start(r.Act, r.Doing))
+		cmds = append(cmds, m.startFrom(from, r.Act, r.Doing))
 	}
 	return tea.Batch(cmds...)
 }
 
 // start asks the Supervisor for an action.
-func (m *model) start(a bottles.Action, doing string) tea.Cmd {
-	identity := concerns(a)
+func (m *model) start(a bottles.Action, doing string) tea.Cmd { return m.startFrom(nil, a, doing) }
+
+// startFrom asks for an action that was decided in a dialog.
+func (m *model) startFrom(from dialog.Dialog, a bottles.Action, doing string) tea.Cmd {
+	identity, kind := concerns(a), m.kindOf(a)
 	if _, cancel := a.(bottles.Cancel); identity != "" && !cancel {
 		m.pending[identity] = doing
 	}
@@ -40,7 +46,7 @@ func (m *model) start(a bottles.Action, doing string) tea.Cmd {
 	}
 	return func() tea.Msg {
 		done, err := m.o.Supervisor.Start(m.ctx, a)
-		return startedMsg{identity, doing, a, done, err}
+		return startedMsg{identity, doing, a, kind, from, done, err}
 	}
 }
 
@@ -61,21 +67,39 @@ func concerns(a bottles.Action) string {
 		return a.Identity
 	case bottles.Cancel:
 		return a.Identity
+	case bottles.Revoke:
+		return a.Identity
 	}
 	return ""
 }
 
 // kindOf is the operation that an action starts, as alerts name it; "" for one that starts none, or several.
-func kindOf(a bottles.Action) string {
-	switch a.(type) {
+func (m *model) kindOf(a bottles.Action) string {
+	approval := func(identity, id string) string {
+		if m.snap != nil {
+			for _, b := range m.snap.Bottles {
+				for _, r := range b.Requests {
+					if b.Identity == identity && r.ID == id && change.Scoped(r.Tool) {
+						return "grant"
+					}
+				}
+			}
+		}
+		return "rebuild"
+	}
+	switch a := a.(type) {
+	case bottles.Revoke:
+		return "revoke"
 	case bottles.TearDown:
 		return "teardown"
 	case bottles.Resume:
 		return "resume"
 	case bottles.Delete:
 		return "delete"
-	case bottles.Approve, bottles.ApproveEdited:
-		return "rebuild"
+	case bottles.Approve:
+		return approval(a.Identity, a.Request)
+	case bottles.ApproveEdited:
+		return approval(a.Identity, a.Request)
 	case bottles.Deny:
 		return "deny"
 	}
@@ -86,20 +110,31 @@ func kindOf(a bottles.Action) string {
 func (m *model) started(s startedMsg) tea.Cmd {
 	if s.err != nil {
 		delete(m.pending, s.identity)
-		m.notes.outcome(m.o.now(), s.identity, kindOf(s.action), fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err), true)
-		return nil
+		m.notes.outcome(m.o.now(), s.identity, s.kind, fmt.Sprintf("%s: %v", orWhat(s.doing, s.action), s.err), true)
+		return m.reopen(s.from, s.err)
 	}
 	if s.done == nil {
-		return func() tea.Msg { return doneMsg{s.identity, s.doing, s.action, nil} }
+		return func() tea.Msg { return doneMsg{s.identity, s.doing, s.action, s.kind, nil} }
 	}
 	return func() tea.Msg {
 		select {
 		case err := <-s.done:
-			return doneMsg{s.identity, s.doing, s.action, err}
+			return doneMsg{s.identity, s.doing, s.action, s.kind, err}
 		case <-m.life.Done():
 			return nil
 		}
 	}
+}
+
+// reopen opens the dialog again whose answer was refused, unless the operator went on to something else.
+func (m *model) reopen(from dialog.Dialog, err error) tea.Cmd {
+	d, ok := from.(dialog.Reopener)
+	if !ok || m.dialog != nil || m.typing || m.filter {
+		return nil
+	}
+	d.Refused(err)
+	m.dialog = d
+	return m.act(d.Refresh(m.snap))
 }
 
 func orWhat(doing string, a bottles.Action) string {
@@ -116,10 +151,10 @@ func (m *model) done(d doneMsg) {
 	}
 	now := m.o.now()
 	if d.err != nil {
-		m.notes.outcome(now, d.identity, kindOf(d.action), fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
+		m.notes.outcome(now, d.identity, d.kind, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
 		return
 	}
-	said := func(text string) { m.notes.outcome(now, d.identity, kindOf(d.action), text, false) }
+	said := func(text string) { m.notes.outcome(now, d.identity, d.kind, text, false) }
 	switch a := d.action.(type) {
 	case bottles.TearDown:
 		said(a.Identity + " is down, its state is kept: r resumes it")
@@ -130,15 +165,30 @@ func (m *model) done(d doneMsg) {
 	case bottles.Cleanup:
 		said("the orphans are removed")
 	case bottles.Approve:
-		said("approved and in force: " + a.Identity + " goes on")
+		said("approved and in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
 	case bottles.ApproveEdited:
-		said("your version is in force: " + a.Identity + " goes on")
+		said("your version is in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
+	case bottles.Revoke:
+		said("taken back: " + a.Identity + " has it no more")
 	case bottles.Deny:
 		said("denied: " + a.Identity + " was told why")
 	case bottles.Launch: // the alert names the bottle
 	case bottles.Cancel:
 		said(a.Identity + ": stopped")
 	}
+}
+
+// lasting says how long a grant lasts; nothing of a capability, which has no scope.
+func lasting(s bottles.Scope, kind string) string {
+	switch {
+	case kind != "grant":
+		return ""
+	case s.Profile:
+		return " for the profile"
+	case s.For == 0:
+		return " for this bottle"
+	}
+	return " for " + s.String()
 }
 
 // alert tells the operator of something that must not be missed: by the bell, and by a desktop note
@@ -228,6 +278,15 @@ func (m *model) nextAge() time.Duration {
 			}
 			for j := range b.Requests {
 				soon(b.Requests[j].ArrivedAt)
+			}
+			// By the second only what is looked at; the rest by the minute.
+			seconds := m.dialog == nil && m.wall == nil && m.detail.Tab == detail.EgressTab && b == m.list.Selected()
+			for j := range b.Grants {
+				if until := b.Grants[j].Until; !until.IsZero() {
+					if w := ago.NextLeft(until.Sub(now), seconds); w > 0 && (wait == 0 || w < wait) {
+						wait = w
+					}
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +89,14 @@ func TestLaunch(t *testing.T) {
 	s.press("n", "right", "tab", "tab")
 	s.typeText("fix the tests")
 	s.press("enter")
-	want := bottles.Launch{Agent: "researcher", CWD: s.m.cwd, Task: "fix the tests"}
-	if got := s.last(); got != want {
+	s.sees("the plan", "new-00000")
+	s.press("enter") // a key too many does not start it
+	if got := s.sup.asked(); len(got) != 0 {
+		t.Fatalf("asked for %v before the plan was agreed to", got)
+	}
+	s.press("y")
+	want := bottles.Launch{Agent: "researcher", CWD: s.m.cwd, CopyCWD: true, Task: "fix the tests", Identity: "new-00000"}
+	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}
 }
@@ -109,7 +116,7 @@ func TestLaunchSaysWhatIsWrongWithTheDirectory(t *testing.T) {
 func TestFailuresStayUntilSeen(t *testing.T) {
 	s := newStage(t, 120, 36)
 	s.show(live("a-11111", 0))
-	s.send(doneMsg{identity: "a-11111", doing: "rebuilding a-11111", action: bottles.Resume{}, err: errors.New("build failed at step 3\nand this is the whole of it")})
+	s.send(doneMsg{identity: "a-11111", doing: "rebuilding a-11111", action: bottles.Resume{}, kind: "resume", err: errors.New("build failed at step 3\nand this is the whole of it")})
 	s.send(updateMsg{Alerts: []bottles.Alert{{Kind: bottles.AlertFailed, Identity: "a-11111", Operation: "resume", Text: "build failed at step 3"}}})
 	s.clock.add(time.Hour)
 	s.send(ageMsg{s.m.ages})

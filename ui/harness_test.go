@@ -53,6 +53,8 @@ type supervisor struct {
 	actions []bottles.Action
 	refuse  error
 	dones   []chan error
+	plan    func(ctx context.Context, a bottles.Action) (*bottles.Preflight, error)
+	edit    func(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
 	typed   map[string]string
 	resized map[string]string
 }
@@ -73,6 +75,27 @@ func (s *supervisor) Start(_ context.Context, a bottles.Action) (<-chan error, e
 	done := make(chan error, 1)
 	s.dones = append(s.dones, done)
 	return done, nil
+}
+
+func (s *supervisor) Preflight(ctx context.Context, a bottles.Action) (*bottles.Preflight, error) {
+	if s.plan != nil {
+		return s.plan(ctx, a)
+	}
+	p := &bottles.Preflight{Identity: "new-00000"}
+	switch a := a.(type) {
+	case bottles.Launch:
+		p.Agent, p.CWD = a.Agent, a.CWD
+	case bottles.Resume:
+		p.Identity, p.Resume = a.Identity, true
+	}
+	return p, nil
+}
+
+func (s *supervisor) PreviewEdit(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error) {
+	if s.edit == nil {
+		return nil, errNope
+	}
+	return s.edit(ctx, identity, request, content, tokens)
 }
 
 func (s *supervisor) Type(identity string, p []byte) {

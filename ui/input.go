@@ -6,11 +6,11 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"bottle-tui/bottles"
-	"bottle-tui/queue"
 	"bottle-tui/ui/detail"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/keys"
+	"bottle-tui/ui/list"
 	"bottle-tui/ui/request"
 )
 
@@ -100,9 +100,9 @@ func (m *model) do(a keys.Action, key string, s keys.State) tea.Cmd {
 		m.list.Select(b.Identity)
 		return m.review(b, r.ID)
 	case keys.New:
-		m.dialog = dialog.NewLaunch(m.styles, m.snap.Agents, m.cwd, m.home)
+		m.dialog = dialog.NewLaunch(dialog.LaunchOptions{Styles: m.styles, Agents: m.snap.Agents, CWD: m.cwd, Home: m.home, Now: m.o.now, Preflight: m.preflight})
 	case keys.Resume:
-		return m.start(bottles.Resume{Identity: s.Bottle.Identity}, "resuming "+s.Bottle.Identity)
+		return m.resume(s.Bottle.Identity)
 	case keys.TearDown:
 		return m.tearDown(s.Bottle)
 	case keys.Delete:
@@ -111,6 +111,8 @@ func (m *model) do(a keys.Action, key string, s keys.State) tea.Cmd {
 		m.askCleanup()
 	case keys.Cancel:
 		return m.start(bottles.Cancel{Identity: s.Bottle.Identity}, "stopping what is done to "+s.Bottle.Identity)
+	case keys.Revoke:
+		m.askRevoke(s.Bottle)
 	case keys.Wall:
 		if m.wall = m.otherWall(); m.wall != nil {
 			m.zoomed = false
@@ -247,7 +249,7 @@ func (m *model) review(b *bottles.Bottle, id string) tea.Cmd {
 		if editor == "" {
 			editor = env(m.o.Environ, "EDITOR")
 		}
-		m.dialog = request.New(request.Options{Styles: m.styles, Now: m.o.now, Editor: editor}, b, r)
+		m.dialog = request.New(request.Options{Styles: m.styles, Now: m.o.now, Editor: editor, Home: m.home, Profile: m.profileEdit}, b, r)
 	}
 	return nil
 }
@@ -258,7 +260,7 @@ func (m *model) tearDown(b *bottles.Bottle) tea.Cmd {
 	why := ""
 	if n := b.Waiting(); n > 0 {
 		why = "A request of it waits for your answer; it will be withdrawn."
-	} else if strings.ContainsAny(firstRune(m.screen(b.Identity).Title()), "◐◑◒◓") {
+	} else if m.list.Activity(b.Identity) == list.Busy {
 		why = "Its agent is at work right now."
 	}
 	if why == "" || b.Status != bottles.Live {
@@ -269,13 +271,6 @@ func (m *model) tearDown(b *bottles.Bottle) tea.Cmd {
 		Text: why + "\n\nThe conversation and the workspace are kept, and r resumes it.", Verb: "tear down", Act: a, Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Live) }}
 	return nil
-}
-
-func firstRune(s string) string {
-	for _, r := range s {
-		return string(r)
-	}
-	return ""
 }
 
 // notNow says why a dialog about a bottle has nothing left to ask; "" while it has.
@@ -333,16 +328,3 @@ func orHere(dir string) string {
 
 // quit leaves at once; the bottles go on.
 func (m *model) quit() tea.Cmd { return tea.Quit }
-
-// what is a request's tool in words, for the footer.
-func what(tool string) string {
-	switch tool {
-	case queue.ToolCapability:
-		return "a capability"
-	case queue.ToolEgress:
-		return "an egress host"
-	case queue.ToolCredProxy:
-		return "a credential route"
-	}
-	return frame.Line(tool)
-}

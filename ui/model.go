@@ -15,7 +15,6 @@ import (
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/keys"
 	"bottle-tui/ui/list"
-	"bottle-tui/ui/request"
 	"bottle-tui/ui/terminal"
 )
 
@@ -25,18 +24,26 @@ type (
 	terminalsMsg struct{}        // some terminal changed
 	spinMsg      struct{}        // the next frame of the spinner
 	ageMsg       struct{ n int } // a label may have to change
-	armMsg       struct{}        // a request's keys may work now
+	armMsg       struct{}        // the dialog may look or work otherwise now
 	cwdMsg       struct{ dir string }
 	startedMsg   struct { // an action was taken up, or refused
 		identity, doing string
 		action          bottles.Action
+		kind            string // of the operation that it starts, as alerts name it
+		from            dialog.Dialog
 		done            <-chan error
 		err             error
 	}
 	doneMsg struct { // an action's operation ended
 		identity, doing string
 		action          bottles.Action
+		kind            string
 		err             error
+	}
+	resumableMsg struct { // what resuming a bottle would do
+		identity string
+		plan     *bottles.Preflight
+		err      error
 	}
 )
 
@@ -148,6 +155,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.started(msg)
 	case doneMsg:
 		m.done(msg)
+	case resumableMsg:
+		cmd = m.resumable(msg)
 	default:
 		if m.dialog != nil {
 			cmd = m.act(m.dialog.Message(msg))
@@ -159,6 +168,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 // refresh gives the panes what is selected now.
 func (m *model) refresh() {
+	m.watchActivity()
 	b := m.list.Selected()
 	var last *bottles.Operation
 	if b != nil {
@@ -168,6 +178,20 @@ func (m *model) refresh() {
 	if m.typing && (b == nil || !keys.Typable(b)) {
 		m.typing = false
 		m.notes.info(m.o.now(), "the agent does not run any more; the keyboard is yours again")
+	}
+}
+
+// watchActivity reads from the titles of the agents' terminals what they do.
+func (m *model) watchActivity() {
+	if m.snap == nil {
+		return
+	}
+	for i := range m.snap.Bottles {
+		if b := &m.snap.Bottles[i]; b.Status == bottles.Live {
+			m.list.SetActivity(b.Identity, list.ActivityOf(m.screen(b.Identity).Title()))
+		} else {
+			m.list.SetActivity(b.Identity, list.Unknown)
+		}
 	}
 }
 
@@ -208,6 +232,11 @@ func (m *model) remember() {
 			delete(m.last, b.Identity) // the failure is history: something else was done since
 		}
 	}
+	for _, identity := range m.list.Active() {
+		if !here[identity] {
+			m.list.SetActivity(identity, list.Unknown)
+		}
+	}
 	for identity := range m.last {
 		if !here[identity] {
 			delete(m.last, identity)
@@ -228,8 +257,8 @@ func (m *model) animate() tea.Cmd {
 		m.turning = true
 		cmds = append(cmds, m.after(120*time.Millisecond, spinMsg{}))
 	}
-	if d, ok := m.dialog.(*request.Dialog); ok && !m.arming {
-		if wait := d.Arming(); wait > 0 {
+	if d, ok := m.dialog.(dialog.Ticker); ok && !m.arming {
+		if wait := d.Next(); wait > 0 {
 			m.arming = true
 			cmds = append(cmds, m.after(wait, armMsg{}))
 		}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestApproveNamesWhatWasShown(t *testing.T) {
 	s.quiet()
 	s.press("y")
 	want := bottles.Approve{Identity: "implementer-k3x9q", Request: "r1", Shown: "sha256:r1"}
-	if got := s.last(); got != want {
+	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}
 	s.lacks("in the agent's words")
@@ -126,7 +127,7 @@ func TestDenyNeedsAReason(t *testing.T) {
 	s.typeText("one you have")
 	s.press("enter")
 	want := bottles.Deny{Identity: "implementer-k3x9q", Request: "r1", Shown: "sha256:r1", Reason: "use the \none you have"}
-	if got := s.last(); got != want {
+	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}
 }

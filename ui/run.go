@@ -24,6 +24,11 @@ type Supervisor interface {
 	Updates() <-chan bottles.Update
 	// Start begins an action, or refuses it at once with the reason. done gets the outcome.
 	Start(ctx context.Context, a bottles.Action) (done <-chan error, err error)
+	// Preflight works out what a Launch or a Resume would do; it may block until ctx ends.
+	Preflight(ctx context.Context, a bottles.Action) (*bottles.Preflight, error)
+	// PreviewEdit works out what approving content for the profile would write into the manifest. tokens are the
+	// references for credentials that the bottle lacks. It may block until ctx ends.
+	PreviewEdit(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
 	// Type sends bytes to the agent's terminal; it never blocks.
 	Type(identity string, p []byte)
 	// Resize tells the agent's terminal its size in cells; it never blocks.

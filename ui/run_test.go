@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -184,7 +185,7 @@ func TestRunApprovesARequest(t *testing.T) {
 	r.out.awaitNot(t, "waiting for a quiet keyboard")
 	r.press("y")
 	r.out.await(t, "approving for")
-	if got := r.sup.asked(); len(got) != 1 || got[0] != (bottles.Approve{Identity: b.Identity, Request: "r1", Shown: "sha256:r1"}) {
+	if got := r.sup.asked(); len(got) != 1 || !reflect.DeepEqual(got[0], bottles.Approve{Identity: b.Identity, Request: "r1", Shown: "sha256:r1"}) {
 		t.Errorf("asked for %v", got)
 	}
 	r.sup.mu.Lock()

@@ -53,7 +53,7 @@ func TestHostileTextIsDrawnAsCellsEverywhere(t *testing.T) {
 			s.send(tea.PasteMsg{Content: "\x1b[2J\u202eevil\u200b"})
 			assertHarmless(t, s)
 			s.press("esc", "e", "esc", "esc", "esc")
-			for _, tab := range []string{"1", "2", "3", "4"} {
+			for _, tab := range []string{"1", "2", "3", "4", "5"} {
 				s.press(tab)
 				assertHarmless(t, s)
 				s.press("z")
@@ -76,7 +76,7 @@ func TestHostileTextIsDrawnAsCellsEverywhere(t *testing.T) {
 			snap.Agents = []string{bad}
 			s.send(updateMsg{Snapshot: snap, Alerts: []bottles.Alert{{Kind: bottles.AlertFailed, Identity: bad, Text: bad}, {Kind: bottles.AlertDone, Text: bad}}})
 			for range snap.Bottles {
-				for _, tab := range []string{"1", "2", "3", "4"} {
+				for _, tab := range []string{"1", "2", "3", "4", "5"} {
 					s.press(tab)
 					assertHarmless(t, s)
 				}
@@ -201,7 +201,11 @@ func TestEveryKeyOfTheTable(t *testing.T) {
 			t.Run(string(b.Place)+" "+key, func(t *testing.T) {
 				s := newStage(t, 120, 36)
 				if b.Place == keys.Screen {
-					s.show(live("m-00000", 0), live("n-00001", 0))
+					second := live("n-00001", 0)
+					if b.Action == keys.Revoke {
+						second.Grants = []bottles.Grant{{ID: "g1", Change: bottles.Change{Allow: []string{"api.example.com"}}}}
+					}
+					s.show(live("m-00000", 0), second)
 					s.press("j")
 					for i := range 60 {
 						s.print("n-00001", strings.Repeat("x\r\n", i%3+1))
@@ -236,6 +240,19 @@ func TestEveryKeyOfTheTable(t *testing.T) {
 					if b.Action == keys.PageDown {
 						s.press("esc", "?")
 					}
+				case keys.Plan:
+					s.press("esc", "n")
+					s.sup.plan = longPlan
+					s.press("tab", "ctrl+u", "enter")
+					if b.Action == keys.Up || b.Action == keys.PageUp || b.Action == keys.Top {
+						s.press("G")
+					}
+				case keys.Source:
+					s.press("esc")
+					s.show(askingRoutes())
+					s.press("a")
+					s.quiet()
+					s.press("G", "y")
 				case keys.Request:
 					var long strings.Builder
 					for range 200 {
@@ -296,7 +313,7 @@ func TestEveryWindowSizeIsFilledExactly(t *testing.T) {
 			s.w, s.h = w, h
 			s.m.Update(tea.WindowSizeMsg{Width: w, Height: h})
 			filled("at first")
-			for _, key := range []string{"?", "a", "n", "c", "g", "z", "2", "3", "4", "1"} {
+			for _, key := range []string{"?", "a", "n", "c", "g", "z", "2", "3", "4", "5", "1"} {
 				s.m.Update(press(key))
 				filled(key)
 				s.m.Update(press("esc"))

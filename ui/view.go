@@ -8,6 +8,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
+	"bottle-tui/ui/change"
 	"bottle-tui/ui/detail"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/keys"
@@ -198,7 +199,7 @@ func (m *model) message(room int) string {
 	}
 	if b, r := m.oldest(); r != nil {
 		who := "⚑ " + frame.Middle(frame.Line(b.Identity), 30, 6)
-		asks := " asks for " + what(r.Tool)
+		asks := " asks for " + change.Subject(r.Tool)
 		age := " · " + ago.Long(m.o.now().Sub(r.ArrivedAt))
 		room -= frame.Width(who) + frame.Width(asks) + frame.Width(age)
 		words := ""
@@ -255,7 +256,7 @@ func (m *model) hints() []*keys.Binding {
 	}
 	st := m.state()
 	var out []*keys.Binding
-	for _, a := range []keys.Action{keys.Review, keys.Cancel, keys.Type, keys.Resume, keys.New, keys.TearDown, keys.Cleanup, keys.Delete, keys.Messages, keys.Wall, keys.Zoom, keys.Filter, keys.Quit} {
+	for _, a := range []keys.Action{keys.Review, keys.Cancel, keys.Type, keys.Resume, keys.New, keys.TearDown, keys.Revoke, keys.Cleanup, keys.Delete, keys.Messages, keys.Wall, keys.Zoom, keys.Filter, keys.Quit} {
 		b := keys.Get(keys.Screen, a)
 		if b.Why(st) == "" {
 			out = append(out, b)

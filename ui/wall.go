@@ -25,6 +25,7 @@ type cellKey struct {
 	w, h     int
 	selected bool
 	waiting  int
+	activity list.Activity
 }
 
 type wallKey struct {
@@ -131,14 +132,18 @@ func (w *wall) cell(m *model, b *bottles.Bottle, cw, h int, selected bool) (line
 		cache = &frame.Cache[cellKey]{}
 		w.cells[b.Identity] = cache
 	}
-	lines = cache.Lines(cellKey{screen.Version(), cw, h, selected, b.Waiting()}, func() []string {
+	lines = cache.Lines(cellKey{screen.Version(), cw, h, selected, b.Waiting(), m.list.Activity(b.Identity)}, func() []string {
 		drawn = true
 		box := frame.Box{Title: list.Sign(s, b, 0) + " " + s.Text.Render(frame.Middle(frame.Line(b.Identity), cw-12, 6)), Border: s.Border}
 		if selected {
 			box.Border, box.Heavy = s.BorderFocus, !s.Colour
 		}
+		doing, style := list.Doing(s, b, m.list.Activity(b.Identity))
 		if b.Waiting() > 0 {
-			box.Right = s.Waiting.Render("⚑")
+			doing = "⚑ " + doing
+		}
+		if doing != "" {
+			box.Right = style.Render(doing)
 		}
 		rows := screen.Rows(0)
 		plain := screen.Plain()

@@ -57,3 +57,49 @@ func Next(d time.Duration) time.Duration {
 	}
 	return step - d%step
 }
+
+// long is the number of minutes from which what is left is told in hours.
+const long = 100
+
+// up is how many whole units d fills when the last one counts as whole.
+func up(d, unit time.Duration) int { return int((d + unit - 1) / unit) }
+
+// Left is what is left of a time, in a sentence: "7 h 59 min left", "42 min left", "38 s left".
+func Left(d time.Duration) string {
+	m := up(d, time.Minute)
+	switch {
+	case d <= 0:
+		return "ends now"
+	case d <= time.Minute:
+		return fmt.Sprintf("%d s left", up(d, time.Second))
+	case m < long:
+		return fmt.Sprintf("%d min left", m)
+	case m%60 == 0:
+		return fmt.Sprintf("%d h left", m/60)
+	}
+	return fmt.Sprintf("%d h %d min left", m/60, m%60)
+}
+
+// LeftShort is Left for a narrow column: "7h", "42m", "now".
+func LeftShort(d time.Duration) string {
+	m := up(d, time.Minute)
+	switch {
+	case d <= 0:
+		return "now"
+	case m < long:
+		return fmt.Sprintf("%dm", m)
+	}
+	return fmt.Sprintf("%dh", m/60)
+}
+
+// NextLeft is how long after d is left the label changes: of Left with seconds, else of LeftShort. It is 0
+// when d is over.
+func NextLeft(d time.Duration, seconds bool) time.Duration {
+	switch {
+	case d <= 0:
+		return 0
+	case seconds && d <= time.Minute:
+		return d - time.Duration(up(d, time.Second)-1)*time.Second
+	}
+	return d - time.Duration(up(d, time.Minute)-1)*time.Minute
+}

@@ -42,3 +42,36 @@ func TestNextIsWhenTheLabelChanges(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsLeft(t *testing.T) {
+	for _, c := range []struct {
+		d           time.Duration
+		left, short string
+	}{
+		{-time.Second, "ends now", "now"},
+		{time.Second / 2, "1 s left", "1m"},
+		{38 * time.Second, "38 s left", "1m"},
+		{time.Minute, "60 s left", "1m"},
+		{42*time.Minute - time.Second, "42 min left", "42m"},
+		{time.Hour, "60 min left", "60m"},
+		{2 * time.Hour, "2 h left", "2h"},
+		{8*time.Hour - time.Minute, "7 h 59 min left", "7h"},
+	} {
+		if l, s := ago.Left(c.d), ago.LeftShort(c.d); l != c.left || s != c.short {
+			t.Errorf("%v: %q %q, want %q %q", c.d, l, s, c.left, c.short)
+		}
+	}
+	// A label stays until NextLeft has passed, and is another one a moment later.
+	for d := 9 * time.Hour; d > 0; d -= 1777 * time.Millisecond {
+		next := ago.NextLeft(d, true)
+		if next <= 0 || next > time.Minute {
+			t.Fatalf("%v: next after %v", d, next)
+		}
+		if d > time.Minute+time.Second && ago.Left(d-next+time.Millisecond) != ago.Left(d) || ago.Left(d-next-time.Millisecond) == ago.Left(d) {
+			t.Fatalf("%v is %q; %v later it is %q", d, ago.Left(d), next, ago.Left(d-next))
+		}
+	}
+	if next := ago.NextLeft(30*time.Second, false); next != 30*time.Second {
+		t.Errorf("without seconds a label changes in %v", next)
+	}
+}

@@ -1,5 +1,5 @@
-// Package detail is the pane beside the list: the selected bottle's terminal, its requests, the log
-// of what is being done to it, and what is known of it.
+// Package detail is the pane beside the list: the selected bottle's terminal, its requests, its ways out
+// with what was granted, the log of what is being done to it, and what is known of it.
 package detail
 
 import (
@@ -30,12 +30,13 @@ type Tab int
 const (
 	TerminalTab Tab = iota
 	RequestsTab
+	EgressTab
 	LogTab
 	InfoTab
 	tabs
 )
 
-func (t Tab) String() string { return [...]string{"Terminal", "Requests", "Log", "Info"}[t] }
+func (t Tab) String() string { return [...]string{"Terminal", "Requests", "Egress", "Log", "Info"}[t] }
 
 // Pane is the detail of one bottle.
 type Pane struct {
@@ -50,6 +51,7 @@ type Pane struct {
 	scroll   int // lines back from the end, in the terminal and the log; lines down elsewhere
 	most     int // of scroll, as of the last drawing
 	mark     int // request that is marked
+	grant    int // grant that is marked
 	cache    frame.Cache[key]
 }
 
@@ -74,6 +76,8 @@ type key struct {
 	identity string
 	scroll   int
 	mark     int
+	grant    int
+	left     time.Duration
 }
 
 // Show takes in the selected bottle as it is now, nil for none, and the operation whose log to show.
@@ -86,11 +90,13 @@ func (p *Pane) Show(b *bottles.Bottle, last *bottles.Operation) {
 		return // snapshots never change
 	}
 	if identity != p.identity {
-		p.scroll, p.mark = 0, 0
+		p.scroll, p.mark, p.grant = 0, 0, 0
 	}
+	was := p.Grant()
 	p.bottle, p.identity, p.last = b, identity, last
 	if b != nil {
 		p.mark = max(min(p.mark, len(b.Requests)-1), 0)
+		p.keepGrant(was)
 	}
 	p.version++
 }
@@ -112,6 +118,8 @@ func (p *Pane) Scroll(n int) {
 		if p.bottle != nil {
 			p.mark = max(min(p.mark-n, len(p.bottle.Requests)-1), 0)
 		}
+	case EgressTab:
+		p.walk(-n)
 	case InfoTab:
 		p.scroll = max(min(p.scroll-n, p.most), 0)
 	default:
@@ -148,8 +156,11 @@ func (p *Pane) ShowsTerminal(v View) bool {
 
 // Lines draws the pane: v.H lines of v.W cells. t may be nil.
 func (p *Pane) Lines(v View, t Terminal) []string {
-	k := key{view: v, version: p.version, tab: p.Tab, identity: p.identity, mark: p.mark}
+	k := key{view: v, version: p.version, tab: p.Tab, identity: p.identity, mark: p.mark, grant: p.grant}
 	k.view.Now = v.Now.Truncate(10 * time.Second)
+	if p.Tab == EgressTab {
+		k.left = p.left(v.Now)
+	}
 	if t != nil && p.ShowsTerminal(v) {
 		p.most = t.ScrollbackLen()
 		p.scroll = min(p.scroll, p.most)
@@ -192,15 +203,20 @@ func (p *Pane) draw(v View, t Terminal) []string {
 		lines = p.instead(v, w)
 	case RequestsTab:
 		lines = p.requests(v, w, h)
+	case EgressTab:
+		lines = p.egress(v, w)
 	case LogTab:
 		lines, box.FootR = p.log(w, h)
 	case InfoTab:
 		lines = p.info(v, w)
 	}
-	if p.Tab == TerminalTab || p.Tab == InfoTab {
+	if p.Tab == TerminalTab || p.Tab == InfoTab || p.Tab == EgressTab {
 		p.most = max(len(lines)-h, 0)
 		from := min(p.scroll, p.most)
 		lines = lines[from:]
+		if p.Tab == EgressTab && p.most > 0 {
+			box.FootR = p.Styles.Muted.Render(fmt.Sprintf("%d–%d of %d", from+1, from+min(h, len(lines)), from+len(lines)))
+		}
 	}
 	return box.Draw(lines, v.W, v.H, true)
 }
@@ -219,6 +235,9 @@ func (p *Pane) title(box frame.Box, v View) string {
 		text := style.Render(label)
 		if n := p.bottle.Waiting(); t == RequestsTab && n > 0 {
 			text += " " + s.Waiting.Render(fmt.Sprintf("⚑%d", n))
+		}
+		if n := len(p.bottle.Grants); t == EgressTab && n > 0 {
+			text += " " + s.Accent.Render(fmt.Sprintf("+%d", n))
 		}
 		if t == LogTab && p.last != nil && p.last.Err != "" {
 			text += " " + s.Bad.Render("✗")

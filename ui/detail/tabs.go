@@ -10,8 +10,8 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/dockerfile"
-	"bottle-tui/queue"
 	"bottle-tui/ui/ago"
+	"bottle-tui/ui/change"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/list"
 )
@@ -113,7 +113,7 @@ func (p *Pane) requests(v View, w, h int) []string {
 		case bottles.Unapplied:
 			sign, state = s.Bad.Render("✗"), s.Bad.Render("could not be applied")
 		}
-		lines = append(lines, "", frame.Ends(cursor+sign+" "+name.Render(What(r))+s.Muted.Render("  "+ago.Long(v.Now.Sub(r.ArrivedAt))+"  ")+state,
+		lines = append(lines, "", frame.Ends(cursor+sign+" "+name.Render(change.Subject(r.Tool))+s.Muted.Render("  "+ago.Long(v.Now.Sub(r.ArrivedAt))+"  ")+state,
 			Tally(s.Bad, s.Danger, s.Muted, r.Findings)+" ", w))
 		words := frame.Wrap(frame.Text(r.Justification), max(w-6, 8))
 		if len(words) > 3 && i != p.mark {
@@ -136,19 +136,6 @@ func (p *Pane) requests(v View, w, h int) []string {
 		lines = lines[markEnd-h:]
 	}
 	return lines
-}
-
-// What is a request's kind in words.
-func What(r *bottles.Request) string {
-	switch r.Tool {
-	case queue.ToolCapability:
-		return "a capability"
-	case queue.ToolEgress:
-		return "an egress host"
-	case queue.ToolCredProxy:
-		return "a credential route"
-	}
-	return frame.Line(r.Tool)
 }
 
 // Tally counts findings by their severity.

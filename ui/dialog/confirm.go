@@ -19,6 +19,7 @@ type Confirm struct {
 	Title  string
 	Text   string   // what will happen; ours
 	List   []string // exactly what is concerned; of any origin
+	Plain  []string // likewise, each with a sign of its own
 	Word   string
 	Danger bool
 	Verb   string // what the key that confirms does; "": yes
@@ -34,13 +35,13 @@ type Confirm struct {
 
 func (d *Confirm) field() *textinput.Model {
 	if d.input == nil {
-		d.input = field(d.Styles)
+		d.input = Field(d.Styles)
 	}
 	return d.input
 }
 
-// field is a text field in our styles, with the terminal's own cursor.
-func field(s *themes.Styles) *textinput.Model {
+// Field is a text field in our styles, with the terminal's own cursor.
+func Field(s *themes.Styles) *textinput.Model {
 	in := textinput.New()
 	in.Prompt = ""
 	in.CharLimit = 4096
@@ -125,6 +126,11 @@ func (d *Confirm) Draw(w, h int) Drawing {
 				sign = "  "
 			}
 			list = append(list, "  "+sign+s.Text.Render(line))
+		}
+	}
+	for _, item := range d.Plain {
+		for _, line := range frame.Wrap(frame.Line(item), room-2) {
+			list = append(list, "    "+s.Text.Render(line))
 		}
 	}
 	box := frame.Box{Title: s.Strong.Render(d.Title), Border: s.BorderDialog, Heavy: !s.Colour}

@@ -5,6 +5,7 @@ package dialog
 
 import (
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -43,6 +44,19 @@ type Dialog interface {
 	Refresh(s *bottles.Snapshot) Result
 	// Draw draws it for an area of w×h cells; it may be smaller than that.
 	Draw(w, h int) Drawing
+}
+
+// Ticker is a dialog that may look or work otherwise after some time, without an event.
+type Ticker interface {
+	// Next is how long until then; 0 when it will not.
+	Next() time.Duration
+}
+
+// Reopener is a dialog whose answer is worth keeping when it is not taken.
+type Reopener interface {
+	Dialog
+	// Refused tells why the answer was not taken; the dialog is open again.
+	Refused(err error)
 }
 
 // Hint is a key and its word as the footer of a dialog shows them; off greys them.

@@ -32,6 +32,7 @@ const (
 	Delete   Action = "delete"
 	Cleanup  Action = "cleanup"
 	Cancel   Action = "cancel"
+	Revoke   Action = "revoke"
 	Wall     Action = "wall"
 	Zoom     Action = "zoom"
 	Filter   Action = "filter"
@@ -43,6 +44,7 @@ const (
 	Edit    Action = "edit"
 	Editor  Action = "editor"
 	Deny    Action = "deny"
+	Scope   Action = "scope"
 	Whole   Action = "whole"
 	Later   Action = "later"
 	Send    Action = "send"
@@ -50,6 +52,7 @@ const (
 	Back    Action = "back"
 	Check   Action = "check"
 
+	Go        Action = "go"
 	Yes       Action = "yes"
 	NextField Action = "next-field"
 	PrevField Action = "prev-field"
@@ -65,11 +68,13 @@ const (
 	Request  Place = "In a request"
 	Reason   Place = "Giving the reason of a denial"
 	Editing  Place = "Editing a request"
+	Source   Place = "Saying where a credential comes from"
+	Plan     Place = "Reading the plan of a bottle"
 	Dialog   Place = "In other dialogs"
 )
 
 // Places lists every place.
-var Places = []Place{Screen, Terminal, Request, Reason, Editing, Dialog}
+var Places = []Place{Screen, Terminal, Request, Reason, Editing, Source, Plan, Dialog}
 
 // Binding is one entry of the table.
 type Binding struct {
@@ -110,6 +115,8 @@ type State struct {
 	Reachable bool   // the engine answers
 	Busy      string // what was asked for the selected bottle and is not done yet
 	Messages  int
+	Tool      string // of the request that is open; "": none
+	Conflicts int    // of the plan that is open
 }
 
 // Find returns the binding of a key press in a place.

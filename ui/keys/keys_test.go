@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bottle-tui/bottles"
+	"bottle-tui/queue"
 	"bottle-tui/ui/keys"
 )
 
@@ -76,6 +77,7 @@ func TestReasons(t *testing.T) {
 	}
 	live := &bottles.Bottle{Identity: "a-1", Status: bottles.Live}
 	down := &bottles.Bottle{Identity: "a-2", Status: bottles.Down}
+	granted := &bottles.Bottle{Identity: "a-4", Status: bottles.Live, Grants: []bottles.Grant{{ID: "g1"}}}
 	busy := &bottles.Bottle{Identity: "a-3", Status: bottles.Live, Operation: &bottles.Operation{Kind: "rebuild"}}
 	for _, c := range []struct {
 		what   keys.Action
@@ -102,10 +104,27 @@ func TestReasons(t *testing.T) {
 		{keys.New, keys.State{Reachable: true}, "no agent"},
 		{keys.Messages, keys.State{}, "no message"},
 		{keys.Wall, keys.State{}, "no bottle yet"},
+		{keys.Revoke, keys.State{Bottle: granted, Reachable: true}, ""},
+		{keys.Revoke, keys.State{Bottle: granted}, "engine does not answer"},
+		{keys.Revoke, keys.State{Bottle: live, Reachable: true}, "no grant"},
+		{keys.Revoke, keys.State{}, "no bottle is selected"},
 	} {
 		got := keys.Get(keys.Screen, c.what).Why(c.state)
 		if (c.reason == "") != (got == "") || !strings.Contains(got, c.reason) {
 			t.Errorf("%s with %+v: %q, want %q", c.what, c.state, got, c.reason)
 		}
+	}
+}
+
+func TestReasonsInDialogs(t *testing.T) {
+	scope := keys.Get(keys.Request, keys.Scope)
+	if why := scope.Why(keys.State{Tool: queue.ToolCapability}); !strings.Contains(why, "has no scope") {
+		t.Errorf("the scope of a capability: %q", why)
+	}
+	if why := scope.Why(keys.State{Tool: queue.ToolEgress}); why != "" {
+		t.Errorf("the scope of a way out: %q", why)
+	}
+	if why := keys.Get(keys.Plan, keys.Go).Why(keys.State{Conflicts: 1}); !strings.Contains(why, "conflict") {
+		t.Errorf("going on with a conflict: %q", why)
 	}
 }

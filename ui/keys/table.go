@@ -1,6 +1,9 @@
 package keys
 
-import "bottle-tui/bottles"
+import (
+	"bottle-tui/bottles"
+	"bottle-tui/queue"
+)
 
 // Table is every binding there is.
 var Table = []Binding{
@@ -13,7 +16,7 @@ var Table = []Binding{
 	{Action: NextPane, Place: Screen, Keys: []string{"tab", "shift+tab"}, Label: "tab", Hint: "pane", Help: "Give the keyboard to the other pane."},
 	{Action: Left, Place: Screen, Keys: []string{"left", "h", "["}, Label: "← h", Help: "Show the tab to the left."},
 	{Action: Right, Place: Screen, Keys: []string{"right", "l", "]"}, Label: "→ l", Help: "Show the tab to the right."},
-	{Action: Tab, Place: Screen, Keys: []string{"1", "2", "3", "4"}, Label: "1…4", Help: "Show the terminal, the requests, the log, or what is known of the bottle."},
+	{Action: Tab, Place: Screen, Keys: []string{"1", "2", "3", "4", "5"}, Label: "1…5", Help: "Show the terminal, the requests, the ways out with what was granted, the log, or what is known of the bottle."},
 	{Action: Type, Place: Screen, Keys: []string{"enter"}, Hint: "type", Help: "Type into the agent's terminal; on the Requests tab, review the marked request.",
 		When: "a live bottle", Disabled: func(s State) string {
 			switch {
@@ -31,7 +34,7 @@ var Table = []Binding{
 			}
 			return ""
 		}},
-	{Action: New, Place: Screen, Keys: []string{"n"}, Hint: "new", Help: "Start a new bottle: choose agent, directory and first message.",
+	{Action: New, Place: Screen, Keys: []string{"n"}, Hint: "new", Help: "Start a new bottle: choose agent, directory and first message, read the plan, and say go.",
 		When: "the engine answers, and there are agents to choose from", Disabled: func(s State) string {
 			switch {
 			case !s.Reachable:
@@ -73,6 +76,16 @@ var Table = []Binding{
 			}
 			return ""
 		}},
+	{Action: Revoke, Place: Screen, Keys: []string{"R"}, Hint: "revoke", Help: "Take a grant back before its time: the one that is marked on the Egress tab. Asks first.",
+		When: "something was granted to the bottle", Disabled: func(s State) string {
+			switch {
+			case s.Bottle == nil:
+				return "no bottle is selected"
+			case len(s.Bottle.Grants) == 0:
+				return s.Bottle.Identity + " has no grant that could be revoked"
+			}
+			return onBottle(s, "has nothing to revoke", bottles.Live, bottles.Down, bottles.Failed)
+		}},
 	{Action: Wall, Place: Screen, Keys: []string{"g"}, Hint: "wall", Help: "Show the terminals of all live bottles side by side, and leave that view.",
 		When: "a bottle is there", Disabled: noBottles},
 	{Action: Zoom, Place: Screen, Keys: []string{"z"}, Hint: "zoom", Help: "Give the selected bottle the whole screen, and take it back.",
@@ -98,6 +111,13 @@ var Table = []Binding{
 	{Action: Edit, Place: Request, Keys: []string{"e"}, Hint: "edit", Help: "Edit the proposed file here.", When: "the keyboard was quiet for 0.4 s"},
 	{Action: Editor, Place: Request, Keys: []string{"E"}, Hint: "$EDITOR", Help: "Edit it in $VISUAL or $EDITOR.", When: "the keyboard was quiet for 0.4 s"},
 	{Action: Deny, Place: Request, Keys: []string{"n"}, Hint: "deny", Help: "Deny it; asks for the reason, which the agent is told.", When: "the keyboard was quiet for 0.4 s"},
+	{Action: Scope, Place: Request, Keys: []string{"s"}, Hint: "scope", Help: "Choose how long it is granted: for a time, for this bottle, or for the profile, whose manifest is then changed as shown.",
+		When: "the request is for a way out or a route", Disabled: func(s State) string {
+			if s.Tool == queue.ToolCapability {
+				return "a capability has no scope: the new image is this bottle's from then on"
+			}
+			return ""
+		}},
 	{Action: Whole, Place: Request, Keys: []string{"f"}, Hint: "whole file", Help: "Show the whole file, or again only what changes."},
 	{Action: Later, Place: Request, Keys: []string{"esc", "q", "ctrl+c"}, Label: "esc", Hint: "later", Help: "Close it; it goes on waiting."},
 	{Action: Up, Place: Request, Keys: []string{"up", "k"}, Label: "↑ k", Help: "Scroll up."},
@@ -113,6 +133,23 @@ var Table = []Binding{
 
 	{Action: Check, Place: Editing, Keys: []string{"ctrl+s"}, Hint: "check what you wrote", Help: "Check the edited file and show what it changes; there, `y` approves it and `e` edits on."},
 	{Action: Back, Place: Editing, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; what was edited is kept while it is open."},
+
+	{Action: Send, Place: Source, Keys: []string{"enter"}, Hint: "go on", Help: "Take this source; after the last one, approve. A credential itself is refused.", When: "it is a variable's name, `file:PATH` or `cmd:COMMAND`"},
+	{Action: Back, Place: Source, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; nothing is approved."},
+
+	{Action: Go, Place: Plan, Keys: []string{"y"}, Hint: "go", Help: "Do what the plan says: start or resume the bottle.", When: "there is no conflict", Disabled: func(s State) string {
+		if s.Conflicts > 0 {
+			return "nothing is created while there is a conflict"
+		}
+		return ""
+	}},
+	{Action: Back, Place: Plan, Keys: []string{"esc", "ctrl+c", "q"}, Label: "esc", Hint: "back", Help: "Go back; nothing is created. While the plan is being made, stop making it."},
+	{Action: Up, Place: Plan, Keys: []string{"up", "k"}, Label: "↑ k", Help: "Scroll up."},
+	{Action: Down, Place: Plan, Keys: []string{"down", "j"}, Label: "↓ j", Help: "Scroll down."},
+	{Action: PageUp, Place: Plan, Keys: []string{"pgup", "ctrl+b"}, Label: "pgup", Help: "Scroll up by a page."},
+	{Action: PageDown, Place: Plan, Keys: []string{"pgdown", "ctrl+f", "space"}, Label: "pgdn space", Help: "Scroll down by a page."},
+	{Action: Top, Place: Plan, Keys: []string{"home", "g"}, Label: "home g", Help: "Go to the beginning."},
+	{Action: End, Place: Plan, Keys: []string{"end", "G"}, Label: "G", Help: "Go to the end."},
 
 	{Action: Yes, Place: Dialog, Keys: []string{"enter", "y"}, Label: "enter", Hint: "yes", Help: "Do what the dialog asks about. Where a name has to be typed, `y` is a letter of it."},
 	{Action: Back, Place: Dialog, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "close", Help: "Close the dialog; nothing is done."},

@@ -24,6 +24,8 @@ type Pane struct {
 	index      int    // of it in shown
 	offset     int    // first line drawn
 	filled     bool   // a snapshot has arrived
+	activity   map[string]Activity
+	ends       []time.Time // of each bottle with a grant that ends, the first end
 	cache      frame.Cache[key]
 	rows       []int // for each inner row drawn: the index of its bottle, or -1
 }
@@ -42,11 +44,18 @@ type key struct {
 	version          uint64
 	filter, selected string
 	offset           int
+	left             time.Duration // minutes of all countdowns
 }
 
 // Set takes in a snapshot. The selection stays on its bottle; where that is gone, on its neighbour.
 func (p *Pane) Set(s *bottles.Snapshot) {
 	p.all, p.problems, p.filled = s.Bottles, len(s.Problems), true
+	p.ends = nil
+	for i := range p.all {
+		if at, ok := Ends(&p.all[i]); ok {
+			p.ends = append(p.ends, at)
+		}
+	}
 	p.version++
 	p.apply()
 }
@@ -132,8 +141,11 @@ func (p *Pane) At(y int) bool {
 
 // Lines draws the pane: v.H lines of v.W cells.
 func (p *Pane) Lines(v View) []string {
-	k := key{v, p.version, p.filter, p.selected, p.offset}
+	k := key{v, p.version, p.filter, p.selected, p.offset, 0}
 	k.view.Now = v.Now.Truncate(10 * time.Second)
+	for _, at := range p.ends { // a countdown changes at any moment
+		k.left += (at.Sub(v.Now) + time.Minute - 1) / time.Minute
+	}
 	return p.cache.Lines(k, func() []string { return p.draw(v) })
 }
 

@@ -108,10 +108,9 @@ func (p *Pane) bottle(v View, b *bottles.Bottle, selected bool, w int) []string 
 		mark = "⚑" + strconv.Itoa(n)
 	}
 	text, style := word(s, b)
-	said := w >= wide || b.Status != bottles.Live || busy(b) || text != ""
-	if !said {
-		text = ""
-	}
+	two := p.height(b, selected, w) == 2
+	left := countdown(b, v.Now)
+	doing, doingStyle := Doing(s, b, p.activity[b.Identity])
 	// What stands at the right: word, mark, age. The word gives way to the name.
 	right, rightW := s.Muted.Render(frame.FitLeft(age, 4)), 4
 	if mark != "" || w >= wide {
@@ -121,21 +120,48 @@ func (p *Pane) bottle(v View, b *bottles.Bottle, selected bool, w int) []string 
 	room := w - 3 - 1 - rightW - 1 // cursor, sign and a blank; a blank before the right; one at the end
 	nameW, middle := room, ""
 	if w >= wide {
-		const wordW = 12
+		const wordW, leftW = 12, 6
 		nameW = max(room/3, 18)
-		place := p.place(b)
-		middle = " " + s.Muted.Render(frame.Fit(frame.Middle(place, room-nameW-wordW-2, 20), room-nameW-wordW-2)) +
-			" " + style.Render(frame.FitLeft(text, wordW))
+		if text == "" {
+			text, style = doing, doingStyle
+		}
+		end := " " + style.Render(frame.FitLeft(text, wordW))
+		if len(p.ends) > 0 {
+			end = " " + s.Accent.Render(frame.FitLeft(left, leftW)) + end
+		}
+		placeW := room - nameW - frame.Width(end) - 1
+		middle = " " + s.Muted.Render(frame.Fit(frame.Middle(p.place(b), placeW, 20), placeW)) + end
+	} else if text == "" && !two {
+		// Beside the name stands what there is room for; what the mark says already is left out.
+		if mark != "" {
+			doing = ""
+		}
+		for _, part := range []struct {
+			text  string
+			style lipgloss.Style
+		}{{doing, doingStyle}, {left, s.Accent}} {
+			if part.text != "" && frame.Width(identity)+frame.Width(middle)+frame.Width(part.text)+1 <= room {
+				middle = " " + part.style.Render(part.text) + middle
+			}
+		}
+		nameW = room - frame.Width(middle)
 	} else if text != "" {
 		textW := min(frame.Width(text), max(room-frame.Width(identity)-1, room/3))
 		nameW = room - textW - 1
 		middle = " " + style.Render(frame.Fit(text, textW))
 	}
 	line := cursor + Sign(s, b, v.Spin) + " " + styled(name, frame.Middle(identity, nameW, tail), nameW) + middle + " " + right + " "
-	if p.height(b, selected, w) == 1 {
+	if !two {
 		return []string{line}
 	}
-	return []string{line, cursor + "  " + p.second(b, w-4) + " "}
+	end := ""
+	if left != "" {
+		end = " " + s.Accent.Render(left)
+	}
+	if doing != "" && text == "" {
+		end += " " + doingStyle.Render(doing)
+	}
+	return []string{line, cursor + "  " + p.second(b, w-4, end) + " "}
 }
 
 // styled paints the text alone, not the blanks behind it.
@@ -143,38 +169,43 @@ func styled(st lipgloss.Style, text string, w int) string {
 	return st.Render(text) + frame.Blank(w-frame.Width(text))
 }
 
-// second is a bottle's second line: what is being done, or why it ended, or where it works.
-func (p *Pane) second(b *bottles.Bottle, w int) string {
+// second is a bottle's second line: what is being done, or why it ended, or where it works, and end, which
+// it makes room for.
+func (p *Pane) second(b *bottles.Bottle, w int, end string) string {
 	s := p.Styles
 	switch {
 	case busy(b):
-		bar := Bar(s, b.Operation, min(10, w/3))
+		// The words matter more than the bar: "copy 1,200 of 5,000 files".
+		step := frame.Line(b.Operation.Step)
+		bar := Bar(s, b.Operation, min(10, w/3, w-frame.Width(step)-1))
 		if bar != "" {
 			bar = " " + bar
 		}
-		return frame.Ends(s.Busy.Render(frame.Line(b.Operation.Step)), bar, w)
+		return frame.Ends(s.Busy.Render(step), bar, w)
 	case b.Operation != nil && b.Operation.Err != "":
-		return s.Bad.Render(frame.Fit(firstLine(b.Operation.Err), w))
+		return s.Bad.Render(frame.Fit(firstLine(b.Operation.Err), w-frame.Width(end))) + end
 	}
+	full := w
+	w -= frame.Width(end)
 	detail := frame.Line(b.Detail)
 	switch {
 	case detail != "" && b.Status == bottles.Failed:
-		return s.Bad.Render(frame.Fit(detail, w))
+		return s.Bad.Render(frame.Fit(detail, full))
 	case detail != "" && b.Status == bottles.Live:
-		return s.Danger.Render(frame.Fit(detail, w))
+		return s.Danger.Render(frame.Fit(detail, w)) + end
 	}
 	if b.Status == bottles.Down && detail == "" {
 		detail = frame.Line(b.EndReason)
 	}
 	if b.Status == bottles.Orphan {
-		return s.Muted.Render(frame.Fit(plural(len(b.Objects), "object")+" of no bottle", w))
+		return s.Muted.Render(frame.Fit(plural(len(b.Objects), "object")+" of no bottle", full))
 	}
 	detail = frame.Middle(detail, w/2, 0)
 	room := w - frame.Width(detail) - 1
 	if detail == "" {
 		room = w
 	}
-	return frame.Ends(s.Muted.Render(frame.Middle(p.place(b), room, room*2/3)), s.Muted.Render(detail), w)
+	return frame.Ends(s.Muted.Render(frame.Middle(p.place(b), room, room*2/3)), s.Muted.Render(detail)+end, full)
 }
 
 // place is where a bottle works, or what it is at when it is at something.

@@ -2,12 +2,14 @@ package request
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
 	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
+	"bottle-tui/ui/change"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/keys"
@@ -22,7 +24,7 @@ func (d *Dialog) Draw(w, h int) dialog.Drawing {
 	}
 	iw := w - 4 // the border, and a blank at each side
 	box := frame.Box{Title: s.Waiting.Render("⚑ ") + s.Strong.Render(frame.Middle(frame.Line(d.identity), max(iw/2, 10), 6)) +
-		s.Muted.Render(" asks for ") + s.Strong.Render(d.kind()),
+		s.Muted.Render(" asks for ") + s.Strong.Render(change.Subject(d.req.Tool)),
 		Right: s.Muted.Render(ago.Long(d.o.Now().Sub(d.req.ArrivedAt))), Border: s.BorderDialog, Heavy: !s.Colour}
 	if d.req.State == bottles.Unapplied {
 		box.Title = s.Bad.Render("✗ ") + box.Title
@@ -38,8 +40,11 @@ func (d *Dialog) Draw(w, h int) dialog.Drawing {
 		lines = []string{"", s.Muted.Render("checking …"), ""}
 	default:
 		lines = d.drawBody(&box, iw, room)
-		if d.mode == denying {
+		switch d.mode {
+		case denying:
 			foot, cursor = d.drawReason(iw, room, &lines)
+		case sourcing:
+			foot, cursor = d.drawSource(iw, h-2, &lines)
 		}
 	}
 	var out []string
@@ -65,7 +70,7 @@ func (d *Dialog) drawBody(box *frame.Box, w, room int) []string {
 			d.shownAt = d.o.Now()
 			d.quietAt = d.shownAt
 		}
-		if d.offset >= d.most {
+		if d.offset >= d.most && !d.manifest.pending() {
 			d.ended = true
 		}
 	}
@@ -99,17 +104,20 @@ func (d *Dialog) foot(w int) []string {
 	}
 	why := d.Blocked()
 	wait := !d.armed
-	parts := []string{hint(keys.Request, keys.Approve, why != ""), hint(keys.Request, keys.Edit, wait),
-		hint(keys.Request, keys.Editor, wait), hint(keys.Request, keys.Deny, wait), hint(keys.Request, keys.Whole, false), hint(keys.Request, keys.Later, false)}
+	approve, later := *keys.Get(keys.Request, keys.Approve), *keys.Get(keys.Request, keys.Later)
+	editor, whole := hint(keys.Request, keys.Editor, wait), hint(keys.Request, keys.Whole, false)
 	if d.mode == preview {
-		back := *keys.Get(keys.Request, keys.Later)
-		back.Hint = "edit on"
-		approve := *keys.Get(keys.Request, keys.Approve)
-		approve.Hint = "approve your version"
-		parts = []string{dialog.Hint(s, &approve, why != ""), hint(keys.Request, keys.Edit, wait), hint(keys.Request, keys.Deny, wait),
-			hint(keys.Request, keys.Whole, false), dialog.Hint(s, &back, false)}
+		approve.Hint, later.Hint, editor = "approve your version", "edit on", ""
 	}
-	line := strings.Join(parts, "  ")
+	line := ""
+	for _, drop := range []string{"", whole, editor} { // what there is no room for, the least first
+		parts := append([]string{dialog.Hint(s, &approve, why != "")}, d.scopeHint()...)
+		parts = append(parts, hint(keys.Request, keys.Edit, wait), editor, hint(keys.Request, keys.Deny, wait), whole, dialog.Hint(s, &later, false))
+		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" || part == drop || drop == editor && part == whole })
+		if line = strings.Join(parts, "  "); frame.Width(line) <= w {
+			break
+		}
+	}
 	foot := []string{frame.Divider}
 	note := ""
 	switch {

@@ -25,6 +25,7 @@ type (
 		check    int
 		content  []byte
 		findings []dockerfile.Finding
+		broken   string
 	}
 	fileMsg struct { // the file for the editor is written
 		check int
@@ -128,9 +129,7 @@ func (d *Dialog) checkEdited(content []byte) dialog.Result {
 	n, current, tool := d.check, d.req.Current, d.req.Tool
 	return dialog.Result{Cmd: func() tea.Msg {
 		m := checkedMsg{check: n, content: content}
-		if tool == queue.ToolCapability {
-			m.findings = dockerfile.Check(current, content)
-		}
+		m.findings, m.broken = checkContent(tool, current, content)
 		return m
 	}}
 }
@@ -143,16 +142,16 @@ func (d *Dialog) startEditor() dialog.Result {
 	}
 	d.mode = waiting
 	d.check++
-	n := d.check
+	n, name := d.check, fileName(d.req.Tool)
 	return dialog.Result{Cmd: func() tea.Msg {
-		path, err := writeTemp(content)
+		path, err := writeTemp(name, content)
 		return fileMsg{n, path, err}
 	}}
 }
 
-// writeTemp writes a private file; os.CreateTemp makes it 0600.
-func writeTemp(content []byte) (path string, err error) {
-	f, err := os.CreateTemp("", "bottle-tui-*.Dockerfile")
+// writeTemp writes a private file, whose name ends as editors know its kind by; os.CreateTemp makes it 0600.
+func writeTemp(name string, content []byte) (path string, err error) {
+	f, err := os.CreateTemp("", "bottle-tui-*."+name)
 	if err != nil {
 		return "", fmt.Errorf("make a file for the editor: %w", err)
 	}
@@ -174,13 +173,17 @@ func readTemp(path string) ([]byte, error) {
 }
 
 // Message takes what the dialog's own commands gave.
-func (d *Dialog) Message(msg tea.Msg) dialog.Result {
+func (d *Dialog) Message(msg tea.Msg) dialog.Result { return d.withManifest(d.message(msg)) }
+
+func (d *Dialog) message(msg tea.Msg) dialog.Result {
 	switch m := msg.(type) {
+	case manifestMsg:
+		d.takeManifest(m)
 	case checkedMsg:
 		if m.check != d.check {
 			return dialog.Result{}
 		}
-		d.edited, d.findings = m.content, m.findings
+		d.edited, d.findings, d.broken = m.content, m.findings, m.broken
 		if d.editor == nil {
 			d.startEdit()
 		}

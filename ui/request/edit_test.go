@@ -64,7 +64,7 @@ func TestAnEditorThatFails(t *testing.T) {
 	d := New(Options{Styles: themes.Build(p, true), Now: time.Now}, &bottles.Bottle{Identity: "a-1"},
 		bottles.Request{Request: queue.Request{ID: "r1", Tool: queue.ToolCapability, Proposed: "FROM x\n"}, Hash: "h"})
 	d.Draw(80, 24)
-	path, err := writeTemp([]byte("FROM z\n"))
+	path, err := writeTemp("Dockerfile", []byte("FROM z\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/dockerfile"
-	"bottle-tui/queue"
 	"bottle-tui/themes"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
@@ -28,11 +27,12 @@ const Quiet = 400 * time.Millisecond
 type mode int
 
 const (
-	reading mode = iota
-	denying      // the reason is typed
-	editing      // the file is edited in place
-	waiting      // $EDITOR runs, or a check does
-	preview      // the edited file's change is read
+	reading  mode = iota
+	denying       // the reason is typed
+	editing       // the file is edited in place
+	waiting       // $EDITOR runs, or a check does
+	preview       // the edited file's change is read
+	sourcing      // it is asked where a credential comes from
 )
 
 // Options is what a Dialog is made from.
@@ -41,6 +41,11 @@ type Options struct {
 	Now    func() time.Time
 	// Editor is the operator's own editor, a shell's words: $VISUAL or $EDITOR.
 	Editor string
+	// Home is the operator's home directory, shown as ~.
+	Home string
+	// Profile works out what approving content for the profile would write into the manifest. It may block,
+	// and is run as a command.
+	Profile func(identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
 }
 
 // Dialog is the request that is being reviewed.
@@ -48,6 +53,7 @@ type Dialog struct {
 	o        Options
 	identity string
 	agent    string
+	routes   []bottles.Route // in force; their tokens are known
 	req      bottles.Request
 	mode     mode
 
@@ -66,13 +72,18 @@ type Dialog struct {
 	edited   []byte // the operator's version; nil: none yet
 	replaced bool   // the text in the editor is not the agent's byte for byte
 	findings []dockerfile.Finding
-	check    int // of the check whose outcome is awaited
+	check    int    // of the check whose outcome is awaited
+	broken   string // why the operator's version can't be what it should be; "": it can
+	scope    int    // index in bottles.Scopes
+	manifest manifest
+	source   source
+	refused  string // why the Supervisor did not take the last answer
 	lines    bodyCache
 }
 
 // New opens a request of a bottle.
 func New(o Options, b *bottles.Bottle, r bottles.Request) *Dialog {
-	return &Dialog{o: o, identity: b.Identity, agent: b.Agent, req: r}
+	return &Dialog{o: o, identity: b.Identity, agent: b.Agent, routes: b.Routes, req: r}
 }
 
 // Of names the request: the bottle's identity and the request's own.
@@ -96,12 +107,12 @@ func (d *Dialog) found() []dockerfile.Finding {
 // rearm begins anew: what is read now is something else than before.
 func (d *Dialog) rearm() {
 	d.shownAt, d.quietAt = time.Time{}, time.Time{}
-	d.armed, d.ended, d.offset, d.note = false, false, 0, ""
+	d.armed, d.ended, d.offset, d.note, d.refused = false, false, 0, "", ""
 	d.lines.forget()
 }
 
-// Arming is how long until the answering keys may work if the keyboard stays quiet; 0 when they do.
-func (d *Dialog) Arming() time.Duration {
+// arming is how long until the answering keys may work if the keyboard stays quiet; 0 when they do.
+func (d *Dialog) arming() time.Duration {
 	d.settleArm()
 	switch {
 	case d.armed || (d.mode != reading && d.mode != preview):
@@ -132,6 +143,12 @@ func (d *Dialog) Blocked() string {
 		return "what is in force changed since the agent asked: deny it, and let the agent ask again"
 	case d.mode == preview && bytes.Equal(d.edited, d.req.Current):
 		return "this is what is in force already"
+	case d.mode == preview && d.broken != "":
+		return d.broken
+	case d.forProfile() && d.manifest.err != nil:
+		return "the manifest can't be changed like that: s chooses another scope"
+	case d.forProfile() && d.manifest.edit == nil && len(d.lacking()) == 0:
+		return "what would be written to the manifest is not known yet"
 	case !d.armed:
 		return "waiting for a quiet keyboard"
 	case !d.ended:
@@ -141,8 +158,12 @@ func (d *Dialog) Blocked() string {
 }
 
 // Key takes a key press.
-func (d *Dialog) Key(k tea.KeyPressMsg) dialog.Result {
+func (d *Dialog) Key(k tea.KeyPressMsg) dialog.Result { return d.withManifest(d.key(k)) }
+
+func (d *Dialog) key(k tea.KeyPressMsg) dialog.Result {
 	switch d.mode {
+	case sourcing:
+		return d.sourceKey(k)
 	case denying:
 		return d.denyKey(k)
 	case editing:
@@ -194,6 +215,8 @@ func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
 		d.whole = !d.whole
 		d.offset = 0
 		d.lines.forget()
+	case keys.Scope:
+		d.nextScope(b)
 	case keys.Approve, keys.Edit, keys.Editor, keys.Deny:
 		if !armed {
 			d.note = tooSoon
@@ -204,58 +227,6 @@ func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
 	return dialog.Result{}
 }
 
-func (d *Dialog) answer(a keys.Action) dialog.Result {
-	switch a {
-	case keys.Approve:
-		if why := d.Blocked(); why != "" {
-			d.note = "not approved: " + why
-			return dialog.Result{}
-		}
-		if d.mode == preview && string(d.edited) != d.req.Proposed {
-			return dialog.Result{Close: true, Doing: "approving your version for " + d.identity,
-				Act: bottles.ApproveEdited{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Content: slices.Clone(d.edited)}}
-		}
-		return dialog.Result{Close: true, Doing: "approving for " + d.identity,
-			Act: bottles.Approve{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash}}
-	case keys.Deny:
-		d.mode = denying
-		d.lines.forget() // what is denied is what the agent asked, also after an edit
-		return dialog.Result{Cmd: d.reasonArea().Focus()}
-	case keys.Edit:
-		return d.startEdit()
-	case keys.Editor:
-		return d.startEditor()
-	}
-	return dialog.Result{}
-}
-
-func (d *Dialog) denyKey(k tea.KeyPressMsg) dialog.Result {
-	area := d.reasonArea()
-	d.note = ""
-	if b := keys.Find(keys.Reason, k.String()); b != nil {
-		switch b.Action {
-		case keys.Back:
-			d.mode = reading
-			d.rearm()
-			return dialog.Result{}
-		case keys.NewLine:
-			area.InsertRune('\n')
-			return dialog.Result{}
-		case keys.Send:
-			reason := trim(area.Value())
-			if reason == "" {
-				d.note = "a reason is needed: the agent is told these words"
-				return dialog.Result{}
-			}
-			return dialog.Result{Close: true, Doing: "denying the request of " + d.identity,
-				Act: bottles.Deny{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Reason: reason}}
-		}
-	}
-	updated, cmd := area.Update(k)
-	*area = updated
-	return dialog.Result{Cmd: cmd}
-}
-
 // Paste puts text into what is being typed.
 func (d *Dialog) Paste(text string) dialog.Result {
 	switch d.mode {
@@ -263,6 +234,8 @@ func (d *Dialog) Paste(text string) dialog.Result {
 		d.reasonArea().InsertString(dialog.Clean(text))
 	case editing:
 		d.editor.InsertString(dialog.Clean(text))
+	case sourcing:
+		d.pasteSource(text)
 	}
 	return dialog.Result{}
 }
@@ -272,7 +245,9 @@ func (d *Dialog) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
 
 // Refresh takes in a new snapshot: it closes the dialog when the request was settled elsewhere, and
 // begins anew when what would be approved is something else now.
-func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result {
+func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result { return d.withManifest(d.refresh(s)) }
+
+func (d *Dialog) refresh(s *bottles.Snapshot) dialog.Result {
 	who := frame.Line(d.identity)
 	i := slices.IndexFunc(s.Bottles, func(b bottles.Bottle) bool { return b.Identity == d.identity })
 	if i < 0 {
@@ -292,8 +267,14 @@ func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result {
 	}
 	changed := now.Stale != d.req.Stale || !bytes.Equal(now.Current, d.req.Current) ||
 		!slices.Equal(now.Findings, d.req.Findings) || now.Effect != d.req.Effect ||
-		now.State != d.req.State || now.Err != d.req.Err
-	d.req = now
+		now.State != d.req.State || now.Err != d.req.Err || !slices.Equal(now.Tokens, d.req.Tokens)
+	d.req, d.routes = now, s.Bottles[i].Routes
+	if changed {
+		d.manifest = manifest{asked: d.manifest.asked}
+		if d.mode == sourcing {
+			d.mode = d.source.from // y is to be pressed again, on what is shown now
+		}
+	}
 	if changed && (d.mode == reading || d.mode == preview) {
 		d.rearm()
 		d.note = "what approving would do has changed: read it again"
@@ -301,17 +282,4 @@ func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result {
 		d.lines.forget()
 	}
 	return dialog.Result{}
-}
-
-// kind is the request's kind in words.
-func (d *Dialog) kind() string {
-	switch d.req.Tool {
-	case queue.ToolCapability:
-		return "a capability"
-	case queue.ToolEgress:
-		return "an egress host"
-	case queue.ToolCredProxy:
-		return "a credential route"
-	}
-	return frame.Line(d.req.Tool)
 }

@@ -59,7 +59,7 @@ ENTRYPOINT ["/usr/local/bin/bottle-tui", "demo-agent"]
 // log is the log of what was done last, as the screen shows it.
 func (o *operator) log() string {
 	o.s.t.Helper()
-	o.Press("3")
+	o.Press("4")
 	o.sees("is done")
 	screen := o.sees("Setting up")
 	o.Press("1")

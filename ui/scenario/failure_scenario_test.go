@@ -35,7 +35,7 @@ func TestBuildError(t *testing.T) {
 	}
 
 	// The log has what the step printed.
-	op.Press("3")
+	op.Press("4")
 	op.sees("usage: bottle-tui demo-install")
 
 	// The request can still be answered; this time with what works.

@@ -1,0 +1,106 @@
+package ui
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"bottle-tui/bottles"
+	"bottle-tui/ui/change"
+	"bottle-tui/ui/detail"
+	"bottle-tui/ui/dialog"
+	"bottle-tui/ui/frame"
+)
+
+// planTime bounds how long a plan or the change of a manifest is waited for. A command that gives a credential
+// may take 30 s, and there may be several.
+const planTime = 3 * time.Minute
+
+// within gives a context that ends with ctx, with the screen, and after planTime.
+func (m *model) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, planTime)
+	stop := context.AfterFunc(m.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// preflight makes the plan of a launch or a resume; it blocks.
+func (m *model) preflight(ctx context.Context, a bottles.Action) (*bottles.Preflight, error) {
+	ctx, cancel := m.within(ctx)
+	defer cancel()
+	return m.o.Supervisor.Preflight(ctx, a)
+}
+
+// profileEdit works out what a grant for the profile would write; it blocks.
+func (m *model) profileEdit(identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error) {
+	ctx, cancel := m.within(m.ctx)
+	defer cancel()
+	return m.o.Supervisor.PreviewEdit(ctx, identity, request, content, tokens)
+}
+
+// resume looks first whether anything is in the way of a bottle.
+func (m *model) resume(identity string) tea.Cmd {
+	doing := resuming(identity)
+	m.pending[identity] = doing
+	m.notes.info(m.o.now(), doing+" …")
+	return func() tea.Msg {
+		plan, err := m.preflight(m.ctx, bottles.Resume{Identity: identity})
+		return resumableMsg{identity, plan, err}
+	}
+}
+
+func resuming(identity string) string { return "resuming " + identity }
+
+// resumable resumes a bottle that nothing is in the way of; otherwise it shows what is.
+func (m *model) resumable(r resumableMsg) tea.Cmd {
+	a, doing := bottles.Resume{Identity: r.identity}, resuming(r.identity)
+	if r.err == nil && len(r.plan.Conflicts) == 0 {
+		return m.start(a, doing)
+	}
+	delete(m.pending, r.identity)
+	if r.err != nil {
+		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+r.err.Error(), true)
+		return nil
+	}
+	if m.dialog != nil || m.typing || m.filter {
+		first := r.plan.Conflicts[0]
+		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+first.What+"\n"+first.Fix, true)
+		return nil
+	}
+	m.dialog = &dialog.Plan{Styles: m.styles, Plan: r.plan, Act: a, Doing: doing,
+		Gone: func(s *bottles.Snapshot) string { return notNow(s, r.identity, bottles.Down, bottles.Failed) }}
+	return nil
+}
+
+// askRevoke asks before the marked grant is taken back. Where there are several, they are shown first.
+func (m *model) askRevoke(b *bottles.Bottle) {
+	g := m.detail.Grant()
+	if g == nil {
+		return
+	}
+	if len(b.Grants) > 1 && (m.detail.Tab != detail.EgressTab || m.wall != nil) {
+		m.wall = nil
+		m.detail.SetTab(detail.EgressTab)
+		m.focus = onDetail
+		m.notes.info(m.o.now(), "choose the grant with ↑ ↓; R takes it back")
+		return
+	}
+	identity, id := b.Identity, g.ID
+	var what []string
+	for _, l := range change.Granted(g.Change) {
+		what = append(what, l.Sign()+" "+l.Text)
+	}
+	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Take back " + frame.Middle(change.Name(g.Change), 44, 8) + "?",
+		Text: frame.Line(identity) + " was granted this for " + g.Scope.String() + ". It is undone at once, while the agent runs:", Plain: what,
+		Verb: "take it back", Act: bottles.Revoke{Identity: identity, Grant: id}, Doing: "taking back what was granted to " + identity,
+		Gone: func(s *bottles.Snapshot) string {
+			for i := range s.Bottles {
+				for _, g := range s.Bottles[i].Grants {
+					if s.Bottles[i].Identity == identity && g.ID == id {
+						return ""
+					}
+				}
+			}
+			return "the grant has ended already"
+		}}
+}
