@@ -245,7 +245,11 @@ func (p *Pane) title(box frame.Box, v View) string {
 		width += frame.Width(text)
 		parts = append(parts, text)
 	}
-	name := s.Strong.Render(frame.Middle(frame.Line(p.bottle.Identity), max(v.W-width-16, 12), 6))
+	room := v.W - width - 9 - 2*(int(tabs)-1) // the border, and what stands between
+	if v.Typing {
+		room -= 2
+	}
+	name := s.Strong.Render(frame.Middle(frame.Line(p.bottle.Identity), max(room, 10), 6))
 	if v.Typing {
 		name = s.Typing.Render("⌨ ") + name
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -147,16 +148,27 @@ func (d *Dialog) scopeLines(w int) []string {
 			}
 		}
 	}
-	if !scope.Profile {
+	lacking := d.lacking()
+	if len(lacking) > 0 {
+		text := frame.Line(strings.Join(lacking, ", ")) + " is not known to this bottle: y asks where it comes from"
+		if len(lacking) > 1 {
+			text = frame.Line(strings.Join(lacking, ", ")) + " are not known to this bottle: y asks where they come from"
+		}
+		if scope.Profile {
+			text += ", and then shows what is written to the manifest"
+		}
+		sign := s.Waiting.Render("! ")
+		for _, line := range frame.Wrap(text+".", w-2) {
+			out = append(out, sign+s.Text.Render(line))
+			sign = "  "
+		}
+	}
+	if !scope.Profile || len(lacking) > 0 {
 		return out
 	}
 	out = append(out, "")
 	m := &d.manifest
 	switch {
-	case len(d.lacking()) > 0:
-		for _, line := range frame.Wrap("What is written to the manifest is shown once you have said where the credential comes from: y asks.", w) {
-			out = append(out, s.Muted.Render(line))
-		}
 	case m.err != nil:
 		out = append(out, s.Bad.Render("✗ The manifest can't be changed like that"))
 		for _, line := range frame.Wrap(frame.Text(m.err.Error()), w-2) {

@@ -228,16 +228,22 @@ func (d *Dialog) drawSource(w, h int, body *[]string) (foot []string, cursor *te
 	foot = []string{frame.Divider, frame.Ends(s.Strong.Render("Where does the credential for "+frame.Middle(frame.Line(path), w/3, 4)+" come from?"), count, w)}
 	about := "The agent calls it " + frame.Line(name) + " and never sees it. It goes with every request to " + frame.Line(upstream) +
 		". Name an environment variable, file:PATH or cmd:COMMAND, never the credential itself."
-	for _, line := range frame.Wrap(about, w) {
+	explained, wrong := frame.Wrap(about, w), []string(nil)
+	if d.note != "" {
+		wrong = frame.Wrap(d.note, w)
+	}
+	if room := max(h-4, 0); len(explained)+len(wrong) > room { // what is wrong matters more
+		wrong = wrong[:min(len(wrong), room)]
+		explained = explained[:min(len(explained), room-len(wrong))]
+	}
+	for _, line := range explained {
 		foot = append(foot, s.Muted.Render(line))
 	}
 	x.input.SetWidth(w - 3)
 	line := len(foot)
 	foot = append(foot, s.Accent.Render("❯ ")+x.input.View())
-	if d.note != "" {
-		for _, part := range frame.Wrap(d.note, w) {
-			foot = append(foot, s.Bad.Render(part))
-		}
+	for _, part := range wrong {
+		foot = append(foot, s.Bad.Render(part))
 	}
 	send := *keys.Get(keys.Source, keys.Send)
 	if x.at == len(x.missing)-1 && !d.forProfile() {
