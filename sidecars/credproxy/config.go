@@ -205,7 +205,7 @@ func parseUpstream(upstream string) (origin, error) {
 	if scheme == "http" && !o.loopback {
 		return wrong(`would carry its token unprotected: write "https://"`)
 	}
-	if base = strings.TrimSuffix(base, "/"); base != "" {
+	if base = strings.TrimSuffix(base, "/"); base != "" || strings.HasSuffix(upstream, "//") {
 		for segment := range strings.SplitSeq(base, "/") {
 			if segment == "" || segment == "." || segment == ".." {
 				return wrong("has a base path with an empty or a dot segment")

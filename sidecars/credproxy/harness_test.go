@@ -269,3 +269,14 @@ func direct(t testing.TB, ca string, h2 bool) *http.Client {
 }
 
 var discard = log.New(io.Discard, "", 0)
+
+// freePort is an address on loopback where nothing listens, for what must be known before it is said.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

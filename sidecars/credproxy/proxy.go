@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"bottle-tui/sidecars"
 )
@@ -50,13 +51,20 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.traffic.remove(f)
 	// An upstream may answer before it has read all; without this the server drops what is left to send.
-	http.NewResponseController(w).EnableFullDuplex() //nolint:errcheck // HTTP/1 has it
+	conn := http.NewResponseController(w)
+	conn.EnableFullDuplex() //nolint:errcheck // HTTP/1 has it
 	r = r.WithContext(f.ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		f.body = &body{ReadCloser: r.Body, from: r}
 		r.Body = f.body
 	}
+	// Whoever waits for the rest of the agent's body holds the connection open: a cut must wake it, and so must
+	// a panic, which is how ReverseProxy breaks off.
+	stop := context.AfterFunc(f.ctx, func() {
+		conn.SetReadDeadline(time.Now()) //nolint:errcheck // the connection is to end
+	})
 	s.proxy.ServeHTTP(w, r)
+	stop()
 }
 
 func (s *server) newProxy() *httputil.ReverseProxy {
@@ -137,6 +145,9 @@ func (s *server) modify(r *http.Response) error {
 	}
 	stripUpstream(r.Header)
 	stripUpstream(r.Trailer)
+	if len(r.Trailer) > 0 { // which HTTP/1 has only after chunks
+		r.Header.Del("Content-Length")
+	}
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range r.Header[name] {
 			r.Header[name][i] = f.location(value, r.Request.URL)

@@ -1,0 +1,215 @@
+package credproxy_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/credproxy"
+)
+
+// Streams over routes that stay are not touched by any number of reloads, those of removed routes are ended,
+// and once a reload is confirmed nothing gets through over what it removed.
+func TestReloadUnderLoad(t *testing.T) {
+	up, ca := secure(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/echo") {
+			io.WriteString(w, "ok")
+			return
+		}
+		w.(http.Flusher).Flush()
+		buf := make([]byte, 4)
+		for {
+			if _, err := io.ReadFull(r.Body, buf); err != nil {
+				return
+			}
+			w.Write(buf)
+			w.(http.Flusher).Flush()
+		}
+	})
+	keep, drop := route("/keep/", up.URL), route("/drop/", up.URL)
+	mark := func(i int, routes ...credproxy.Route) credproxy.Config {
+		c := config(append(routes, route(fmt.Sprintf("/mark%d/", i), "https://mark.example.com"))...)
+		c.CA = ca
+		return c
+	}
+	p := start(t, mark(0, keep, drop))
+	type stream struct {
+		in  *io.PipeWriter
+		out io.ReadCloser
+	}
+	ping := func(s stream) error {
+		if _, err := io.WriteString(s.in, "ping"); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(s.out, make([]byte, 4))
+		return err
+	}
+	open := func(path string, n int) (all []stream) {
+		for range n {
+			r, w := io.Pipe()
+			res, err := agent(t).Post(p.url+path+"echo", "", r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := stream{w, res.Body}
+			if err := ping(s); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { w.Close(); res.Body.Close() })
+			all = append(all, s)
+		}
+		return all
+	}
+	kept, dropped := open("/keep/", 20), open("/drop/", 20)
+
+	var removed atomic.Bool
+	var load sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		client := agent(t)
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				gone := removed.Load()
+				res, err := client.Get(p.url + "/drop/x")
+				if err != nil {
+					if gone {
+						t.Error(err)
+					}
+					select {
+					case <-stop:
+						return
+					default:
+						continue // it was cut while it was answered
+					}
+				}
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if gone && removed.Load() && res.StatusCode != http.StatusNotFound {
+					t.Errorf("after its removal: %s", res.Status)
+				}
+				if res, err = client.Get(p.url + "/keep/x"); err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if string(b) != "ok" || err != nil {
+					t.Errorf("over the route that stays: %q %v", b, err)
+				}
+			}
+		})
+	}
+	defer load.Wait()
+	end := sync.OnceFunc(func() { close(stop) })
+	defer end()
+	for i := range 8 {
+		p.reload(mark(2*i+1, keep))
+		removed.Store(true)
+		if i == 0 {
+			for _, s := range dropped {
+				if _, err := io.ReadAll(s.out); err == nil {
+					t.Error("the stream of a removed route ended as if it were whole")
+				}
+			}
+		}
+		for _, s := range kept {
+			if err := ping(s); err != nil {
+				t.Fatalf("reload %d broke a stream that stays: %v", i, err)
+			}
+		}
+		removed.Store(false)
+		p.reload(mark(2*i+2, keep, drop))
+	}
+	end()
+	load.Wait()
+	// A route that leads elsewhere now is another route.
+	other := keep
+	other.Upstream = up.URL + "/other"
+	p.reload(mark(99, other))
+	for _, s := range kept {
+		if _, err := io.ReadAll(s.out); err == nil {
+			t.Error("a stream goes on although its route leads elsewhere")
+		}
+	}
+}
+
+// A request that waits for its answer when its route is taken away is told why.
+func TestRouteTakenAway(t *testing.T) {
+	begun := make(chan bool)
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		begun <- true
+		<-r.Context().Done()
+	})
+	p := start(t, config(route("/up/", up.URL)))
+	answered := make(chan fetched, 1)
+	go func() { answered <- p.raw("GET /up/ HTTP/1.1\r\nHost: x\r\n\r\n") }()
+	await(t, begun, "the request")
+	p.reload(config())
+	await(t, answered, "the answer").own(t, http.StatusServiceUnavailable, "took its route away")
+}
+
+func TestBadConfigurationKeepsTheOld(t *testing.T) {
+	p := start(t, config(route("/up/", plain(t, (&recorder{}).ServeHTTP).URL)))
+	old := p.ear.Wait(t, sidecars.EventReady).Config
+	for bad, want := range map[string]string{
+		"": "read the configuration", "{": "read the configuration", `{"identity":"tester-00000","rutes":[]}`: "rutes", `{"identity":"tester-00000","routes":[]}{}`: "after its end",
+		`{"identity":"tester-00000","routes":[{"path":"/a","upstream":"https://a.example.com","auth_scheme":"bearer","token":"T"}]}`:                  `write "/a/"`,
+		`{"identity":"tester-00000","routes":[{"path":"/a/","upstream":"https://a.example.com","auth_scheme":"bearer","token":"file:0123456789ab"}]}`: "the token file:0123456789ab",
+	} {
+		before := p.ear.Count(sidecars.EventConfigError)
+		if err := os.WriteFile(p.configFile, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := p.ear.Wait(t, sidecars.EventConfigError, func(sidecars.Line) bool { return p.ear.Count(sidecars.EventConfigError) > before })
+		for _, l = range p.ear.Lines() {
+		}
+		if l.Config != old || !strings.Contains(l.Reason, want) {
+			t.Errorf("%q: %+v", bad, l)
+		}
+		if f := get(t, p.url+"/up/"); f.status != http.StatusOK {
+			t.Errorf("%q: %+v", bad, f)
+		}
+	}
+}
+
+// A route that is granted later: its token first, then the configuration.
+func TestGrantedRoute(t *testing.T) {
+	up := &recorder{}
+	url := plain(t, up.ServeHTTP).URL
+	p := start(t, config(route("/up/", url)))
+	p.give(map[string]string{"GRANTED": "granted-value"})
+	p.reload(config(route("/up/", url), credproxy.Route{Path: "/new/", Upstream: url, AuthScheme: credproxy.SchemeAPIKey, Token: "GRANTED"}))
+	get(t, p.url+"/new/x")
+	if got := up.take(); len(got) != 1 || got[0].Header.Get("X-Api-Key") != "granted-value" {
+		t.Error(got)
+	}
+}
+
+// The end of cred-proxy is the end of all that is open.
+func TestStop(t *testing.T) {
+	begun := make(chan bool)
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		begun <- true
+		<-r.Context().Done()
+	})
+	p := start(t, config(route("/up/", up.URL)))
+	ended := make(chan fetched, 1)
+	go func() { ended <- p.raw("GET /up/ HTTP/1.1\r\nHost: x\r\n\r\n") }()
+	await(t, begun, "the request")
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	await(t, ended, "its end")
+}

@@ -1,0 +1,169 @@
+package credproxy_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"bottle-tui/sidecars/credproxy"
+)
+
+// Everything that an agent may send as a credential, or to pass for another, is gone; what is not stays.
+func TestAgentsHeadersAreStripped(t *testing.T) {
+	up := &recorder{}
+	p := start(t, config(route("/api/", plain(t, up.ServeHTTP).URL)))
+	const mine = "agents-own-value"
+	bad := []string{
+		"Authorization", "authorization", "AUTHORIZATION", "Proxy-Authorization", "Proxy-Anything", "x-api-key", "X_Api_Key", "Api-Key",
+		"Cookie", "Cookie2", "Set-Cookie", "Private-Token", "PRIVATE_TOKEN", "Job-Token", "Deploy-Token", "X-Gitlab-Token", "X-Auth-Token", "X-Access-Token", "X-Goog-Api-Key",
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X_Forwarded_For", "Forwarded", "X-Real-Ip", "Via",
+		"X-Original-Url", "X-Rewrite-Url", "X-Original-Host", "X-Host", "Keep-Alive", "Te", "Proxy-Connection",
+	}
+	request := "GET /api/x HTTP/1.1\r\nHost: evil.example\r\nConnection: X-Named, Authorization, X-Kept-Not\r\nX-Named: " + mine + "\r\nAccept: text/x\r\nX-Other: kept\r\n"
+	for _, name := range bad {
+		request += name + ": " + mine + "\r\n"
+	}
+	if f := p.raw(request + "\r\n"); f.status != http.StatusOK {
+		t.Fatal(f)
+	}
+	got := up.take()[0]
+	for name, values := range got.Header {
+		if strings.Contains(strings.Join(values, " "), mine) {
+			t.Errorf("%s: %q", name, values)
+		}
+	}
+	if got.Header.Get("Authorization") != "Bearer "+secret || got.Header.Get("Accept") != "text/x" || got.Header.Get("X-Other") != "kept" || strings.Contains(got.Host, "evil") {
+		t.Errorf("%s %v", got.Host, got.Header)
+	}
+	if _, ok := got.Header["User-Agent"]; ok {
+		t.Errorf("the proxy made a User-Agent: %v", got.Header)
+	}
+}
+
+func TestSchemes(t *testing.T) {
+	up := &recorder{}
+	url := plain(t, up.ServeHTTP).URL
+	c := config()
+	for _, s := range credproxy.Schemes() {
+		c.Routes = append(c.Routes, credproxy.Route{Path: "/" + s + "/", Upstream: url, AuthScheme: s, Token: tokenVar})
+	}
+	c.Routes = append(c.Routes, credproxy.Route{Path: "/pair/", Upstream: url, AuthScheme: credproxy.SchemeBasic, Token: "file:0123456789ab"})
+	p := launch(t, c)
+	p.give(map[string]string{tokenVar: secret, "file:0123456789ab": "me:pass:wörd"})
+	p.ready()
+	b64 := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
+	const both = "access_token=a&token=b&key=c&api_key=d&private_token=e&kept=f"
+	for _, c := range []struct{ path, authorization, key, beta, query string }{
+		{"/bearer/", "Bearer " + secret, "", "a-1", "token=b&key=c&api_key=d&kept=f"},
+		{"/token/", "token " + secret, "", "a-1", "key=c&api_key=d&private_token=e&kept=f"},
+		{"/basic/", b64("x-access-token:" + secret), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
+		{"/pair/", b64("me:pass:wörd"), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
+		{"/x-api-key/", "", secret, "a-1", "access_token=a&token=b&private_token=e&kept=f"},
+		{"/anthropic-oauth/", "Bearer " + secret, "", "a-1,oauth-2025-04-20", "token=b&key=c&private_token=e&kept=f"},
+	} {
+		f := p.raw("GET " + c.path + "x?" + both + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer placeholder\r\nX-Api-Key: placeholder\r\nAnthropic-Beta: a-1\r\n\r\n")
+		got := up.take()
+		if len(got) != 1 {
+			t.Errorf("%s: %+v", c.path, f)
+			continue
+		}
+		h := got[0].Header
+		if h.Get("Authorization") != c.authorization || h.Get("X-Api-Key") != c.key || h.Get("Anthropic-Beta") != c.beta || got[0].URL.RawQuery != c.query || len(h["Authorization"]) > 1 {
+			t.Errorf("%s: %v %s", c.path, h, got[0].URL.RawQuery)
+		}
+	}
+	for have, want := range map[string]string{
+		"": "oauth-2025-04-20",
+		"Anthropic-Beta: x\r\nAnthropic-Beta: y\r\n":                 "x,y,oauth-2025-04-20",
+		"Anthropic-Beta: x, oauth-2025-04-20 ,y\r\n":                 "x, oauth-2025-04-20 ,y",
+		"Anthropic-Beta: x\r\nConnection: anthropic-beta, close\r\n": "oauth-2025-04-20",
+	} {
+		p.raw("GET /anthropic-oauth/ HTTP/1.1\r\nHost: x\r\n" + have + "\r\n")
+		if got := up.take(); len(got) != 1 || strings.Join(got[0].Header.Values("Anthropic-Beta"), "|") != want {
+			t.Errorf("%q: %v", have, got[0].Header)
+		}
+	}
+}
+
+func TestUpstreamsHeadersAreStripped(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Trailer", "X-End, Set-Cookie")
+		for _, name := range []string{"Set-Cookie", "Alt-Svc", "Strict-Transport-Security", credproxy.ErrorHeader, "Proxy-Authenticate"} {
+			h.Set(name, "x=1")
+		}
+		h.Set("X-Kept", "yes")
+		h.Set("Www-Authenticate", "Basic")
+		w.WriteHeader(http.StatusUnauthorized)
+		w.Write([]byte("no"))
+		h.Set("X-End", "end")
+		h.Set("Set-Cookie", "late=1")
+	})
+	p := start(t, config(route("/api/", up.URL)))
+	res, err := agent(t).Get(p.url + "/api/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	buf := make([]byte, 100)
+	for err == nil {
+		_, err = res.Body.Read(buf)
+	}
+	for _, name := range []string{"Set-Cookie", "Alt-Svc", "Strict-Transport-Security", credproxy.ErrorHeader, "Proxy-Authenticate"} {
+		if res.Header.Get(name) != "" || res.Trailer.Get(name) != "" {
+			t.Errorf("%s passed", name)
+		}
+	}
+	if res.StatusCode != 401 || res.Header.Get("X-Kept") != "yes" || res.Header.Get("Www-Authenticate") != "Basic" || res.Trailer.Get("X-End") != "end" {
+		t.Errorf("%v %v", res.Header, res.Trailer)
+	}
+}
+
+// A redirect is the agent's to follow. One that stays on the upstream leads back over the route; none holds the
+// token.
+func TestRedirects(t *testing.T) {
+	other := &recorder{}
+	elsewhere := plain(t, other.ServeHTTP).URL
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Location"] = []string{strings.ReplaceAll(r.Header.Get("X-To"), "SELF", "http://"+r.Host)}
+		w.WriteHeader(http.StatusFound)
+	})
+	self := up.URL
+	p := start(t, config(route("/api/", self+"/base")))
+	for _, c := range []struct{ to, want string }{
+		{"SELF/base/x?a=b#c", "/api/x?a=b#c"},
+		{"SELF/base", "/api"},
+		{"SELF/base/", "/api/"},
+		{"/base/x", "/api/x"},
+		{"y", "/api/dir/y"},
+		{"../y", "/api/y"},
+		{"?q=1", "/api/dir/asked?q=1"},
+		{"SELF/base/a%2Fb", "/api/a%2Fb"},
+		{"SELF/other", self + "/other"},
+		{"/other?x=1", self + "/other?x=1"},
+		{"SELF/base/../other", "SELF/base/../other"},
+		{"SELF/basement", self + "/basement"},
+		{elsewhere + "/base/x", elsewhere + "/base/x"},
+		{elsewhere + "/x?sig=a%2fb&X=%7e", elsewhere + "/x?sig=a%2fb&X=%7e"},
+		{"//evil.example/x", "http://evil.example/x"},
+		{"https://user:pass@evil.example/x", "https://evil.example/x"},
+		{"https://evil.example/x?t=" + secret + "&b=1", "https://evil.example/x?b=1"},
+		{"https://evil.example/x?t=" + strings.ReplaceAll(secret, "-", "%2d"), "https://evil.example/x"},
+		{"https://evil.example/" + secret, ""},
+		{"https://evil.example/x#" + secret, ""},
+		{"https://" + secret + "@evil.example/", "https://evil.example/"},
+		{"SELF/base/x?access_token=" + secret, "/api/x"},
+		{"mailto:x@example.com", "mailto:x@example.com"},
+		{"ht tp://%zz", "ht tp://%zz"},
+	} {
+		f := p.raw("GET /api/dir/asked HTTP/1.1\r\nHost: x\r\nX-To: " + c.to + "\r\n\r\n")
+		want := strings.ReplaceAll(c.want, "SELF", self)
+		if got := f.header.Get("Location"); f.status != http.StatusFound || got != want {
+			t.Errorf("%s: %d %q, not %q", c.to, f.status, got, want)
+		}
+	}
+	if got := other.take(); len(got) > 0 {
+		t.Errorf("a redirect was followed: %v", uris(got))
+	}
+}
