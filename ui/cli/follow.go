@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
+	"time"
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
@@ -36,13 +40,13 @@ func (p *program) carry(ctx context.Context, c bottles.Config, identity string, 
 // follow tells what is being done to a bottle, a line for each change, until it is done. Where ctx ends before, it is
 // cancelled; without an identity there is nothing to cancel, and follow returns.
 func (p *program) follow(ctx context.Context, s follower, identity string, done <-chan error) error {
-	last := ""
+	t := teller{out: p.err, identity: identity, inPlace: p.terminal}
 	interrupt, updates := ctx.Done(), s.Updates()
 	for {
 		select {
 		case u, ok := <-updates:
 			if !ok {
-				updates = nil // the outcome comes, or never will
+				t.end()
 				select {
 				case err := <-done:
 					return err
@@ -50,24 +54,108 @@ func (p *program) follow(ctx context.Context, s follower, identity string, done 
 					return errors.New("the supervisor ended in the middle of it; what was begun is finished by the next bottle-tui")
 				}
 			}
-			for _, b := range u.Snapshot.Bottles {
-				if b.Identity == identity && b.Operation != nil && b.Status != bottles.Failed && b.Operation.Step != last {
-					last = b.Operation.Step
-					fmt.Fprintf(p.err, "%s: %s\n", identity, queue.Visible(last))
-				}
-			}
+			t.tell(u.Snapshot)
 		case err := <-done:
+			t.end()
+			if errors.Is(err, bottles.ErrBuild) {
+				t.log(updates)
+			}
 			if interrupt == nil && errors.Is(err, context.Canceled) {
 				fmt.Fprintf(p.err, "%s: cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume %[1]s%s\n", identity, p.flags())
 			}
 			return err
 		case <-interrupt:
+			t.end()
 			if identity == "" {
 				return ctx.Err()
 			}
 			interrupt = nil
 			p.cancel(ctx, s, identity)
 		}
+	}
+}
+
+const (
+	progressEvery = time.Second     // between two lines of the same progress
+	logPatience   = 2 * time.Second // for the end of a failed build's log
+	logTail       = 30              // lines of it that are printed
+)
+
+// teller prints the steps of an operation.
+type teller struct {
+	out      io.Writer
+	identity string
+	inPlace  bool // out is a terminal: a step that only counts up is written over
+
+	last  string // the step that was printed
+	open  bool   // its line has no end yet
+	at    time.Time
+	lines []string // of the build
+}
+
+// tell prints what is done now, if that is something else. Of a count that grows, some numbers are enough.
+func (t *teller) tell(snap *bottles.Snapshot) *bottles.Operation {
+	i := slices.IndexFunc(snap.Bottles, func(b bottles.Bottle) bool { return b.Identity == t.identity })
+	if i < 0 || snap.Bottles[i].Operation == nil {
+		return nil
+	}
+	op := snap.Bottles[i].Operation
+	t.lines = op.Log
+	if step := queue.Visible(op.Step); snap.Bottles[i].Status != bottles.Failed && step != "" && step != t.last {
+		counts := shape(step) == shape(t.last)
+		if counts && !t.inPlace && time.Since(t.at) < progressEvery {
+			return op
+		}
+		if !counts {
+			t.end()
+		}
+		if t.inPlace {
+			fmt.Fprintf(t.out, "\r%s: %s\x1b[K", t.identity, step)
+		} else {
+			fmt.Fprintf(t.out, "%s: %s\n", t.identity, step)
+		}
+		t.last, t.open, t.at = step, t.inPlace, time.Now()
+	}
+	return op
+}
+
+// end ends a line that was to be written over.
+func (t *teller) end() {
+	if t.open {
+		fmt.Fprintln(t.out)
+		t.open = false
+	}
+}
+
+// shape is a step without its numbers.
+func shape(step string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == ',' || r == '.' {
+			return -1
+		}
+		return r
+	}, step)
+}
+
+// log prints the end of a failed build's log, which comes with the news of the failure.
+func (t *teller) log(updates <-chan bottles.Update) {
+	patience := time.NewTimer(logPatience)
+	defer patience.Stop()
+	for waiting := true; waiting; {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				waiting = false
+			} else if op := t.tell(u.Snapshot); op != nil && op.Err != "" {
+				waiting = false
+			}
+		case <-patience.C:
+			waiting = false
+		}
+	}
+	t.end()
+	for _, line := range t.lines[max(0, len(t.lines)-logTail):] {
+		fmt.Fprintf(t.out, "  %s\n", queue.VisibleText(line, 0))
 	}
 }
 

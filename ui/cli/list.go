@@ -85,11 +85,20 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
 		}
 		status := string(row.Status)
 		if detail := snap.Bottles[i].Detail; detail != "" {
-			status += " (" + queue.Visible(detail) + ")"
+			status += " (" + short(queue.Visible(detail)) + ")"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", queue.Visible(row.Identity), status, waiting, dash(row.StartedAt), dash(queue.Visible(row.CWD)))
 	}
 	return w.Flush()
+}
+
+// short cuts a detail for the table; info shows it whole.
+func short(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 func dash(s string) string {

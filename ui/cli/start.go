@@ -60,6 +60,9 @@ func (p *program) startCommand() *cobra.Command {
 			if err := plan.check(cmd); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("cwd") && cwd == "" {
+				return errors.New("--cwd names no directory; leave it out for an empty workspace")
+			}
 			return p.work(func(cmd *cobra.Command, args []string) error {
 				launch := bottles.Launch{Agent: args[0], Task: task}
 				if cwd != "" {
@@ -109,7 +112,10 @@ func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFl
 	}
 	launch.Identity = plan.Identity
 	if err := p.carry(ctx, config, plan.Identity, launch); err != nil {
-		return err
+		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || errors.Is(err, context.Canceled) {
+			return err
+		}
+		return fmt.Errorf("%s was not started: %w\nIts state is kept. To try again: bottle-tui resume %[1]s%[3]s", plan.Identity, err, p.flags())
 	}
 	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\nOnce it is down, this brings it back:\nbottle-tui resume %[1]s%[2]s\n", plan.Identity, p.flags())
 	return err

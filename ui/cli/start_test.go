@@ -48,6 +48,7 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 		"start a --format json":           "--format is for --dry-run",
 		"start a --dry-run --format yaml": `--format is text or json, not "yaml"`,
 		"start a --detach":                "unknown flag: --detach",
+		"start a --cwd=":                  "--cwd names no directory",
 		"resume a-12345 --format json":    "--format is for --dry-run",
 		"info":                            "accepts 1 arg(s), received 0",
 		"info a --format yaml":            `--format is text or json, not "yaml"`,
@@ -225,6 +226,50 @@ func TestFollow(t *testing.T) {
 	}
 	if want := "coder-k3x9q: copy 1,200 of 5,000 files\ncoder-k3x9q: start ␛[2J\n"; p.err.String() != want {
 		t.Errorf("it says %q", &p.err)
+	}
+}
+
+// A count that grows is written over on a terminal, and told now and then elsewhere.
+func TestFollowCounts(t *testing.T) {
+	steps := []string{"make the networks", "copy 1 of 3 files, 0.1 MB", "copy 1 of 3 files, 1,000.2 MB", "copy 3 of 3 files, 1,000.3 MB", "start it"}
+	for terminal, want := range map[bool]string{
+		false: "c-k3x9q: make the networks\nc-k3x9q: copy 1 of 3 files, 0.1 MB\nc-k3x9q: start it\n",
+		true: "\rc-k3x9q: make the networks\x1b[K\n\rc-k3x9q: copy 1 of 3 files, 0.1 MB\x1b[K\rc-k3x9q: copy 1 of 3 files, 1,000.2 MB\x1b[K" +
+			"\rc-k3x9q: copy 3 of 3 files, 1,000.3 MB\x1b[K\n\rc-k3x9q: start it\x1b[K\n",
+	} {
+		var out bytes.Buffer
+		tell := teller{out: &out, identity: "c-k3x9q", inPlace: terminal}
+		for _, step := range steps {
+			tell.tell(&bottles.Snapshot{Bottles: []bottles.Bottle{{Identity: "c-k3x9q", Operation: &bottles.Operation{Step: step}}}})
+		}
+		tell.end()
+		if out.String() != want {
+			t.Errorf("on a terminal (%v): %q", terminal, &out)
+		}
+	}
+}
+
+// Of a build that failed the end of its log is printed, which comes with the last snapshot.
+func TestFollowBuildFailure(t *testing.T) {
+	p, a := newProgram(t), &acts{updates: make(chan bottles.Update), done: make(chan error, 1)}
+	a.done <- fmt.Errorf("build it: %w", bottles.ErrBuild)
+	var log []string
+	for i := range 100 {
+		log = append(log, fmt.Sprintf("line %d\x1b[2J", i))
+	}
+	told := func(lines []string, err string) bottles.Update {
+		return bottles.Update{Snapshot: &bottles.Snapshot{Bottles: []bottles.Bottle{
+			{Identity: "coder-k3x9q", Status: bottles.Failed, Operation: &bottles.Operation{Step: "build", Log: lines, Err: err}}}}}
+	}
+	go func() {
+		a.updates <- told(log[:10], "")
+		a.updates <- told(log, "it failed")
+	}()
+	if err := p.follow(t.Context(), a, "coder-k3x9q", a.done); !errors.Is(err, bottles.ErrBuild) {
+		t.Errorf("it ends with %v", err)
+	}
+	if said := p.err.String(); strings.Count(said, "\n") != logTail || !strings.HasPrefix(said, "  line 70␛[2J\n") || !strings.HasSuffix(said, "  line 99␛[2J\n") {
+		t.Errorf("it says %q", said)
 	}
 }
 
