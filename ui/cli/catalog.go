@@ -124,9 +124,9 @@ func (p *program) needManifest(cwd, name string) (*manifest.Manifest, error) {
 	switch {
 	case errors.Is(err, manifest.ErrNone):
 		return nil, fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
-			"A directory's own %s may add agents, and %s is looked at, but profiles are declared there alone. For example:\n\n%s\n\n"+
+			"A project's own (looked for: %s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+
 			"To see bottles at work without a manifest: bottle-tui demo",
-			name, path, manifest.Name, filepath.Join(dir, manifest.Name), example)
+			name, path, filepath.Join(dir, manifest.Name), example)
 	case err != nil:
 		return nil, fmt.Errorf("the manifest can't be used:\n%w", err)
 	}
