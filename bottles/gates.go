@@ -1,7 +1,7 @@
 package bottles
 
 import (
-	"bytes"
+	"bottle-tui/queue"
 	"context"
 	"errors"
 	"path/filepath"
@@ -9,66 +9,66 @@ import (
 	"time"
 )
 
-// applyGates makes next what the gates of a bottle let through: written down, in force in each sidecar whose part
-// changed and confirmed by it, and told to the agent and to supervise. A bottle that is down has it at its resume.
-func (s *Supervisor) applyGates(ctx context.Context, x *execution, next inForce, grants []Grant) error {
+// gates is a change of what a bottle's gates let through.
+type gates struct {
+	before, next inForce
+	grants       []Grant // with next
+	tools        []string
+}
+
+// want makes the layout of x what a change makes of the bottle.
+func (s *Supervisor) want(ctx context.Context, x *execution, g gates) error {
 	if err := s.arrange(ctx, x, journal{}); err != nil {
 		return err
 	}
 	l := &x.layout
-	was, ends := l.force, l.until
-	l.hadRoutes = l.hadRoutes || len(was.routes) > 0
-	l.force, l.until, l.tokens = next, untilOf(grants, s.cfg.Now()), tokensOf(l.profile, grants)
-	if err := writeGrants(x.bottle, grants); err != nil {
+	l.hadRoutes = l.hadRoutes || len(g.before.routes) > 0
+	l.force, l.until, l.tokens = g.next, untilOf(g.grants, s.cfg.Now()), tokensOf(l.profile, g.grants)
+	x.secrets = nil
+	return nil
+}
+
+// writeDown keeps a change in the bottle's state, whose layout was made by want.
+func (s *Supervisor) writeDown(x *execution, g gates) error {
+	if err := writeGrants(x.bottle, g.grants); err != nil {
 		return err
 	}
-	if err := s.putConfig(x); err != nil {
-		return err
-	}
+	return s.putConfig(x)
+}
+
+// enforce puts a change in force in the sidecars that it concerns, which confirm it, and tells the agent's files and
+// supervise. A bottle that is down has it at its resume.
+func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
+	l := &x.layout
 	have, err := s.look(ctx, x)
 	if err != nil || have.containers[RoleEgress].State != StateRunning {
 		return err
 	}
-	changed := func(role Role) (bool, error) {
-		old := *l
-		old.force, old.until = was, ends
-		a, errA := old.config(role)
-		b, errB := l.config(role)
-		return !bytes.Equal(a, b), errors.Join(errA, errB)
-	}
-	x.secrets = nil
-	if len(next.routes) > 0 && have.containers[RoleCredProxy].State != StateRunning {
-		if err := x.run(ctx, planSidecars(*l, have, "a route was granted")); err != nil {
-			return err
-		}
-	} else if have.containers[RoleCredProxy].State == StateRunning {
-		if ok, err := changed(RoleCredProxy); err != nil {
-			return err
-		} else if ok {
-			if err := s.applyRoutes(ctx, x, was); err != nil {
-				return err
+	if slices.Contains(g.tools, queue.ToolCredProxy) {
+		switch {
+		case have.containers[RoleCredProxy].State == StateRunning:
+			err = s.applyRoutes(ctx, x, g.before)
+		case len(g.next.routes) > 0:
+			err = s.resolve(ctx, x)
+			if err == nil {
+				err = x.run(ctx, planSidecars(*l, have, "a route was granted"))
 			}
 		}
 	}
-	if ok, err := changed(RoleEgress); err != nil {
-		return err
-	} else if ok {
-		if err := s.applyTo(ctx, x, RoleEgress); err != nil {
-			return err
+	if err == nil && slices.Contains(g.tools, queue.ToolEgress) {
+		err = s.applyTo(ctx, x, RoleEgress)
+	}
+	if err == nil && have.containers[RoleAgent].State == StateRunning {
+		files := currentFiles(*l)
+		if l.hadRoutes || len(g.next.routes) > 0 {
+			files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, g.next.routes, l.profile.Git)...)
 		}
+		err = s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files))
 	}
-	if have.containers[RoleAgent].State == StateRunning {
-		files := slices.DeleteFunc(agentFiles(*l, false), func(f File) bool {
-			return slices.ContainsFunc(l.profile.Files, func(o File) bool { return o.Path == f.Path })
-		})
-		if err := s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files)); err != nil {
-			return err
-		}
+	if err == nil && have.containers[RoleSupervise].State == StateRunning {
+		err = s.tellSupervise(ctx, x)
 	}
-	if have.containers[RoleSupervise].State == StateRunning {
-		return s.tellSupervise(ctx, x)
-	}
-	return nil
+	return err
 }
 
 // applyRoutes gives a running cred-proxy the tokens that it may not have and then its routes.

@@ -170,12 +170,18 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 		return err
 	}
 	others := slices.DeleteFunc(slices.Clone(grants), func(o Grant) bool { return o.ID == g.ID })
-	if err := s.applyGates(ctx, x, next, append(others, g)); err != nil {
+	change := gates{before, next, append(others, g), []string{g.Tool}}
+	if err := s.want(ctx, x, change); err != nil {
+		return err
+	}
+	if err := s.writeDown(x, change); err != nil {
+		return err
+	}
+	if err := s.enforce(ctx, x, change); err != nil {
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		back := s.applyGates(s.ctx, x, before, others)
-		return errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), back, x.bottle.ClearOperation())
+		return errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), s.undo(x, gates{next, before, others, change.tools}))
 	}
 	ctx = s.ctx // it is in force: the rest is finished, not cancelled
 	if g.Scope.Profile {
@@ -190,6 +196,17 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 	}
 	s.told(ctx, x.layout.identity, j.Request, 5*time.Second)
 	if err := s.box(x.layout.identity).Archive(j.Request); err != nil {
+		return err
+	}
+	return x.bottle.ClearOperation()
+}
+
+// undo takes back what could not be put in force as a whole.
+func (s *Supervisor) undo(x *execution, g gates) error {
+	if err := s.want(s.ctx, x, g); err != nil {
+		return err
+	}
+	if err := errors.Join(s.writeDown(x, g), s.enforce(s.ctx, x, g)); err != nil {
 		return err
 	}
 	return x.bottle.ClearOperation()

@@ -82,7 +82,10 @@ func TestMain(m *testing.M) {
 }
 
 // catalog offers the stand-in agent under one name.
-type catalog struct{ dockerfile string }
+type catalog struct {
+	dockerfile string
+	tune       func(*bottles.Profile) // nil: as it is
+}
 
 func (c catalog) Agents() []string { return []string{"tester"} }
 
@@ -90,11 +93,15 @@ func (c catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
 	if meta.AgentName != "tester" {
 		return bottles.Profile{}, fmt.Errorf("%w for %q", bottles.ErrNoProfile, meta.AgentName)
 	}
-	return bottles.Profile{
+	p := bottles.Profile{
 		Agent: "tester", Name: "tests", Manifest: "builtin:tests",
 		Dockerfile: []byte(c.dockerfile), BuildNetwork: "none", Supervise: true,
 		Program: bottles.Program{UID: 1000, GID: 1000, Home: "/home/agent/.claude", Grace: 2 * time.Second},
-	}, nil
+	}
+	if c.tune != nil {
+		c.tune(&p)
+	}
+	return p, nil
 }
 
 // screen keeps what an agent printed.
@@ -122,6 +129,7 @@ type world struct {
 	root   *state.Root
 	engine bottles.Engine
 	cat    catalog
+	tokens map[string]string // what token_refs resolve to
 
 	mu      sync.Mutex
 	cond    *sync.Cond
@@ -147,7 +155,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, root: root, engine: engine, cat: catalog{"FROM " + ref + "\nLABEL test=\"" + root.ID() + "\"\n"}, screens: map[string]*screen{}}
+	w := &world{t: t, root: root, engine: engine, cat: catalog{dockerfile: "FROM " + ref + "\nLABEL test=\"" + root.ID() + "\"\n"}, tokens: map[string]string{}, screens: map[string]*screen{}}
 	w.cond = sync.NewCond(&w.mu)
 	t.Cleanup(func() {
 		w.end()
@@ -161,7 +169,7 @@ func newWorld(t *testing.T) *world {
 
 // another is a second program on the same state root and engine.
 func (w *world) another() *world {
-	o := &world{t: w.t, root: w.root, engine: w.engine, cat: w.cat, screens: map[string]*screen{}}
+	o := &world{t: w.t, root: w.root, engine: w.engine, cat: w.cat, tokens: w.tokens, screens: map[string]*screen{}}
 	o.cond = sync.NewCond(&o.mu)
 	w.t.Cleanup(o.end)
 	return o
@@ -175,7 +183,15 @@ func (w *world) run(wrap func(bottles.Engine, func()) bottles.Engine) {
 	if wrap != nil {
 		engine = wrap(engine, cancel)
 	}
-	sup := bottles.New(bottles.Config{Root: w.root, Engine: engine, Catalog: w.cat, Screens: func(id string) bottles.Screen { return w.screen(id) }})
+	sup := bottles.New(bottles.Config{
+		Root: w.root, Engine: engine, Catalog: w.cat, Screens: func(id string) bottles.Screen { return w.screen(id) },
+		Resolve: func(_ context.Context, ref string) (string, error) {
+			if v, ok := w.tokens[ref]; ok {
+				return v, nil
+			}
+			return "", errors.New("it is not set")
+		},
+	})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -329,17 +345,22 @@ func (w *world) request(id, dockerfile string) bottles.Request {
 
 func (w *world) requestAs(id, dockerfile, request string) bottles.Request {
 	w.t.Helper()
-	err := queue.Open(w.root.QueueDir(id)).Put(queue.Request{
-		ID: request, Tool: queue.ToolCapability, Identity: id, Justification: "the tests need it",
-		Proposed: dockerfile, ArrivedAt: time.Now(), ToolUseID: "toolu_" + request,
-	})
+	return w.ask(queue.Request{ID: request, Tool: queue.ToolCapability, Identity: id, Proposed: dockerfile})
+}
+
+// ask puts a request of any kind into a bottle's queue and waits until it is shown.
+func (w *world) ask(q queue.Request) bottles.Request {
+	w.t.Helper()
+	id, request := q.Identity, q.ID
+	q.Justification, q.ArrivedAt, q.ToolUseID = "the tests need it", time.Now(), "toolu_"+request
+	err := queue.Open(w.root.QueueDir(id)).Put(q)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var got bottles.Request
 	w.await("the request is shown", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
-		i := slices.IndexFunc(b.Requests, func(r bottles.Request) bool { return r.ID == request && len(r.Current) > 0 })
+		i := slices.IndexFunc(b.Requests, func(r bottles.Request) bool { return r.ID == request })
 		if i >= 0 {
 			got = b.Requests[i]
 		}

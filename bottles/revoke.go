@@ -16,23 +16,32 @@ func (s *Supervisor) takeBack(ctx context.Context, x *execution, which func(Gran
 	if err != nil {
 		return err
 	}
-	next, err := s.current(x)
+	now, err := s.current(x)
 	if err != nil {
 		return err
 	}
-	var kept, gone []Grant
+	change := gates{before: now, next: now}
+	var gone []Grant
 	for _, g := range grants {
 		if !which(g) {
-			kept = append(kept, g)
+			change.grants = append(change.grants, g)
 			continue
 		}
 		gone = append(gone, g)
-		next = next.with(g.Undo)
+		change.next = change.next.with(g.Undo)
+		change.tools = append(change.tools, g.Tool)
 	}
 	if len(gone) == 0 {
 		return refuse("the grant has ended already")
 	}
-	if err := s.applyGates(ctx, x, next, kept); err != nil {
+	if err := s.want(ctx, x, change); err != nil {
+		return err
+	}
+	// In force first: who is killed in between finds the grant still written down, and takes it back again.
+	if err := s.enforce(ctx, x, change); err != nil {
+		return err
+	}
+	if err := s.writeDown(x, change); err != nil {
 		return err
 	}
 	for _, g := range gone {

@@ -5,6 +5,8 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,6 +42,13 @@ func main() {
 				code := 0
 				fmt.Sscan(rest, &code)
 				os.Exit(code)
+			case "get": // as the environment says, through a proxy or not
+				fmt.Println("got", get(rest))
+			case "cat":
+				text, err := os.ReadFile(rest)
+				fmt.Printf("cat %s: %q %v\n", rest, text, err)
+			case "env":
+				fmt.Printf("env %s=%s\n", rest, os.Getenv(rest))
 			case "write":
 				fmt.Println("wrote", os.WriteFile("/workspace/work", []byte(rest), 0o600))
 			default:
@@ -49,6 +58,17 @@ func main() {
 	}()
 	<-end
 	fmt.Println("told to end")
+}
+
+// get asks for a page and tells what came.
+func get(url string) string {
+	r, err := http.Get(url)
+	if err != nil {
+		return fmt.Sprint(url, " failed: ", err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(r.Body, 4096))
+	return fmt.Sprintf("%s %d %q %v", url, r.StatusCode, body, err)
 }
 
 func record(session, what string) {
