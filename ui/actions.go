@@ -41,6 +41,9 @@ func (m *model) startFrom(from dialog.Dialog, a bottles.Action, doing string) te
 	if _, cancel := a.(bottles.Cancel); identity != "" && !cancel {
 		m.pending[identity] = doing
 	}
+	if l, ok := a.(bottles.Launch); ok {
+		m.wanted = l.Identity
+	}
 	if doing != "" {
 		m.notes.info(m.o.now(), doing+" …")
 	}
@@ -168,8 +171,7 @@ func (m *model) done(d doneMsg) {
 		said("approved and in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
 	case bottles.ApproveEdited:
 		said("your version is in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
-	case bottles.Revoke:
-		said("taken back: " + a.Identity + " has it no more")
+	case bottles.Revoke: // the alert of the grant's end says what is closed again
 	case bottles.Deny:
 		said("denied: " + a.Identity + " was told why")
 	case bottles.Launch: // the alert names the bottle
@@ -201,6 +203,9 @@ func (m *model) alert(a bottles.Alert) tea.Cmd {
 	case bottles.AlertEnded:
 		m.notes.info(now, frame.Line(a.Text))
 	case bottles.AlertDone:
+		if a.Operation == "revoke" {
+			return nil // the end of the grant was told, and says what it was
+		}
 		m.notes.alert(now, a.Identity, a.Operation, frame.Line(a.Text), false)
 		return nil // the operator asked for it: no bell
 	}

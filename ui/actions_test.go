@@ -99,6 +99,10 @@ func TestLaunch(t *testing.T) {
 	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}
+	s.show(live("a-11111", 0), live("new-00000", 0))
+	if got := s.m.list.Selected().Identity; got != "new-00000" {
+		t.Errorf("selected is %s, not what was asked for", got)
+	}
 }
 
 func TestLaunchSaysWhatIsWrongWithTheDirectory(t *testing.T) {

@@ -430,6 +430,8 @@ func TestAlertsOfGrants(t *testing.T) {
 	text := "implementer-k3x9q: api.example.com is closed again: its time is over"
 	s.send(updateMsg{Alerts: []bottles.Alert{{Kind: bottles.AlertDone, Identity: "implementer-k3x9q", Operation: "grant", Text: text}}})
 	s.sees(text)
+	s.send(updateMsg{Alerts: []bottles.Alert{{Kind: bottles.AlertDone, Identity: "implementer-k3x9q", Operation: "revoke", Text: "has it no more"}}})
+	s.sees(text) // what was closed is worth more than that something was
 	if s.raw != "" {
 		t.Errorf("written raw: %q", s.raw)
 	}

@@ -36,6 +36,7 @@ func (m *model) state() keys.State {
 
 // key routes a key press to what has the keyboard.
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
+	m.wanted = "" // the operator went on
 	switch {
 	case m.w == 0:
 		if k.String() == "ctrl+c" || k.String() == "q" {

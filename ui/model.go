@@ -77,6 +77,7 @@ type model struct {
 	dialog  dialog.Dialog
 	notes   notes
 	pending map[string]string             // identity → what was asked for and is not taken up in a snapshot yet
+	wanted  string                        // the bottle to select once it is there: the operator just asked for it
 	last    map[string]*bottles.Operation // each bottle's last operation, whose log stays readable
 	sizes   map[string]size               // what each agent's terminal was told
 	spin    int
@@ -205,6 +206,10 @@ func (m *model) takeIn(u updateMsg) tea.Cmd {
 		}
 		m.snap = u.Snapshot
 		m.list.Set(u.Snapshot)
+		if m.wanted != "" && !m.typing && m.list.Here(m.wanted) {
+			m.list.Select(m.wanted)
+			m.wanted = ""
+		}
 		if b := m.list.Selected(); m.typing && (b == nil || b.Identity != typingTo) {
 			m.typing = false // what is typed must not reach the neighbour
 		}

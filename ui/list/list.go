@@ -103,6 +103,11 @@ func (p *Pane) Selected() *bottles.Bottle {
 	return nil
 }
 
+// Here says whether there is a bottle of that identity, shown or not.
+func (p *Pane) Here(identity string) bool {
+	return slices.ContainsFunc(p.all, func(b bottles.Bottle) bool { return b.Identity == identity })
+}
+
 // Select moves to a bottle; a filter that hides it is dropped.
 func (p *Pane) Select(identity string) bool {
 	if p.find(identity) < 0 && p.filter != "" {

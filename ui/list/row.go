@@ -174,7 +174,7 @@ func styled(st lipgloss.Style, text string, w int) string {
 func (p *Pane) second(b *bottles.Bottle, w int, end string) string {
 	s := p.Styles
 	switch {
-	case busy(b):
+	case busy(b) && b.Operation.Step != "":
 		// The words matter more than the bar: "copy 1,200 of 5,000 files".
 		step := frame.Line(b.Operation.Step)
 		bar := Bar(s, b.Operation, min(10, w/3, w-frame.Width(step)-1))
@@ -211,7 +211,7 @@ func (p *Pane) second(b *bottles.Bottle, w int, end string) string {
 // place is where a bottle works, or what it is at when it is at something.
 func (p *Pane) place(b *bottles.Bottle) string {
 	switch {
-	case busy(b):
+	case busy(b) && b.Operation.Step != "":
 		return frame.Line(b.Operation.Step)
 	case b.Operation != nil && b.Operation.Err != "":
 		return firstLine(b.Operation.Err)
