@@ -162,20 +162,25 @@ func (s *server) modify(r *http.Response) error {
 	if r.ContentLength >= pumpFrom {
 		r.Body = newPump(r.Body)
 	}
-	r.Body = &answerBody{r.Body, r}
+	r.Body = &answerBody{r.Body, r, f}
 	return nil
 }
 
-// answerBody takes out of the trailers, which are there at its end, what has no place in a header either.
+// answerBody takes out of the trailers, which are there at its end, what has no place in a header either. When it
+// breaks off, so does the flight: whoever still waits for the agent's body must not keep the rest waiting.
 type answerBody struct {
 	io.ReadCloser
 	r *http.Response
+	f *flight
 }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && len(b.r.Trailer) > 0 {
 		stripUpstream(b.r.Trailer)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.f.cancel(err)
 	}
 	return n, err
 }

@@ -353,3 +353,29 @@ func TestOtherUpgradesAreNotPassed(t *testing.T) {
 	p.reload(config(route("/odd/", odd.URL)))
 	p.raw("GET /odd/ HTTP/1.1\r\nHost: x\r\n\r\n").own(t, http.StatusBadGateway, "")
 }
+
+// An upstream that breaks off ends the agent's request, also while the agent has more to send and is silent.
+func TestUpstreamGoneWhileTheAgentSends(t *testing.T) {
+	upstreams(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 { // else net/http waits for the rest of the body, too
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+			c.Close()
+			return
+		}
+		io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}, func(t *testing.T, p *proxy, url string) {
+		c := p.dial()
+		fmt.Fprintf(c, "POST /up/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+		b, err := io.ReadAll(c)
+		if err != nil || !bytes.Contains(b, []byte("half")) || bytes.Contains(b, []byte("\r\n0\r\n")) {
+			t.Errorf("%q %v", b, err)
+		}
+	})
+}
