@@ -104,7 +104,7 @@ func isCredential(piece, scheme string) bool {
 const oauthBeta = "oauth-2025-04-20"
 
 // setCredential puts a token into a request's header. Anthropic's OAuth tokens count only together with a beta
-// header (FACTS: Claude Code sends both).
+// header; Claude Code sends both when it holds one itself.
 func setCredential(h http.Header, scheme, token string) {
 	switch scheme {
 	case SchemeBearer:
