@@ -28,6 +28,13 @@ var baseURLEnv = []string{"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROP
 // singletons are the roles that one route of a profile at most may have.
 var singletons = []string{bottles.RoleBaseURL, bottles.RoleNPM}
 
+// Bounds on a profile.
+const (
+	maxRoutes  = 256 // as cred-proxy has them
+	maxRemotes = 256
+	maxHosts   = 10_000 // as egress has them
+)
+
 // profile checks what the keys of a profile say about each other.
 func (r *reader) profile(p Profile, path string) {
 	switch image := path + ".egress.image"; {
@@ -35,6 +42,9 @@ func (r *reader) profile(p Profile, path string) {
 		r.fault(path+".egress.engine", `pipelock needs the key "image" beside it: the image that it runs from`)
 	case p.Egress.Engine != EnginePipelock && r.has(image) && !r.bad[path+".egress.engine"]:
 		r.add(r.names[image], image, `only the engine pipelock has an image; take it out, or add "engine": "pipelock"`)
+	}
+	if n := len(p.Egress.Allow); n > maxHosts {
+		r.fault(path+".egress.allow", "there are %d hosts; an allowlist has %d at most", n, maxHosts)
 	}
 	for i, host := range p.Egress.Allow {
 		if rule, err := egress.ParseRule(host); err == nil && rule.Port != 0 && p.Egress.Engine == EnginePipelock {
@@ -55,6 +65,10 @@ func (r *reader) has(path string) bool {
 }
 
 func (r *reader) routes(routes []Route, path string) {
+	if len(routes) > maxRoutes {
+		r.fault(path, "there are %d routes; a profile has %d at most", len(routes), maxRoutes)
+		return
+	}
 	holder := map[string]string{} // role: path of the route that has it
 	brokered := map[string]string{}
 	for i, route := range routes {
@@ -63,11 +77,14 @@ func (r *reader) routes(routes []Route, path string) {
 			if route.Path == "" || other.Path == "" {
 				continue
 			}
+			if !strings.HasPrefix(route.Path, other.Path) && !strings.HasPrefix(other.Path, route.Path) {
+				continue
+			}
 			first := r.values[fmt.Sprintf("%s[%d].path", path, j)]
 			switch {
 			case route.Path == other.Path:
 				r.fault(at+".path", "the path %s is that of another route, at %d:%d; write a different one", quoted(route.Path), first.Line, first.Column)
-			case strings.HasPrefix(route.Path, other.Path), strings.HasPrefix(other.Path, route.Path):
+			default:
 				r.fault(at+".path", "the path %s overlaps with %s at %d:%d; write paths of which none lies within another",
 					quoted(route.Path), quoted(other.Path), first.Line, first.Column)
 			}
@@ -98,6 +115,10 @@ func (r *reader) routes(routes []Route, path string) {
 }
 
 func (r *reader) remotes(remotes []Remote, path string) {
+	if len(remotes) > maxRemotes {
+		r.fault(path, "there are %d remotes; a profile has %d at most", len(remotes), maxRemotes)
+		return
+	}
 	for i, remote := range remotes {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		for j, other := range remotes[:i] {
@@ -168,12 +189,12 @@ func (r *reader) image(path string) {
 
 var imageKeys = []string{"dockerfile", "reference", "base"}
 
-// agent checks an agent against the profiles that there are.
-func (r *reader) agent(a Agent, path string, profiles []string) {
-	if a.Bottle != "" && !slices.Contains(profiles, a.Bottle) {
+// agent checks an agent against the profiles that there are, if that is known.
+func (r *reader) agent(a Agent, path string, profiles []string, known bool) {
+	if known && a.Bottle != "" && !slices.Contains(profiles, a.Bottle) {
 		near := ""
 		if len(r.list) < maxErrors { // there may be many of both
-			near = nearest(a.Bottle, profiles)
+			near = nearest(a.Bottle, profiles[:min(len(profiles), 1000)])
 		}
 		switch {
 		case near != "":

@@ -108,10 +108,16 @@ func instead(word string, known []string) string {
 	return "write one of " + list(known)
 }
 
+// maxListed bounds how many words an error lists.
+const maxListed = 20
+
 func list(words []string) string {
-	shown := make([]string, 0, len(words))
-	for _, w := range words {
+	var shown []string
+	for _, w := range words[:min(len(words), maxListed)] {
 		shown = append(shown, quoted(w))
+	}
+	if len(words) > maxListed {
+		shown = append(shown, fmt.Sprintf("and %d more", len(words)-maxListed))
 	}
 	return strings.Join(shown, ", ")
 }

@@ -62,15 +62,15 @@ func parseHome(file string, text []byte) (m *Manifest, r *reader, ok bool) {
 		r.profile(e.Value, join("bottles", e.Name))
 		m.Profiles = append(m.Profiles, e.Value)
 	}
-	m.addAgents(r, f.Agents)
+	m.addAgents(r, f.Agents, true)
 	return m, r, true
 }
 
-func (m *Manifest) addAgents(r *reader, agents Entries[Agent]) {
+func (m *Manifest) addAgents(r *reader, agents Entries[Agent], profilesKnown bool) {
 	names := m.profileNames()
 	for _, e := range agents {
 		e.Value.Name, e.Value.At = e.Name, e.At
-		r.agent(e.Value, join("agents", e.Name), names)
+		r.agent(e.Value, join("agents", e.Name), names, profilesKnown)
 		m.Agents = append(m.Agents, e.Value)
 	}
 }
@@ -110,12 +110,7 @@ func (m *Manifest) addProject(project string, own fs.FileInfo, profilesKnown boo
 		r.add(r.names["bottles"], "bottles", "a project's manifest has no profiles: a checked-out repository must not draw the boundary around its agent; move them to %s", m.Home)
 	}
 	added := &Manifest{Home: m.Home, Profiles: m.Profiles}
-	if !profilesKnown {
-		for _, e := range f.Agents { // whether their profiles exist can't be said
-			added.Profiles = append(added.Profiles, Profile{Name: e.Value.Bottle})
-		}
-	}
-	added.addAgents(r, f.Agents)
+	added.addAgents(r, f.Agents, profilesKnown)
 	for _, a := range added.Agents {
 		if i := slices.IndexFunc(m.Agents, func(own Agent) bool { return own.Name == a.Name }); i >= 0 {
 			r.add(a.At, "agents", "the agent %s is declared at %s, too, and a project must not change what a name means; write another name here", quoted(a.Name), m.Agents[i].At)

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"bottle-tui/bottles/manifest"
 )
@@ -289,5 +291,38 @@ func TestFaultsOfBothFiles(t *testing.T) {
 	// What the profiles are can't be said when the own manifest can't be read.
 	if got := lines("syntax.json"); len(got) != 2 || got[1] != want[2] {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestHugeFiles: what somebody else's repository brings does not hold up the program.
+func TestHugeFiles(t *testing.T) {
+	fill := func(begin, each, end string) string {
+		var b strings.Builder
+		b.WriteString(begin)
+		for i := 0; b.Len() < 1<<19; i++ {
+			b.WriteString(strings.ReplaceAll(each, "#", strconv.Itoa(i)))
+		}
+		return b.String() + end
+	}
+	for name, text := range map[string]string{
+		"agents":   fill(`{"agents": {`, `"a#":{"bottle":"p#"},`, `}}`),
+		"routes":   fill(`{"bottles": {"dev": {"cred_proxy": {"routes": [`, `{"path":"/a#/"},`, `]}}}}`),
+		"hosts":    fill(`{"bottles": {"dev": {"egress": {"allow": [`, `"a#.example.com",`, `]}}}}`),
+		"profiles": fill(`{"bottles": {`, `"a#":{},`, `}}`),
+		"brackets": fill(`{"bottles": `, `[`, ``),
+		"keys":     fill(`{`, `"k#":1,`, `}`),
+		"quotes":   fill(`{"bottles": {"dev": {"env": {"A": "`, `\"`, `"}}}}`),
+		"comments": fill(``, `/**/`, `{}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := manifest.Parse("/m.json", []byte(text))
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if err != nil && len(err.Error()) > 1<<20 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
 	}
 }

@@ -71,7 +71,7 @@ type Profile struct {
 	At   Position `json:"-"`
 
 	Supervise    bool            `json:"supervise,omitempty" jsonschema:"Whether the agent may ask the operator for a capability, a host or a route. Default false."`
-	Egress       Egress          `json:"egress,omitzero" jsonschema:"The way out to the network. Without it nothing can be reached."`
+	Egress       Egress          `json:"egress,omitzero" jsonschema:"The way out to the network. Without it nothing but the routes can be reached."`
 	CredProxy    CredProxy       `json:"cred_proxy,omitzero" jsonschema:"Services that the agent reaches with credentials which it never holds."`
 	Git          []Remote        `json:"git,omitempty" jsonschema:"Git remotes that are brokered, with keys that the agent never holds."`
 	Env          Entries[string] `json:"env,omitempty" kind:"value" names:"env" jsonschema:"Environment variables of the agent, by name. They are not secret: the agent reads them, plans show their names."`
@@ -143,7 +143,7 @@ type Agent struct {
 	Bottle  string   `json:"bottle" kind:"name" jsonschema:"The profile it runs in."`
 	Prompt  string   `json:"prompt,omitempty" kind:"prompt" jsonschema:"What it is told besides Claude Code's own system prompt."`
 	Skills  []string `json:"skills,omitempty" kind:"skill" jsonschema:"Skills: names of those in ~/.claude/skills, or directories with a slash in them, relative to this file."`
-	Command []string `json:"command,omitempty" kind:"argument" jsonschema:"The program that is run instead of Claude Code. It is given Claude Code's flags."`
+	Command []string `json:"command,omitempty" kind:"argument" jsonschema:"The program that is run instead of Claude Code, with args and Claude Code's flags for a session."`
 	Args    []string `json:"args,omitempty" kind:"argument" jsonschema:"Arguments for the program, before the ones that a launch adds."`
 }
 

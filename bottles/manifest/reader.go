@@ -21,12 +21,13 @@ type reader struct {
 	project bool                // the file is a project's, which somebody else may have written
 	values  map[string]Position // of each value, by its path
 	names   map[string]Position // of each key
+	types   map[reflect.Type][]field
 }
 
 func newReader(file string, text []byte, project bool) *reader {
 	home, _ := os.UserHomeDir() // without one, "~/" stays as it is
 	return &reader{source: newSource(file, text), home: home, project: project,
-		values: map[string]Position{}, names: map[string]Position{}}
+		values: map[string]Position{}, names: map[string]Position{}, types: map[reflect.Type][]field{}}
 }
 
 // file reads the whole file. ok is false when not even its outermost shape could be read.
@@ -166,7 +167,11 @@ func (r *reader) object(v hujson.Value, into reflect.Value, path string) {
 	if at := into.FieldByName("At"); at.IsValid() {
 		at.Set(reflect.ValueOf(r.position(v.StartOffset)))
 	}
-	known := fields(into.Type())
+	known := r.types[into.Type()]
+	if known == nil {
+		known = fields(into.Type())
+		r.types[into.Type()] = known
+	}
 	seen, meant := map[string]bool{}, map[string]bool{}
 	for _, m := range obj.Members {
 		name, ok := r.name(m, path, seen)
@@ -210,6 +215,10 @@ func (r *reader) unknown(t reflect.Type, m hujson.ObjectMember, name, path strin
 			r.add(at, path, "%s", rewrite)
 			return ""
 		}
+	}
+	if len(r.list) >= maxErrors {
+		r.more++ // as add does, without looking for what was meant
+		return ""
 	}
 	var names []string
 	for _, f := range known {

@@ -28,11 +28,22 @@ type source struct {
 	file  string
 	text  []byte
 	lines []int // offset of each line's first byte
+	count []int // characters in front of each block of bytes
 }
+
+// blockSize is small enough to count what is in a block, and large enough that few counts are kept.
+const blockSize = 128
 
 func newSource(file string, text []byte) *source {
 	s := &source{file: file, text: text, lines: []int{0}}
+	n := 0
 	for i, c := range text {
+		if i%blockSize == 0 {
+			s.count = append(s.count, n)
+		}
+		if utf8.RuneStart(c) {
+			n++
+		}
 		if c == '\n' {
 			s.lines = append(s.lines, i+1)
 		}
@@ -40,10 +51,25 @@ func newSource(file string, text []byte) *source {
 	return s
 }
 
+// characters is how many characters are in front of an offset.
+func (s *source) characters(offset int) int {
+	if offset == 0 {
+		return 0
+	}
+	block := (offset - 1) / blockSize
+	n := s.count[block]
+	for _, c := range s.text[block*blockSize : offset] {
+		if utf8.RuneStart(c) {
+			n++
+		}
+	}
+	return n
+}
+
 // position is where the byte at an offset is.
 func (s *source) position(offset int) Position {
 	line := sort.SearchInts(s.lines, offset+1) - 1
-	return Position{File: s.file, Line: line + 1, Column: 1 + utf8.RuneCount(s.text[s.lines[line]:offset])}
+	return Position{File: s.file, Line: line + 1, Column: 1 + s.characters(offset) - s.characters(s.lines[line])}
 }
 
 // parse makes a tree of the text; where it can't, it says why.
