@@ -46,9 +46,11 @@ var gateScenes = map[string]func(s *stage){
 		b.Operation = &bottles.Operation{Kind: "launch", Step: "copy 1,200 of 5,000 files", N: 3, Total: 6}
 		s.show(b, live("researcher-0p2aa", time.Hour))
 	},
-	"plan":          func(s *stage) { plan(s); s.press("n", "enter") },
-	"plan-conflict": func(s *stage) { plan(s, conflicts...); s.press("n", "enter") },
-	"plan-long":     func(s *stage) { plan(s); s.sup.plan = longPlan; s.press("n", "enter", "pgdown") },
+	"manifest-problem": manifestProblem,
+	"manifest-message": func(s *stage) { manifestProblem(s); s.press("!") },
+	"plan":             func(s *stage) { plan(s); s.press("n", "enter") },
+	"plan-conflict":    func(s *stage) { plan(s, conflicts...); s.press("n", "enter") },
+	"plan-long":        func(s *stage) { plan(s); s.sup.plan = longPlan; s.press("n", "enter", "pgdown") },
 	"plan-slow": func(s *stage) {
 		plan(s)
 		s.sup.plan = func(ctx context.Context, _ bottles.Action) (*bottles.Preflight, error) {
@@ -75,6 +77,14 @@ var gateScenes = map[string]func(s *stage){
 		}
 		s.press("j", "j", "j", "j", "r")
 	},
+}
+
+// manifestProblem is what a newcomer sees whose manifest can't be read.
+func manifestProblem(s *stage) {
+	snap := s.snapshot()
+	snap.Agents = nil
+	snap.Problems = []bottles.Problem{{Path: "/home/ada/claude-bottle.json", Err: "/home/ada/claude-bottle.json:4:7: unknown key \"egres\"; did you mean \"egress\"?\n/home/ada/claude-bottle.json:9:12: the profile \"dve\" is not declared; did you mean \"dev\"?"}}
+	s.send(updateMsg{Snapshot: snap})
 }
 
 // opened opens the request of a bottle, with a quiet keyboard, and presses keys.

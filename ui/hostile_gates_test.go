@@ -98,8 +98,8 @@ func TestHostileGatesAreDrawnAsCells(t *testing.T) {
 }
 
 func TestGatesFillEveryWindowSize(t *testing.T) {
-	for w := 40; w <= 130; w += 15 {
-		for h := 10; h <= 40; h += 6 {
+	for w := 40; w <= 130; w += 30 {
+		for h := 10; h <= 40; h += 10 {
 			s := newStage(t, w, h)
 			s.m.cwd = ""
 			s.sup.plan = longPlan

@@ -24,7 +24,7 @@ func (m *model) hello() string {
 	if len(m.snap.Agents) > 0 {
 		text += "`n` starts one: choose an agent, a directory, and what to do first.\n\n"
 	} else {
-		text += "There is no agent to choose from yet: declare one in `~/claude-bottle.json`.\n\n"
+		text += "There is no agent to choose from yet: declare one in\n\n    `~/claude-bottle.json`\n\n"
 		if len(m.snap.Problems) > 0 {
 			text += "`!` shows what could not be read.\n\n"
 		}
