@@ -38,14 +38,5 @@ func (x *execution) fillWorkspace(ctx context.Context, container string) error {
 
 // copied is the progress of a copy in the operator's words.
 func copied(files, total int, bytes int64) string {
-	return fmt.Sprintf("copy %s of %s files, %.1f MB", grouped(files), grouped(total), float64(bytes)/1e6)
-}
-
-// grouped writes a number with a comma for each thousand.
-func grouped(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return fmt.Sprintf("copy %s of %s files, %s", workspace.Count(files), workspace.Count(total), workspace.Size(bytes))
 }

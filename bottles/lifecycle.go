@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -68,11 +65,8 @@ func (s *Supervisor) resume(ctx context.Context, x *execution) error {
 	if j.Session == "" {
 		j.Session = lastSession(x.bottle)
 	}
-	if j.Session == "" || !hasSession(x.bottle, j.Session) {
-		j.Fresh = true // it never said anything: there is nothing to go on with
-		if j.Session == "" {
-			j.Session = uuid.NewString()
-		}
+	if err := s.takeUp(ctx, x, &j); err != nil {
+		return err
 	}
 	if j.Session != meta.SessionID {
 		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.SessionID = j.Session }); err != nil {
@@ -178,13 +172,13 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 	return nil
 }
 
-// reconcile plans from what is there and runs the plan. When an object vanished in between (an image that
-// somebody removed), it looks and plans once more.
+// reconcile plans from what is there and runs the plan. When an object vanished in between (an image that somebody
+// removed), or one that a broken off call made came after the look, it looks and plans again.
 func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) error {
 	if err := s.putConfig(x); err != nil {
 		return err
 	}
-	for last := false; ; last = true {
+	for try := 1; ; try++ {
 		have, err := s.look(ctx, x)
 		if err != nil {
 			return err
@@ -198,7 +192,7 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 			return err
 		}
 		err = x.run(ctx, planLive(x.layout, have, cause))
-		if last || !errors.Is(err, ErrNotFound) {
+		if try == 3 || !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNameInUse) {
 			return err
 		}
 		s.cfg.Log.Info("plan again", "identity", x.layout.identity, "err", err)
@@ -450,26 +444,4 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 		s.post(func() { s.alert(AlertEnded, r.identity, "", r.identity+": "+why) })
 		return s.closed(x.bottle, why)
 	})
-}
-
-// lastSession is the session that a transcript was last written for; "" when there is none. It is for
-// states whose metadata does not say.
-func lastSession(b *state.Bottle) string {
-	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", "*.jsonl")) // the pattern is well-formed
-	var session string
-	var latest time.Time
-	for _, f := range files {
-		info, err := os.Lstat(f)
-		id := strings.TrimSuffix(filepath.Base(f), ".jsonl")
-		if err == nil && uuid.Validate(id) == nil && info.ModTime().After(latest) {
-			session, latest = id, info.ModTime()
-		}
-	}
-	return session
-}
-
-// hasSession says whether the kept transcript records a session.
-func hasSession(b *state.Bottle, session string) bool {
-	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", session+".jsonl"))
-	return len(files) > 0 && uuid.Validate(session) == nil
 }

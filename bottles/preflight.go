@@ -292,6 +292,9 @@ func (p *Preflight) noNulls() {
 	p.Remotes = append([]Remote{}, p.Remotes...)
 	p.GitGate = append([]Forward{}, p.GitGate...)
 	p.Grants = append([]Grant{}, p.Grants...)
+	for i := range p.Grants {
+		p.Grants[i].Tokens = nil // references are the operator's own
+	}
 }
 
 // slots are routes with their token slots: one for each token, numbered in the order of the routes.

@@ -44,6 +44,9 @@ func (s *Supervisor) finish(ctx context.Context, x *execution) error {
 func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation, j journal) (err error) {
 	switch op.Kind {
 	case "launch", "resume":
+		if err := s.takeUp(ctx, x, &j); err != nil {
+			return err
+		}
 		return s.bringUp(ctx, x, op.Kind, j)
 	case "rebuild":
 		defer s.settleRequest(x.layout.identity, j.Request, &err)

@@ -1,0 +1,208 @@
+package bottles_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"bottle-tui/bottles"
+)
+
+// digest is everything under a directory, by path and content.
+func digest(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		content := []byte(nil)
+		if info.Mode().IsRegular() {
+			content, err = os.ReadFile(path)
+		}
+		b.WriteString(path + " " + info.Mode().String() + " " + string(content) + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
+	w, u := newWorld(t), newUpstream(t)
+	project := t.TempDir()
+	for name, content := range map[string]string{"main.go": "package main", "skip.log": "long", ".dockerignore": "*.log\n"} {
+		if err := os.WriteFile(filepath.Join(project, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.tokens["cmd:pass show api"] = secret
+	w.cat.tune = func(p *bottles.Profile) {
+		p.CA, p.Egress, p.Env = u.ca, []string{"example.com"}, []string{"EDITOR=vi"}
+		p.Routes = []bottles.Route{
+			u.route("/one/", "cmd:pass show api", bottles.RoleBaseURL), u.route("/two/", "OTHER"), u.route("/three/", "cmd:pass show api"),
+		}
+		p.Git = []bottles.Remote{{Name: "origin", Upstream: "ssh://git@git.example.com/a.git"}}
+	}
+	w.run(nil)
+	before := digest(t, w.root.Dir())
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := digest(t, w.root.Dir()); after != before {
+		t.Errorf("the state root changed:\n%s\nwas:\n%s", after, before)
+	}
+	if have, err := w.engine.Observe(t.Context(), w.root.ID()); err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {
+		t.Errorf("made: %+v, %v", have, err)
+	}
+	out, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), secret) || strings.Contains(string(out), "pass show") {
+		t.Errorf("the plan tells too much: %s", out)
+	}
+	name := bottles.TokenName("cmd:pass show api")
+	if p.Copy == nil || p.Copy.Files != 2 || p.Copy.Ignored != 1 {
+		t.Errorf("to be copied: %+v", p.Copy)
+	}
+	if got := p.Routes; len(got) != 3 || got[0].Slot != 0 || got[1].Slot != 1 || got[2].Slot != 0 || got[0].TokenRef != name || got[1].TokenRef != "OTHER" {
+		t.Errorf("routes: %+v", got)
+	}
+	if want := []string{"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "EDITOR"}; !slices.Equal(p.EnvNames, want) {
+		t.Errorf("env names %v, want %v", p.EnvNames, want)
+	}
+	if !p.Image.Build || p.Image.Rebuilt || p.Image.Reference == "" || !p.Supervise || p.Egress.Engine != "builtin" || !slices.Equal(p.Egress.Allow, []string{"example.com"}) {
+		t.Errorf("the plan is %s", out)
+	}
+	if len(p.GitGate) != 1 || p.GitGate[0].To != "git://git-gate:9418/origin.git" {
+		t.Errorf("forwards: %v", p.GitGate)
+	}
+	// What stands in the way: no git-gate yet, and a token that is not there.
+	if len(p.Conflicts) != 2 || !strings.Contains(p.Conflicts[0].What, "git-gate") || !strings.Contains(p.Conflicts[1].What, "OTHER") || p.Conflicts[1].Fix == "" {
+		t.Errorf("conflicts: %v", p.Conflicts)
+	}
+	if _, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "nobody"}); err == nil || !strings.Contains(err.Error(), "tester") {
+		t.Errorf("an agent that is not there: %v", err)
+	}
+}
+
+func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
+	if err != nil || len(p.Conflicts) != 0 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	container, network, volume := "claude-bottle-egress-"+p.Identity, "claude-bottle-out-"+p.Identity, "claude-bottle-work-"+p.Identity
+	docker := func(args ...string) {
+		if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
+			t.Fatalf("docker %v: %v: %s", args, err, out)
+		}
+	}
+	docker("create", "--name", container, baseRef)
+	docker("network", "create", "--subnet", "10.213.77.0/28", network)
+	docker("volume", "create", volume)
+	t.Cleanup(func() {
+		docker("rm", "-f", container)
+		docker("network", "rm", network)
+		docker("volume", "rm", volume)
+	})
+	p, err = w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester", Identity: p.Identity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"docker rm -f " + container, "docker network rm " + network, "docker volume rm " + volume}
+	for i, fix := range want {
+		if i >= len(p.Conflicts) || p.Conflicts[i].Fix != fix || !strings.Contains(p.Conflicts[i].What, "stranger") {
+			t.Errorf("conflicts %v lack %q", p.Conflicts, fix)
+		}
+	}
+	err = w.do(bottles.Launch{Agent: "tester", Identity: p.Identity})
+	for _, fix := range want {
+		if err == nil || !strings.Contains(err.Error(), fix) {
+			t.Errorf("launched in spite of it: %v lacks %q", err, fix)
+		}
+	}
+	if have, err := w.engine.Observe(t.Context(), w.root.ID()); err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {
+		t.Errorf("made: %+v, %v", have, err)
+	}
+}
+
+func TestAnOrphanOfTheSameNameIsFound(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	w.end()
+	if err := os.RemoveAll(filepath.Join(w.root.Dir(), "state", id)); err != nil {
+		t.Fatal(err)
+	}
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester", Identity: id})
+	if err != nil || len(p.Conflicts) == 0 || p.Conflicts[0].Fix != "bottle-tui cleanup" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
+	w := newWorld(t)
+	project := t.TempDir()
+	for name, content := range map[string]string{"work": "from the project", "big.log": "noise", ".dockerignore": "*.log\n"} {
+		if err := os.WriteFile(filepath.Join(project, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(nil)
+	w.must(bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true})
+	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+	w.awaitText(id, "work: from the project")
+	w.sup.Type(id, []byte("cat /workspace/big.log\nwrite precious\n"))
+	w.awaitText(id, "big.log: \"\" open /workspace/big.log: no such file")
+	w.awaitText(id, "wrote <nil>")
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	w.awaitText(id, "work: precious")
+}
+
+// Killed while it copies, a launch copies again; killed later, it does not.
+func TestAKilledCopyIsCopiedAgain(t *testing.T) {
+	w := newWorld(t)
+	project := t.TempDir()
+	if err := os.WriteFile(filepath.Join(project, "work"), []byte("from the project"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dead := make(chan struct{})
+	w.run(func(e bottles.Engine, kill func()) bottles.Engine { return &copyKiller{Engine: e, kill: kill, dead: dead} })
+	if _, err := w.sup.Start(t.Context(), bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true}); err != nil {
+		t.Fatal(err)
+	}
+	<-dead
+	w.end()
+	w.run(nil)
+	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+	w.awaitText(id, "work: from the project")
+}
+
+// copyKiller is an engine under which the program dies while it fills a workspace.
+type copyKiller struct {
+	bottles.Engine
+	kill func()
+	dead chan struct{}
+}
+
+func (k *copyKiller) CopyIn(ctx context.Context, name, dir string, archive io.Reader) error {
+	if dir == bottles.Workspace {
+		k.kill()
+		close(k.dead)
+		return errKilled
+	}
+	return k.Engine.CopyIn(ctx, name, dir, archive)
+}
