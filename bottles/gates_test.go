@@ -88,6 +88,10 @@ func TestARouteGivesTheAgentWhatItNeverHolds(t *testing.T) {
 	w.awaitText(id, `url: \"http://cred-proxy:8080/api\"`)
 	w.awaitText(id, `\"token_ref\": \"API_TOKEN\"`)
 	w.noLeak(id, secret)
+	// The upstream is behind cred-proxy alone: egress does not lead there.
+	w.sup.Type(id, []byte("get "+u.URL+"/direct\n"))
+	w.awaitText(id, "got "+u.URL+"/direct failed")
+	w.awaitText(id, "Forbidden")
 
 	// A rebuild keeps the pod, so the token is still there; a resume brings it anew.
 	w.must(bottles.Approve{Identity: id, Request: w.request(id, w.cat.dockerfile+"ENV ONE=1\n").ID, Shown: queue.Hash([]byte(w.cat.dockerfile + "ENV ONE=1\n"))})

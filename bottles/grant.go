@@ -217,6 +217,10 @@ func (s *Supervisor) undo(x *execution, g gates) error {
 func (s *Supervisor) toProfile(x *execution, g *Grant, others []Grant, shown string) error {
 	failure := s.editProfile(x, *g, shown)
 	if failure == nil {
+		if len(g.Tokens) > 0 {
+			// As long as the bottle lives, its routes name the token as the agent did.
+			others = append(others, Grant{ID: g.ID, Tool: g.Tool, Scope: g.Scope, At: g.At, Tokens: g.Tokens})
+		}
 		return writeGrants(x.bottle, others)
 	}
 	g.Scope = Scope{}

@@ -129,6 +129,7 @@ type world struct {
 	root   *state.Root
 	engine bottles.Engine
 	cat    catalog
+	whole  bottles.Catalog   // instead of cat; nil: cat
 	tokens map[string]string // what token_refs resolve to
 
 	mu      sync.Mutex
@@ -183,8 +184,12 @@ func (w *world) run(wrap func(bottles.Engine, func()) bottles.Engine) {
 	if wrap != nil {
 		engine = wrap(engine, cancel)
 	}
+	var known bottles.Catalog = w.cat
+	if w.whole != nil {
+		known = w.whole
+	}
 	sup := bottles.New(bottles.Config{
-		Root: w.root, Engine: engine, Catalog: w.cat, Screens: func(id string) bottles.Screen { return w.screen(id) },
+		Root: w.root, Engine: engine, Catalog: known, Screens: func(id string) bottles.Screen { return w.screen(id) },
 		Resolve: func(_ context.Context, ref string) (string, error) {
 			if v, ok := w.tokens[ref]; ok {
 				return v, nil

@@ -152,7 +152,7 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 	if err != nil {
 		return err
 	}
-	running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) })
+	running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) || g.Scope.Profile })
 	if len(running) != len(grants) {
 		if err := writeGrants(x.bottle, running); err != nil {
 			return err

@@ -155,7 +155,7 @@ func (s *Supervisor) planned(a Action, x *execution, p *Preflight) (state.Metada
 			return meta, nil, err
 		}
 		grants, err := readGrants(b)
-		running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) })
+		running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) || g.Scope.Profile })
 		return meta, running, err
 	}
 	return state.Metadata{}, nil, refuse("there is no preflight of %T", a)

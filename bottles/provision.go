@@ -38,22 +38,26 @@ func roleEnv(routes []Route) []string {
 // granted once, so that a route that is taken back is forgotten.
 func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File {
 	var npm, git, logins strings.Builder
+	names := map[string]bool{}
 	for _, r := range routes {
 		to := proxyURL(r.Path)
 		for _, role := range r.Roles {
 			switch role {
 			case RoleNPM:
-				// Packages name their archives by the registry's own host: npm is told to ask the proxy for them.
-				fmt.Fprintf(&npm, "registry=%s\nreplace-registry-host=always\n%s:_authToken=%s\n", to, strings.TrimPrefix(to, "http:"), Placeholder)
+				fmt.Fprintf(&npm, "registry=%s\nreplace-registry-host=%s\n%s:_authToken=%s\n", to, replacedHost(r), strings.TrimPrefix(to, "http:"), Placeholder)
 			case RoleInsteadOf:
 				if !brokered(r.Upstream, remotes) {
-					fmt.Fprintf(&git, "[url %q]\n\tinsteadOf = %s/\n", to, strings.TrimSuffix(r.Upstream, "/"))
+					fmt.Fprintf(&git, "[url %q]\n", to)
+					for _, prefix := range spellings(r.Upstream) {
+						fmt.Fprintf(&git, "\tinsteadOf = %s\n", prefix)
+					}
 				}
 			case RoleTea:
-				name := strings.ReplaceAll(strings.Trim(r.Path, "/"), "/", "-")
-				// The format is tea's config.yml (modules/config of code.gitea.io/tea); JSON strings are YAML, too.
-				fmt.Fprintf(&logins, "- name: %s\n  url: %s\n  token: %s\n  default: %t\n  ssh_host: \"\"\n  ssh_key: \"\"\n  insecure: false\n  user: \"\"\n",
-					strconv.Quote(name), strconv.Quote(strings.TrimSuffix(to, "/")), strconv.Quote(Placeholder), logins.Len() == 0)
+				// The format is tea's config.yml (modules/config of code.gitea.io/tea); what Quote makes of these is YAML, too.
+				// By ssh_host tea knows which login a remote such as git@host:… belongs to.
+				fmt.Fprintf(&logins, "- name: %s\n  url: %s\n  token: %s\n  default: %t\n  ssh_host: %s\n  ssh_key: \"\"\n  insecure: false\n  user: \"\"\n",
+					strconv.Quote(loginName(r.Path, names)), strconv.Quote(strings.TrimSuffix(to, "/")), strconv.Quote(Placeholder), logins.Len() == 0,
+					strconv.Quote(remoteHost(r.Upstream)))
 			}
 		}
 	}
@@ -65,6 +69,56 @@ func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File 
 		return File{Path: path.Join(home, name), Content: []byte(content), Mode: 0o600, UID: p.UID, GID: p.GID}
 	}
 	return []File{file(".npmrc", npm.String()), file(".gitconfig", git.String()), file(".config/tea/config.yml", tea)}
+}
+
+// replacedHost is npm's replace-registry-host for a route: packages name their archives by the registry's own host, and
+// npm is told to ask the proxy for those. It compares a bare host, which it knows without its port, and puts the route's
+// path in front of the archive's when it is not there; of an address, which npm knows since version 11, it exchanges the
+// base, too. "always" would leave out the route's path.
+func replacedHost(r Route) string {
+	u, err := url.Parse(r.Upstream)
+	if err != nil {
+		return "never" // no such route gets so far
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	base := strings.TrimSuffix(u.EscapedPath(), "/") + "/"
+	if base == "/" || base == r.Path {
+		return host
+	}
+	return u.Scheme + "://" + host + base
+}
+
+// spellings are the beginnings of the addresses below an upstream: as it was declared, and as one usually writes it.
+func spellings(upstream string) []string {
+	declared := strings.TrimSuffix(upstream, "/") + "/"
+	u, err := url.Parse(declared)
+	if err != nil {
+		return []string{declared}
+	}
+	host := strings.ToLower(u.Host)
+	for scheme, port := range map[string]string{"https": ":443", "http": ":80"} {
+		if u.Scheme == scheme {
+			host = strings.TrimSuffix(host, port)
+		}
+	}
+	if usual := u.Scheme + "://" + host + u.EscapedPath(); usual != declared {
+		return []string{declared, usual}
+	}
+	return []string{declared}
+}
+
+// loginName names a login after its route. tea tells names apart without regard to case; taken are those that are given.
+func loginName(path string, taken map[string]bool) string {
+	base := strings.ReplaceAll(strings.Trim(path, "/"), "/", "-")
+	name := base
+	for n := 2; taken[strings.ToLower(name)]; n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	taken[strings.ToLower(name)] = true
+	return name
 }
 
 // brokered says whether git-gate brokers a remote on the host of an upstream.

@@ -43,7 +43,7 @@ func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string
 		}
 		tried[name] = true
 		ref, ok := refs[name]
-		err := errors.New("nobody gave a reference for it")
+		err := errors.New("nobody said where it comes from")
 		if ok {
 			var value string
 			if value, err = s.token(ctx, ref); err == nil {
@@ -52,7 +52,7 @@ func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string
 			}
 		}
 		missing = append(missing, Conflict{
-			What: fmt.Sprintf("the token %s of route %s can't be had: %v", name, r.Path, err),
+			What: fmt.Sprintf("route %s can't have its token %s: %s", r.Path, name, strings.TrimPrefix(err.Error(), "token "+name+": ")),
 			Fix:  tokenFix(ref),
 		})
 	}

@@ -58,7 +58,12 @@ func (r *record) view() Bottle {
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
 		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: r.requests,
-		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Grants: r.grants,
+		Allow: rulesOf(r.force.allow), Routes: r.force.routes,
+	}
+	for _, g := range r.grants {
+		if !g.Scope.Profile { // the manifest has it
+			b.Grants = append(b.Grants, g)
+		}
 	}
 	if agent, ok := r.have.containers[RoleAgent]; ok {
 		b.Image, b.ImageDigest = agent.Image, agent.ImageID
