@@ -116,8 +116,8 @@ func env(environ []string, name string) string {
 func (m *model) Init() tea.Cmd {
 	return func() tea.Msg {
 		dir, err := os.Getwd()
-		if err != nil {
-			return cwdMsg{} // the form for a new bottle then proposes none
+		if home, _ := os.UserHomeDir(); err != nil || dir == home || dir == "/" {
+			return cwdMsg{} // the form for a new bottle then proposes none: nobody wants these copied
 		}
 		return cwdMsg{dir}
 	}
