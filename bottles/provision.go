@@ -57,7 +57,7 @@ func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File 
 				// By ssh_host tea knows which login a remote such as git@host:… belongs to.
 				fmt.Fprintf(&logins, "- name: %s\n  url: %s\n  token: %s\n  default: %t\n  ssh_host: %s\n  ssh_key: \"\"\n  insecure: false\n  user: \"\"\n",
 					strconv.Quote(loginName(r.Path, names)), strconv.Quote(strings.TrimSuffix(to, "/")), strconv.Quote(Placeholder), logins.Len() == 0,
-					strconv.Quote(remoteHost(r.Upstream)))
+					strconv.Quote(strings.ToLower(remoteHost(r.Upstream))))
 			}
 		}
 	}
