@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/egress"
@@ -39,6 +40,9 @@ type Config struct {
 	// CA are further certificates, as PEM, that upstreams may present or be signed by: a company's own
 	// authority. The usual public ones hold as well.
 	CA string `json:"ca,omitempty"`
+	// Until ends routes, by their path: from that moment on a route leads nowhere and what is on its way over it is
+	// cut, whether or not anybody is there to take it away.
+	Until map[string]time.Time `json:"until,omitempty"`
 }
 
 // Route is one path below which an upstream is served with a credential.
@@ -247,6 +251,8 @@ type table struct {
 	ca     string
 	roots  *x509.CertPool    // the certificates of ca; nil without
 	hosts  map[string]origin // what may be dialled, by dialName
+	until  map[string]time.Time
+	over   []string // paths of routes that have ended
 }
 
 // route is a Route made ready.
@@ -262,7 +268,7 @@ func newTable(c Config) (*table, error) {
 	if len(c.Routes) > maxRoutes {
 		return nil, fmt.Errorf("cred-proxy's configuration has more than %d routes", maxRoutes)
 	}
-	t := &table{ca: c.CA, hosts: map[string]origin{}}
+	t := &table{ca: c.CA, hosts: map[string]origin{}, until: c.Until}
 	for i, r := range c.Routes {
 		wrong := func(err error) error { return fmt.Errorf("route %d: %w", i+1, err) }
 		if err := CheckPath(r.Path); err != nil {
@@ -284,6 +290,11 @@ func newTable(c Config) (*table, error) {
 		t.routes = append(t.routes, &route{Route: r, to: to})
 		t.hosts[dialName(to.host, to.port)] = to
 	}
+	for path := range c.Until {
+		if !slices.ContainsFunc(t.routes, func(r *route) bool { return r.Path == path }) {
+			return nil, fmt.Errorf("until names the path %q, which is that of no route", path)
+		}
+	}
 	slices.SortStableFunc(t.routes, func(a, b *route) int { return len(b.Path) - len(a.Path) })
 	if len(c.CA) > maxCA {
 		return nil, fmt.Errorf("ca is larger than %d bytes", maxCA)
@@ -295,6 +306,26 @@ func newTable(c Config) (*table, error) {
 		}
 	}
 	return t, nil
+}
+
+// at is the table with the routes that still hold at a moment, and the next moment at which one ends; zero: none does.
+func (t *table) at(now time.Time) (*table, time.Time) {
+	var next time.Time
+	n := &table{hash: t.hash, ca: t.ca, roots: t.roots, hosts: map[string]origin{}}
+	for _, r := range t.routes {
+		if end, ok := t.until[r.Path]; ok {
+			if !now.Before(end) {
+				n.over = append(n.over, r.Path)
+				continue
+			}
+			if next.IsZero() || end.Before(next) {
+				next = end
+			}
+		}
+		n.routes = append(n.routes, r)
+		n.hosts[dialName(r.to.host, r.to.port)] = r.to
+	}
+	return n, next
 }
 
 // missing is what the table's routes need and have denies; nil: nothing.

@@ -46,6 +46,7 @@ const (
 	maxAddrs       = 8
 	grace          = 100 * time.Millisecond // for what is open when cred-proxy is told to stop
 	tokensOverdue  = 5 * time.Second        // then it says what it waits for
+	lookAgain      = 30 * time.Second       // at the clock, while a route is to end: a machine that sleeps counts no time
 	copyBuffer     = 128 << 10
 	connBuffer     = 32 << 10 // of a connection to an upstream, each way
 	streamsWindow  = 64 << 20 // bytes that an HTTP/2 connection may hold for an agent that doesn't read
@@ -116,6 +117,8 @@ type server struct {
 	mu      sync.Mutex // configurations and tokens come one at a time
 	tokens  vault
 	waiting *table // the first configuration, as long as tokens of its routes are missing
+	whole   *table // what is in force, with what ends in it; nil before and after serving
+	ending  *time.Timer
 	address string
 	ready   chan struct{} // closed when ready was said
 }
@@ -222,6 +225,12 @@ func Serve(ctx context.Context, o Options) error {
 	})
 	err = g.Wait()
 	s.doors.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole = nil
+	if s.ending != nil {
+		s.ending.Stop()
+	}
 	return err
 }
 
@@ -236,7 +245,7 @@ func (s *server) sayWhatIsMissing(ctx context.Context) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.waiting != nil {
-			if missing := s.waiting.missing(s.tokens.have); missing != nil {
+			if missing := s.missing(s.waiting); missing != nil {
 				s.voice.say(sidecars.Line{Event: sidecars.EventError, Reason: missing.Error() + "; cred-proxy serves nothing before"})
 			}
 		}
@@ -251,7 +260,7 @@ func (s *server) apply(content []byte) error {
 	if err != nil {
 		return err
 	}
-	if missing := t.missing(s.tokens.have); missing != nil {
+	if missing := s.missing(t); missing != nil {
 		if s.waiting == nil && s.traffic.table() == nil {
 			s.waiting = t
 			return nil
@@ -262,10 +271,36 @@ func (s *server) apply(content []byte) error {
 	return nil
 }
 
+// missing is what t needs now and has not got, under mu; nil: nothing.
+func (s *server) missing(t *table) error {
+	now, _ := t.at(time.Now())
+	return now.missing(s.tokens.have)
+}
+
+// enforce puts in force what holds now, and sees to it that it is done again when a route ends. Under mu.
+func (s *server) enforce() {
+	if s.whole == nil {
+		return
+	}
+	now, next := s.whole.at(time.Now())
+	s.traffic.swap(now, s.newTransport)
+	if s.ending != nil {
+		s.ending.Stop()
+		s.ending = nil
+	}
+	if !next.IsZero() {
+		s.ending = time.AfterFunc(min(time.Until(next), lookAgain), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.enforce()
+		})
+	}
+}
+
 // force puts t in force, under mu, and says ready the first time.
 func (s *server) force(t *table) {
-	s.waiting = nil
-	s.traffic.swap(t, s.newTransport)
+	s.waiting, s.whole = nil, t
+	s.enforce()
 	select {
 	case <-s.ready:
 	default:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/credproxy"
@@ -212,4 +213,65 @@ func TestStop(t *testing.T) {
 		t.Error(err)
 	}
 	await(t, ended, "its end")
+}
+
+// A route ends at its time although nobody takes it away, and nothing else ends with it.
+func TestARouteEndsByItself(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/wait" {
+			<-r.Context().Done()
+		}
+		io.WriteString(w, "still there")
+	})
+	end := time.Now().Add(time.Second)
+	c := config(route("/keep/", up.URL), route("/brief/", up.URL), route("/keep/brief/", up.URL))
+	c.Routes[2].Token = "NEVER_GIVEN" // a route that has ended needs none
+	c.Until = map[string]time.Time{"/brief/": end, "/keep/brief/": time.Now().Add(-time.Second)}
+	p := start(t, c)
+	if got := get(t, p.url+"/keep/brief/x"); got.body != "still there" { // what lies around it has it now
+		t.Errorf("a route that had ended: %+v", got)
+	}
+	kept, err := agent(t).Get(p.url + "/keep/wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Body.Close()
+	gone, err := agent(t).Get(p.url + "/brief/wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Body.Close()
+	if _, err := io.ReadAll(gone.Body); err == nil {
+		t.Error("what was on its way came to a good end")
+	}
+	if time.Now().Before(end) {
+		t.Error("it ended early")
+	}
+	get(t, p.url+"/brief/x").own(t, http.StatusNotFound, "no route of this bottle")
+	if got := get(t, p.url+"/keep/x"); got.status != http.StatusOK {
+		t.Errorf("the other route: %+v", got)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := kept.Body.Read(make([]byte, 1))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		t.Errorf("the other route's answer ended, too: %v", err)
+	default:
+	}
+	// What is given more time goes on, and what has none left ends at once.
+	c.Until = map[string]time.Time{"/brief/": time.Now().Add(time.Hour), "/keep/brief/": end}
+	p.reload(c)
+	if got := get(t, p.url+"/brief/x"); got.status != http.StatusOK {
+		t.Errorf("with more time: %+v", got)
+	}
+	c.Until = map[string]time.Time{"/none/": end}
+	if _, err := c.Encode(); err == nil || !strings.Contains(err.Error(), `"/none/"`) {
+		t.Errorf("an end of a route that is not there is taken: %v", err)
+	}
+	kept.Body.Close()
+	<-read
 }

@@ -146,7 +146,7 @@ func (s *server) takeTokens(line []byte) {
 	}
 	s.traffic.give(s.tokens.byName)
 	s.voice.voice.Say(sidecars.Line{Event: sidecars.EventTokens, ID: l.ID}) //nolint:errcheck // nobody may listen
-	if s.waiting != nil && s.waiting.missing(s.tokens.have) == nil {
+	if s.waiting != nil && s.missing(s.waiting) == nil {
 		s.force(s.waiting)
 	}
 }

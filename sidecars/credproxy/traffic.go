@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -107,7 +108,11 @@ func (t *traffic) swap(n *table, newTransport func(*table) *http.Transport) {
 		t.transport = newTransport(n)
 	}
 	for f := range t.flights {
-		if !n.has(f.Route) {
+		switch {
+		case n.has(f.Route):
+		case slices.Contains(n.over, f.Path):
+			f.cancel(&errCut{"the time for which its route was granted is over"})
+		default:
 			f.cancel(&errCut{"the operator took its route away"})
 		}
 	}
