@@ -228,6 +228,12 @@ func (l layout) config(role Role) ([]byte, error) {
 		c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
 		for _, r := range l.force.routes {
 			c.Routes = append(c.Routes, credproxy.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: r.TokenRef})
+			if end, ok := l.until[r.Path]; ok {
+				if c.Until == nil {
+					c.Until = map[string]time.Time{}
+				}
+				c.Until[r.Path] = end
+			}
 		}
 		return c.Encode()
 	case RoleSupervise:
