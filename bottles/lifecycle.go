@@ -304,6 +304,7 @@ func (s *Supervisor) takeDown(ctx context.Context, x *execution, reason string) 
 		return err
 	}
 	s.withdrawAll(x.layout.identity, "", "the bottle was torn down")
+	s.summarise(x.layout.identity)
 	x.findProfile()
 	have, err := s.look(ctx, x)
 	if err != nil {
@@ -432,6 +433,7 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 		}
 		why := "the agent ended by itself, " + ended(c)
 		s.withdrawAll(r.identity, "", why)
+		s.summarise(r.identity)
 		x.findProfile()
 		have, err := s.look(ctx, x)
 		if err != nil {

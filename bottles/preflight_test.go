@@ -180,7 +180,9 @@ func TestAKilledCopyIsCopiedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := make(chan struct{})
-	w.run(func(e bottles.Engine, kill func()) bottles.Engine { return &copyKiller{Engine: e, kill: kill, dead: dead} })
+	w.run(func(e bottles.Engine, kill func()) bottles.Engine {
+		return &copyKiller{Engine: e, kill: kill, dead: dead}
+	})
 	if _, err := w.sup.Start(t.Context(), bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -55,10 +55,11 @@ type Bottle struct {
 	ImageDigest string
 	Rebuilt     bool // it runs on a Dockerfile of its own
 	SessionID   string
-	Objects     []string // of an orphan: the engine's objects that belong to it, as "container NAME"
-	Allow       []string // the allowlist in force
-	Routes      []Route  // in force; TokenRef is the public name
-	Grants      []Grant  // what the operator granted beyond the profile, the oldest first
+	Objects     []string  // of an orphan: the engine's objects that belong to it, as "container NAME"
+	Allow       []string  // the allowlist in force
+	Routes      []Route   // in force; TokenRef is the public name
+	Grants      []Grant   // what the operator granted beyond the profile, the oldest first
+	Feed        []Passage // what its gates told, the latest last; alike ones are one
 	Requests    []Request
 	Operation   *Operation // in flight, or the last one if it failed; else nil
 }

@@ -100,6 +100,8 @@ type record struct {
 	grants   []Grant
 	expires  time.Time   // when expiry fires; zero: never
 	expiry   *time.Timer // of the next end of a grant
+	feed     feed        // what its gates told, and
+	untold   untold      // what of that the audit log does not have
 	have     parts
 	agent    Container // inspected, when it ended
 	requests []Request
@@ -168,6 +170,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.spawn(func() { s.watchEngine(ctx) })
 	s.spawn(func() { s.watchQueue(ctx, watcher) })
 	s.spawn(func() { s.keepTranscripts(ctx) })
+	s.spawn(func() { s.summariseAll(ctx) })
 
 	s.dirty = true
 	var next time.Time // when a snapshot without an alert may go out

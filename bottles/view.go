@@ -58,7 +58,7 @@ func (r *record) view() Bottle {
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
 		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: r.requests,
-		Allow: rulesOf(r.force.allow), Routes: r.force.routes,
+		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Feed: r.feed,
 	}
 	for _, g := range r.grants {
 		if !g.Scope.Profile { // the manifest has it

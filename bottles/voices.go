@@ -106,6 +106,9 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.cuts++
 		v.left[line.ID] = v.cuts
 	}
+	if p, ok := PassageOf(v.role, line); ok {
+		defer s.passed(v.identity, p)
+	}
 	cut := v.cuts
 	close(v.changed)
 	v.changed = make(chan struct{})

@@ -98,7 +98,7 @@ func (p *program) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&p.home, "home", "", "state root (default $CLAUDE_BOTTLE_HOME, or ~/.claude-bottle)")
 	root.PersistentFlags().StringVar(&p.manifest, "manifest", "", "manifest (default ~/"+manifest.Name+")")
 	root.PersistentFlags().StringVar(&p.log, "log", "", "append what the program does to this file")
-	root.AddCommand(p.startCommand(), p.resumeCommand(), p.listCommand(), p.infoCommand(), p.demoCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
+	root.AddCommand(p.startCommand(), p.logCommand(), p.resumeCommand(), p.listCommand(), p.infoCommand(), p.demoCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
 	return root
 }
 

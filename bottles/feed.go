@@ -1,0 +1,245 @@
+package bottles
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+	"bottle-tui/state"
+)
+
+// Verdict is what a gate did with something that wanted through.
+type Verdict string
+
+// The verdicts.
+const (
+	Allowed Verdict = "allowed"
+	Refused Verdict = "refused" // by the gate
+	Denied  Verdict = "denied"  // by what lies behind it: 401 or 403, so that the credential may be bad
+	Faulty  Verdict = "error"   // the gate could not do its work
+	Granted Verdict = "granted" // the operator opened it
+	Closed  Verdict = "closed"  // what was granted has ended
+)
+
+// Passage is what a gate of a bottle told of: something that wanted through, or several alike. What and Why come
+// from an agent: pass them through queue.Visible before they reach a terminal.
+type Passage struct {
+	Gate    Role      `json:"gate"`
+	Verdict Verdict   `json:"verdict"`
+	What    string    `json:"what"`          // "host:port", a name that was looked up, a route's path, or a ref
+	Via     string    `json:"via,omitempty"` // "connect", "http", "dns", "route", "fetch" or "push"
+	Why     string    `json:"why,omitempty"`
+	Count   int       `json:"count"` // how many alike, those included that a gate left out under a flood
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+}
+
+// maxFeed bounds what is remembered of one bottle's gates: as many that differ.
+const maxFeed = 200
+
+// PassageOf reads what a gate said; ok is false for what is not about something that wanted through.
+func PassageOf(gate Role, l sidecars.Line) (p Passage, ok bool) {
+	verdict, ok := map[sidecars.Event]Verdict{
+		sidecars.EventAllow: Allowed, sidecars.EventRefuse: Refused, sidecars.EventDenied: Denied, sidecars.EventError: Faulty,
+	}[l.Event]
+	if !ok || gate != RoleEgress && gate != RoleCredProxy && gate != RoleGitGate {
+		return p, false
+	}
+	what := l.Host
+	switch {
+	case l.Route != "":
+		what = l.Route
+	case l.Port > 0:
+		what = net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
+	}
+	why := l.Reason
+	if why == "" && l.Status > 0 && verdict == Denied {
+		why = fmt.Sprintf("the upstream answered %d", l.Status)
+	}
+	return Passage{gate, verdict, cut(what, 300), l.Via, cut(why, 300), 1 + l.Suppressed, l.At, l.At}, true
+}
+
+// alike says whether two differ in nothing but time.
+func (p Passage) alike(o Passage) bool {
+	return p.Gate == o.Gate && p.Verdict == o.Verdict && p.What == o.What && p.Via == o.Via && p.Why == o.Why
+}
+
+// feed is what the gates of one bottle told, the latest last; it is never changed, only replaced.
+type feed []Passage
+
+// with is the feed with one more.
+func (f feed) with(p Passage) feed {
+	out := make(feed, 0, len(f)+1)
+	for _, o := range f {
+		if o.alike(p) {
+			p.Count, p.First = p.Count+o.Count, o.First
+			continue
+		}
+		out = append(out, o)
+	}
+	return append(out[max(0, len(out)+1-maxFeed):], p)
+}
+
+// untold is what a bottle's gates told that the audit log does not have yet.
+type untold struct {
+	lines []Passage
+	more  int // that did not fit
+}
+
+// maxUntold bounds it; the rest is counted.
+const maxUntold = 2000
+
+func (u *untold) add(p Passage) {
+	if len(u.lines) == maxUntold {
+		u.more += p.Count
+		return
+	}
+	u.lines = append(u.lines, p)
+}
+
+// passed takes in what a gate said.
+func (s *Supervisor) passed(identity string, p Passage) {
+	s.post(func() {
+		r := s.bottles[identity]
+		if r == nil {
+			return
+		}
+		r.feed = r.feed.with(p)
+		r.untold.add(p)
+		s.changed()
+	})
+}
+
+// GateFacts is what the audit log says of a bottle's gates from time to time: everything alike is one entry.
+type GateFacts struct {
+	Until    time.Time `json:"until"` // of the latest that is in it; what was said later is in the next one
+	Passages []Passage `json:"passages"`
+	More     int       `json:"more,omitempty"` // that were too many to be told apart
+}
+
+// auditGates is the kind of such an entry in the audit log.
+const auditGates = "gates"
+
+// summariseEvery is how often what the gates told goes to the audit log.
+const summariseEvery = time.Minute
+
+// summarise writes what a bottle's gates told since the last time into its audit log. Of several programs on one
+// state root, each leaves out what another one has written.
+func (s *Supervisor) summarise(identity string) {
+	var u untold
+	s.ask(func() {
+		if r := s.bottles[identity]; r != nil {
+			u, r.untold = r.untold, untold{}
+		}
+	})
+	if len(u.lines) == 0 {
+		return
+	}
+	last, _ := lastSummary(s.cfg.Root.Audit(identity))
+	facts := GateFacts{More: u.more}
+	var all feed
+	for _, p := range u.lines {
+		if p.Last.After(last) {
+			all = all.with(p)
+			if p.Last.After(facts.Until) {
+				facts.Until = p.Last
+			}
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	facts.Passages = all
+	s.audit(identity, auditGates, facts)
+}
+
+// lastSummary is until when the audit log has what the gates told.
+func lastSummary(a *state.Audit) (time.Time, error) {
+	entries, err := a.Entries(summaryReach)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, e := range slices.Backward(entries) {
+		var f GateFacts
+		if e.Kind == auditGates && json.Unmarshal(e.Data, &f) == nil {
+			return f.Until, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+// summaryReach is how many entries of an audit log are searched for the last summary.
+const summaryReach = 2000
+
+// summariseAll writes the summaries of all bottles, again and again.
+func (s *Supervisor) summariseAll(ctx context.Context) {
+	tick := time.NewTicker(summariseEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		var ids []string
+		s.ask(func() {
+			for id, r := range s.bottles {
+				if len(r.untold.lines) > 0 {
+					ids = append(ids, id)
+				}
+			}
+		})
+		for _, id := range ids {
+			s.summarise(id)
+		}
+	}
+}
+
+// GateHistory is what the audit log has of a bottle's gates: summaries, grants and their ends, the oldest first.
+func GateHistory(root *state.Root, identity string) ([]Passage, error) {
+	entries, err := root.Audit(identity).Entries(0)
+	if err != nil {
+		return nil, err
+	}
+	var out []Passage
+	for _, e := range entries {
+		switch e.Kind {
+		case auditGates:
+			var f GateFacts
+			if err := json.Unmarshal(e.Data, &f); err == nil {
+				out = append(out, f.Passages...)
+			}
+		case "in force", "grant ended":
+			var g struct {
+				Tool   string `json:"tool"`
+				Scope  string `json:"scope"`
+				Why    string `json:"why"`
+				Change Change `json:"change"`
+			}
+			if json.Unmarshal(e.Data, &g) != nil || g.Tool == "" {
+				continue // of a capability
+			}
+			p := Passage{Gate: RoleEgress, Verdict: Granted, What: subjects(g.Change), Why: g.Scope, Count: 1, First: e.At, Last: e.At}
+			if g.Tool == queue.ToolCredProxy {
+				p.Gate = RoleCredProxy
+			}
+			if e.Kind == "grant ended" {
+				p.Verdict, p.Why = Closed, g.Why
+				p.What = closed(g.Change)
+			}
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// closed names what a change takes away.
+func closed(c Change) string {
+	return subjects(Change{Allow: append(slices.Clone(c.Disallow), c.Unroute...)})
+}
