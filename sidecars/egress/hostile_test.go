@@ -410,6 +410,12 @@ func TestRefusalTellsTheWayOut(t *testing.T) {
 	if !strings.Contains(back, "port 8443 of good.test is not") {
 		t.Errorf("the answer does not name the port:\n%s", back)
 	}
+	// No other allowlist would help here, so none is to be asked for.
+	back = w.send(t, fmt.Sprintf("CONNECT metadata.test:%d HTTP/1.1\r\n\r\n", w.port))
+	if !strings.HasPrefix(back, "HTTP/1.1 403 ") || !strings.Contains(back, "metadata.test leads to a cloud metadata address") ||
+		!strings.Contains(back, "no rule of the allowlist changes that") || !strings.Contains(back, "say so in your answer") || strings.Contains(back, "egress-block") {
+		t.Errorf("of a host that is listed and leads astray it says:\n%s", back)
+	}
 }
 
 // A flood of refusals costs the operator's side a bounded number of lines, and none is forgotten.
