@@ -229,6 +229,12 @@ type (
 		Content                  []byte
 		Terms                    Terms
 	}
+	// Allow opens hosts without a request, such as one that egress has just refused: rules in its notation.
+	Allow struct {
+		Identity string
+		Rules    []string
+		Scope    Scope // not the profile
+	}
 	// Revoke takes a grant back, now.
 	Revoke struct{ Identity, Grant string }
 	// Deny answers no, with the reason.
@@ -254,4 +260,5 @@ func (Approve) isAction()       {}
 func (ApproveEdited) isAction() {}
 func (Deny) isAction()          {}
 func (Revoke) isAction()        {}
+func (Allow) isAction()         {}
 func (Cancel) isAction()        {}
