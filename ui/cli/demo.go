@@ -21,8 +21,8 @@ func (p *program) demoCommand() *cobra.Command {
 	var only []string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Launch three demo bottles and open the screen on them",
-		Long: "Launches three bottles whose agents are played by this program, and opens the screen on them. It needs a\n" +
+		Short: "Launch four demo bottles and open the screen on them",
+		Long: "Launches four bottles whose agents are played by this program, and opens the screen on them. It needs a\n" +
 			"container engine, and no key, manifest, image pull or network. Its state root is its own: --home, by default\n" +
 			"a directory in the user's cache. The bottles go on when the screen is left; demo --clean removes every trace.",
 		Args: cobra.NoArgs,
@@ -49,7 +49,7 @@ func (p *program) demoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove every trace of the demo")
-	cmd.Flags().StringSliceVar(&only, "agent", nil, "launch these agents in place of the usual three; may repeat")
+	cmd.Flags().StringSliceVar(&only, "agent", nil, "launch these agents in place of the usual four; may repeat")
 	return cmd
 }
 

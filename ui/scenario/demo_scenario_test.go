@@ -14,15 +14,16 @@ import (
 
 var pictures = flag.String("pictures", "", "write pictures of the demo's screen into this directory")
 
-// What the README promises of the demo: three bottles, two that ask, one that works; and the pictures of its
+// What the README promises of the demo: four bottles, three that ask, one that works; and the pictures of its
 // screen that the README shows.
 func TestDemo(t *testing.T) {
 	s := newStage(t)
 	op := s.opensAt(size{132, 38}, "demo")
-	op.sees(" 3 live")
-	op.sees("2 wait for you")
+	op.sees(" 4 live")
+	op.sees("3 wait for you")
 	op.WaitText(regexp.MustCompile(`counter-\S+ +⚑1`), patience)
 	op.WaitText(regexp.MustCompile(`reckless-\S+ +⚑1`), patience)
+	op.WaitText(regexp.MustCompile(`scout-\S+ +⚑1`), patience)
 	picture(t, op, "screen")
 
 	// The one that asked first is the one to be reviewed first; its change deserves every warning.
@@ -36,7 +37,27 @@ func TestDemo(t *testing.T) {
 	op.sees("One thing at a time, on the base that we have.")
 	op.sees("I accept that and do without")
 
-	// The third just works, on the wall of all terminals, too.
+	// The third asks for a host, gets it for an hour, and goes on at once; the tab Egress tells how long.
+	scout := s.identities("scout")[0]
+	op.chooses(scout)
+	op.Press("2", "enter")
+	op.sees("── end of the change")
+	for _, want := range []string{scout + " asks for a way out", "+ example.com", "For 1 h"} {
+		op.sees(want)
+	}
+	op.seesNoMore("y is off")
+	picture(t, op, "way-out")
+	op.approves()
+	op.Press("1")
+	op.sees(words("Egress lets me go to example.com now"))
+	op.Press("3")
+	for _, want := range []string{"Granted beyond the profile", "left"} {
+		op.sees(want)
+	}
+	picture(t, op, "egress")
+	op.Press("1")
+
+	// The fourth just works, on the wall of all terminals, too.
 	op.Press("g")
 	op.sees("I go through the packages one by one")
 	picture(t, op, "wall")

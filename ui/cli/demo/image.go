@@ -32,6 +32,7 @@ type Role struct {
 var Roles = []Role{
 	role(agent.Counter, "Write a small report and count what is in the workspace by file type."),
 	role(agent.Reckless, "Deploy the service, quickly."),
+	role(agent.Scout, "Read the page of example.com."),
 	role(agent.Steady, "Go through all packages and keep a note of the progress."),
 }
 

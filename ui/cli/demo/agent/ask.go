@@ -13,10 +13,27 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
+// tool is one of supervise's tools.
+type tool struct {
+	name     string
+	argument string // the one that holds what is proposed
+	file     string // what it changes, as it is called among what is in force
+}
+
+// The tools that the roles use.
+var (
+	capabilityBlock = tool{"capability-block", "dockerfile", "Dockerfile"}
+	egressBlock     = tool{"egress-block", "allowlist", "allowlist"}
+)
+
+// use is the tool's name in a transcript, as Claude Code has it.
+func (t tool) use() string { return "mcp__supervise__" + t.name }
+
 // request is what is asked of the operator.
 type request struct {
+	tool          tool
 	justification string
-	dockerfile    []byte
+	proposed      []byte
 	currentHash   string // "" on asking again after a restart: supervise then compares nothing
 }
 
@@ -38,7 +55,7 @@ const (
 	maxRetries = 60
 )
 
-// ask calls capability-block and waits for the operator, for as long as that takes. A call that is cut is
+// ask calls the tool and waits for the operator, for as long as that takes. A call that is cut is
 // made again with the same proposal; supervise recognises it.
 func (a *agent) ask(ctx context.Context, r request) {
 	a.mu.Lock()
@@ -54,7 +71,7 @@ func (a *agent) ask(ctx context.Context, r request) {
 		a.asking = false
 		a.mu.Unlock()
 	}()
-	input := map[string]string{"justification": r.justification, "dockerfile": string(r.dockerfile)}
+	input := map[string]string{"justification": r.justification, r.tool.argument: string(r.proposed)}
 	if r.currentHash != "" {
 		input["current_hash"] = r.currentHash
 	}
@@ -62,9 +79,9 @@ func (a *agent) ask(ctx context.Context, r request) {
 	for try := 1; ; try++ {
 		a.view.at(true, "waiting for the operator")
 		a.noted("waiting")
-		id := a.use(toolCapability, input)
+		id := a.use(r.tool.use(), input)
 		began := time.Now()
-		text, isError, err := a.call(ctx, id, input)
+		text, isError, err := a.call(ctx, r.tool, id, input)
 		if ctx.Err() != nil {
 			return // ended in mid-call: the use stays without a result, as Claude Code's does
 		}
@@ -73,7 +90,7 @@ func (a *agent) ask(ctx context.Context, r request) {
 		}
 		a.result(id, text, isError)
 		if v := verdict(text, isError); err == nil && v != undecided {
-			a.answered(ctx, v)
+			a.answered(ctx, r.tool, v)
 			return
 		}
 		if try == maxRetries {
@@ -94,7 +111,7 @@ func (a *agent) ask(ctx context.Context, r request) {
 }
 
 // call makes one call with a connection of its own.
-func (a *agent) call(ctx context.Context, id string, input map[string]string) (text string, isError bool, err error) {
+func (a *agent) call(ctx context.Context, t tool, id string, input map[string]string) (text string, isError bool, err error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	defer transport.CloseIdleConnections()
 	session, err := a.connect(ctx, &http.Client{Transport: transport}) // no timeout: a human answers
@@ -106,7 +123,7 @@ func (a *agent) call(ctx context.Context, id string, input map[string]string) (t
 	for k, v := range input {
 		arguments[k] = v
 	}
-	params := &mcp.CallToolParams{Meta: mcp.Meta{"claudecode/toolUseId": id}, Name: "capability-block", Arguments: arguments}
+	params := &mcp.CallToolParams{Meta: mcp.Meta{"claudecode/toolUseId": id}, Name: t.name, Arguments: arguments}
 	params.SetProgressToken(id)
 	result, err := session.CallTool(ctx, params)
 	if err != nil {
@@ -147,8 +164,13 @@ func (a *agent) connect(ctx context.Context, web *http.Client) (*mcp.ClientSessi
 }
 
 // answered goes on according to the operator's decision.
-func (a *agent) answered(ctx context.Context, v string) {
+func (a *agent) answered(ctx context.Context, t tool, v string) {
 	a.noted(v)
+	if t == egressBlock && (v == approved || v == edited) {
+		a.say("The operator approved it. I stay as I am, and do again what was refused.")
+		a.retrace(ctx)
+		return
+	}
 	switch v {
 	case approved:
 		a.say("The operator approved it. I will be restarted on the new image and go on there.")
@@ -158,7 +180,7 @@ func (a *agent) answered(ctx context.Context, v string) {
 		a.say("The operator said no, for the reason above. I accept that and do without.")
 		a.without(ctx)
 	case refused:
-		a.say("supervise refused the request, for the reason above. Type ask to make me read the Dockerfile again and ask again.")
+		a.say("supervise refused the request, for the reason above. Type ask to make me read the %s again and ask again.", t.file)
 	default:
 		a.say("There was no decision: the request is %s. Type ask to make me ask again.", v)
 	}
@@ -179,7 +201,7 @@ func verdict(text string, isError bool) string {
 	switch m := decision.FindStringSubmatch(text); {
 	case m != nil:
 		return strings.ToLower(m[1])
-	case isError && strings.Contains(text, "again with the same dockerfile"):
+	case isError && strings.Contains(text, "again with the same "):
 		return undecided
 	case isError:
 		return refused
@@ -189,6 +211,7 @@ func verdict(text string, isError bool) string {
 
 // asked is a request found in a transcript.
 type asked struct {
+	tool                             tool
 	justification, proposal, verdict string
 }
 
@@ -201,8 +224,12 @@ func lastRequest(history []message) (last asked) {
 			if b.Type == "tool_result" {
 				results[b.ToolUseID] = b
 			}
-			if b.Type == "tool_use" && b.Name == toolCapability {
-				last = asked{justification: b.Input["justification"], proposal: b.Input["dockerfile"]}
+			t := capabilityBlock
+			if b.Name == egressBlock.use() {
+				t = egressBlock
+			}
+			if b.Type == "tool_use" && b.Name == t.use() {
+				last = asked{tool: t, justification: b.Input["justification"], proposal: b.Input[t.argument]}
 				if r, ok := results[b.ID]; ok && !strings.HasPrefix(r.Content, "the call was cut") {
 					last.verdict = verdict(r.Content, r.IsError)
 				}

@@ -14,7 +14,7 @@ import (
 
 const helpText = `help             this
 status           who I am, and what came of my request
-try              run tally, which my image has or has not
+try              run tally, which my image has or has not; a scout: reach for its host
 ask              ask the operator for what my role needs
 ls [DIR]         the files of the workspace
 cat FILE         a file of the workspace
@@ -41,7 +41,13 @@ func (a *agent) entered(ctx context.Context, text string) (end bool) {
 	case "status":
 		a.say("%s", a.state())
 	case "try":
-		a.background(ctx, func() { a.try(ctx) })
+		a.background(ctx, func() {
+			if a.role == Scout {
+				a.retrace(ctx)
+			} else {
+				a.try(ctx)
+			}
+		})
 	case "ask":
 		a.background(ctx, func() { a.askAgain(ctx) })
 	case "ls":
@@ -84,13 +90,17 @@ func (a *agent) background(ctx context.Context, work func()) {
 }
 
 func (a *agent) askAgain(ctx context.Context) {
-	current, ok := a.readDockerfile()
+	if a.role == Scout {
+		a.askHost(ctx)
+		return
+	}
+	current, ok := a.readInForce(capabilityBlock)
 	switch {
 	case !ok:
 	case a.role == Reckless:
-		a.ask(ctx, request{RecklessReason, ProposeReckless(current), hash(current)})
+		a.ask(ctx, request{capabilityBlock, RecklessReason, ProposeReckless(current), hash(current)})
 	default:
-		a.ask(ctx, request{CounterReason, ProposeTally(current), hash(current)})
+		a.ask(ctx, request{capabilityBlock, CounterReason, ProposeTally(current), hash(current)})
 	}
 }
 
@@ -165,7 +175,7 @@ func (a *agent) cat(name string) string {
 func (a *agent) network(ctx context.Context) {
 	a.view.at(true, "trying the network")
 	for _, address := range []string{"https://example.com/", "http://example.com/"} {
-		id := a.use("WebFetch", map[string]string{"url": address})
+		id := a.use(toolFetch, map[string]string{"url": address})
 		text, err := fetch(ctx, address)
 		a.result(id, text, err)
 	}

@@ -51,9 +51,12 @@ type bottle struct {
 	home, work, config, bin string
 	server                  *stub
 	session                 string
+	proxy                   string // of the agent; "": none
 }
 
 const session = "5e550000-0000-4000-8000-000000000001"
+
+const rulesInForce = "docs.example.com\n"
 
 const inForce = "FROM bottle-tui-demo:0123456789ab\nLABEL a=b\nUSER 1000:1000\n"
 
@@ -66,8 +69,10 @@ func newBottle(t *testing.T) *bottle {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(b.config, "Dockerfile"), []byte(inForce), 0o644); err != nil {
-		t.Fatal(err)
+	for name, content := range map[string]string{"Dockerfile": inForce, "allowlist": rulesInForce} {
+		if err := os.WriteFile(filepath.Join(b.config, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.server = newStub(t)
 	return b
@@ -181,6 +186,9 @@ func (b *bottle) startSized(role string, cols, rows uint16, args ...string) *pro
 	p.cmd.Dir = b.work
 	p.cmd.Env = []string{"BOTTLE_DEMO_TEST_AGENT=1", "GORACE=atexit_sleep_ms=0", "HOME=" + b.home, "PATH=" + b.bin, "TERM=xterm-256color",
 		agent.EnvRole + "=" + role, agent.EnvDelay + "=20ms", agent.EnvSupervise + "=" + b.server.url, agent.EnvConfig + "=" + b.config}
+	if b.proxy != "" {
+		p.cmd.Env = append(p.cmd.Env, "HTTP_PROXY="+b.proxy)
+	}
 	p.tty, err = pty.StartWithSize(p.cmd, &pty.Winsize{Cols: cols, Rows: rows})
 	if err != nil {
 		b.t.Fatal(err)
@@ -327,7 +335,8 @@ type stub struct {
 
 type call struct {
 	Justification string `json:"justification"`
-	Dockerfile    string `json:"dockerfile"`
+	Dockerfile    string `json:"dockerfile,omitempty"`
+	Allowlist     string `json:"allowlist,omitempty"`
 	CurrentHash   string `json:"current_hash,omitempty"`
 
 	toolUse  string
@@ -357,7 +366,9 @@ func (s *stub) listen() {
 	}
 	s.address = l.Addr().String()
 	server := mcp.NewServer(&mcp.Implementation{Name: "supervise", Version: "0"}, nil)
-	mcp.AddTool(server, &mcp.Tool{Name: "capability-block"}, s.capability)
+	for _, name := range []string{"capability-block", "egress-block"} {
+		mcp.AddTool(server, &mcp.Tool{Name: name}, s.asked)
+	}
 	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -376,7 +387,7 @@ func (s *stub) cut() {
 	<-s.done
 }
 
-func (s *stub) capability(ctx context.Context, req *mcp.CallToolRequest, c call) (*mcp.CallToolResult, any, error) {
+func (s *stub) asked(ctx context.Context, req *mcp.CallToolRequest, c call) (*mcp.CallToolResult, any, error) {
 	c.answer = make(chan reply, 1)
 	c.toolUse, _ = req.Params.Meta["claudecode/toolUseId"].(string)
 	c.progress = func(text string) {

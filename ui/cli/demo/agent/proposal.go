@@ -12,6 +12,7 @@ import (
 const (
 	CounterReason  = "I need tally to count the workspace's files by type for the report. It is a program of its own, built from what the image holds already; nothing is downloaded, and I stay the same user."
 	RecklessReason = "To deploy I need another base image with everything in it, the vendor's installer, root, and the deploy token. It is the quickest way."
+	ScoutReason    = "I was asked to read the page of " + scoutHost + ", and egress refuses it: the host is not on the allowlist. I need that one host, to read one page. An hour is enough."
 )
 
 // agentUser is who the demo agent runs as.
@@ -29,6 +30,18 @@ RUN ["/bin/bottle-tui", "demo-install", "tally"]
 RUN ["/bin/bottle-tui", "demo-install", "--check", "tally"]
 USER ` + agentUser + "\n")
 	return b.Bytes()
+}
+
+// scoutHost is the host that the scout asks for. It exists, for who has a network.
+const scoutHost = "example.com"
+
+// ProposeHost is the allowlist in force with the host that the scout asks for.
+func ProposeHost(current []byte) []byte {
+	text := strings.TrimRight(string(current), "\n")
+	if text != "" {
+		text += "\n"
+	}
+	return []byte(text + scoutHost + "\n")
 }
 
 var fromLine = regexp.MustCompile(`(?mi)^FROM[ \t].*$`)

@@ -15,18 +15,19 @@ import (
 const (
 	Counter  = "counter"  // asks for a capability, and works with it once it is there
 	Reckless = "reckless" // asks for something unwise
+	Scout    = "scout"    // asks for a host, and reaches for it again once it may
 	Quiet    = "quiet"    // works a little, then waits to be spoken to
 	Steady   = "steady"   // works on and on
 )
 
 // Roles are the names that EnvRole may have.
-var Roles = []string{Counter, Reckless, Quiet, Steady}
+var Roles = []string{Counter, Reckless, Scout, Quiet, Steady}
 
 const (
-	toolBash       = "Bash"
-	toolRead       = "Read"
-	toolWrite      = "Write"
-	toolCapability = "mcp__supervise__capability-block"
+	toolBash  = "Bash"
+	toolRead  = "Read"
+	toolWrite = "Write"
+	toolFetch = "WebFetch"
 )
 
 // steadyPace is the time between two lines of steady work, and steadyNote how many of them make a line of
@@ -62,6 +63,8 @@ func (a *agent) play(ctx context.Context) {
 		a.count(ctx)
 	case Reckless:
 		a.careless(ctx)
+	case Scout:
+		a.explore(ctx)
 	case Steady:
 		a.steady(ctx)
 	default:
@@ -87,9 +90,12 @@ func (a *agent) resumed(ctx context.Context) {
 		a.say("Here I am again. What I wrote is still in %s.", a.workspace)
 	case last.proposal == "":
 		a.say("I was ended before I had asked for anything, so I begin again.")
-		if a.role == Counter {
+		switch a.role {
+		case Counter:
 			a.count(ctx)
-		} else {
+		case Scout:
+			a.explore(ctx)
+		default:
 			a.careless(ctx)
 		}
 	case last.verdict == denied:
@@ -97,9 +103,13 @@ func (a *agent) resumed(ctx context.Context) {
 		a.without(ctx)
 	case a.role == Counter && a.try(ctx):
 		a.say("That is what I needed: tally works now. Thank you.")
+	case a.role == Scout && a.reach(ctx):
+		a.say("The way to %s is still open to me.", scoutHost)
 	case last.verdict == undecided:
 		a.say("What came of my request I was not told, and I still can't do without it. I ask again for the same.")
-		a.ask(ctx, request{last.justification, []byte(last.proposal), ""})
+		a.ask(ctx, request{last.tool, last.justification, []byte(last.proposal), ""})
+	case a.role == Scout:
+		a.say("The way is closed again: what the operator granted is over. Type ask to make me ask again.")
 	case a.role == Counter:
 		a.say("The operator approved it, but tally is still not here. Type ask to make me ask again.")
 	default:
@@ -130,11 +140,11 @@ func (a *agent) count(ctx context.Context) {
 		return
 	}
 	a.say("My image has no tally, and I may not install anything while I run. I ask the operator for it.")
-	current, ok := a.readDockerfile()
+	current, ok := a.readInForce(capabilityBlock)
 	if !ok {
 		return
 	}
-	a.ask(ctx, request{CounterReason, ProposeTally(current), hash(current)})
+	a.ask(ctx, request{capabilityBlock, CounterReason, ProposeTally(current), hash(current)})
 }
 
 // careless is the reckless role's work.
@@ -145,11 +155,11 @@ func (a *agent) careless(ctx context.Context) {
 		return
 	}
 	a.write("deploy.sh", "#!/bin/sh\n# deploys whatever is here, to wherever it is told\nexec deploy --now \"$@\"\n")
-	current, ok := a.readDockerfile()
+	current, ok := a.readInForce(capabilityBlock)
 	if !ok {
 		return
 	}
-	a.ask(ctx, request{RecklessReason, ProposeReckless(current), hash(current)})
+	a.ask(ctx, request{capabilityBlock, RecklessReason, ProposeReckless(current), hash(current)})
 }
 
 // quiet works a little, then has nothing to do.
@@ -183,7 +193,12 @@ func (a *agent) steady(ctx context.Context) {
 
 // without is what is left to do when the answer was no.
 func (a *agent) without(ctx context.Context) {
-	if a.role != Counter {
+	switch a.role {
+	case Counter:
+	case Scout:
+		a.say("I leave the page unread. What I meant to do is in notes.md.")
+		return
+	default:
 		a.say("I leave the deployment alone. deploy.sh stays in the workspace for you to read.")
 		return
 	}
@@ -241,15 +256,15 @@ func (a *agent) try(ctx context.Context) bool {
 	return true
 }
 
-// readDockerfile reads what is in force, as the use of a tool.
-func (a *agent) readDockerfile() ([]byte, bool) {
-	path := filepath.Join(a.config, "Dockerfile")
-	a.view.at(true, "reading the Dockerfile in force")
+// readInForce reads what is in force of what a tool changes, as the use of a tool.
+func (a *agent) readInForce(t tool) ([]byte, bool) {
+	path := filepath.Join(a.config, t.file)
+	a.view.at(true, "reading the "+t.file+" in force")
 	id := a.use(toolRead, map[string]string{"file_path": path})
 	content, err := os.ReadFile(path)
 	if err != nil {
 		a.result(id, err.Error(), true)
-		a.say("Without knowing the Dockerfile in force I can't propose another. Type ask when it is there.")
+		a.say("Without knowing the %s in force I can't propose another. Type ask when it is there.", t.file)
 		return nil, false
 	}
 	a.result(id, bounded(strings.TrimRight(string(content), "\n")), false)

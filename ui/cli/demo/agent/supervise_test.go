@@ -35,7 +35,7 @@ func (b *bottle) realSupervise() *operator {
 	if err := o.box.Make(0); err != nil {
 		b.t.Fatal(err)
 	}
-	config, err := supervise.Config{Identity: "demo-abcde", Queue: o.box.Dir(), Dockerfile: inForce}.Encode()
+	config, err := supervise.Config{Identity: "demo-abcde", Queue: o.box.Dir(), Dockerfile: inForce, Allowlist: rulesInForce}.Encode()
 	if err != nil {
 		b.t.Fatal(err)
 	}
