@@ -76,6 +76,8 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 		return s.decide(a.Identity, a.Request, a.Shown, queue.Approved, "", nil, a.Terms)
 	case ApproveEdited:
 		return s.decide(a.Identity, a.Request, a.Shown, queue.Edited, "", a.Content, a.Terms)
+	case Allow:
+		return s.beginAllow(a)
 	case Revoke:
 		return s.beginRevoke(a)
 	case Deny:

@@ -2,6 +2,7 @@ package bottles_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,4 +89,32 @@ func TestPassagesOfLines(t *testing.T) {
 			t.Errorf("%+v:\n%s\nwant\n%s", c.line, got, c.want)
 		}
 	}
+}
+
+// The operator opens what was refused before the agent asks.
+func TestTheOperatorOpensAHostThatNobodyAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	w.insist(id, "get http://refused.invalid/1", "http://refused.invalid/1 403")
+	for name, a := range map[string]bottles.Allow{
+		"nothing":         {Identity: id},
+		"no rule":         {Identity: id, Rules: []string{"http://refused.invalid/"}},
+		"for the profile": {Identity: id, Rules: []string{"refused.invalid"}, Scope: bottles.Scope{Profile: true}},
+	} {
+		if err := w.do(a); !errors.Is(err, bottles.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.must(bottles.Allow{Identity: id, Rules: []string{"refused.invalid"}, Scope: bottles.Scope{For: time.Hour}})
+	w.insist(id, "get http://refused.invalid/2", "http://refused.invalid/2 50")
+	b := w.awaitStatus(id, bottles.Live)
+	if len(b.Grants) != 1 || !slices.Equal(b.Allow, []string{"refused.invalid"}) {
+		t.Fatalf("grants %v, allows %v", b.Grants, b.Allow)
+	}
+	if err := w.do(bottles.Allow{Identity: id, Rules: []string{"refused.invalid"}}); !errors.Is(err, bottles.ErrRefused) {
+		t.Errorf("opened twice: %v", err)
+	}
+	w.must(bottles.Revoke{Identity: id, Grant: b.Grants[0].ID})
+	w.insist(id, "get http://refused.invalid/3", "http://refused.invalid/3 403")
 }

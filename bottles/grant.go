@@ -148,40 +148,9 @@ func (s *Supervisor) current(x *execution) (inForce, error) {
 
 // putInForce is the rest of a grant from wherever it stands: the same code finishes one that was interrupted.
 func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) error {
-	now, err := s.current(x)
+	g, others, err := s.open(ctx, x, j)
 	if err != nil {
 		return err
-	}
-	before, err := now.proposal(j.Grant.Tool, j.Grant.Before)
-	if err != nil {
-		return err
-	}
-	next, err := now.proposal(j.Grant.Tool, j.Content)
-	if err != nil {
-		return err
-	}
-	do, undo := difference(before, next)
-	g := Grant{ID: j.Request, Tool: j.Grant.Tool, Scope: j.Grant.Scope, At: j.Grant.At, Change: do, Undo: undo, Tokens: j.Grant.Tokens}
-	if g.Scope.For > 0 {
-		g.Until = g.At.Add(g.Scope.For)
-	}
-	grants, err := readGrants(x.bottle)
-	if err != nil {
-		return err
-	}
-	others := slices.DeleteFunc(slices.Clone(grants), func(o Grant) bool { return o.ID == g.ID })
-	change := gates{before, next, append(others, g), []string{g.Tool}}
-	if err := s.want(ctx, x, change); err != nil {
-		return err
-	}
-	if err := s.writeDown(x, change); err != nil {
-		return err
-	}
-	if err := s.enforce(ctx, x, change); err != nil {
-		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
-			return err
-		}
-		return errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), s.undo(x, gates{next, before, others, change.tools}))
 	}
 	ctx = s.ctx // it is in force: the rest is finished, not cancelled
 	if g.Scope.Profile {
@@ -189,7 +158,7 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 			return err
 		}
 	}
-	s.audit(x.layout.identity, "in force", map[string]any{"request": j.Request, "tool": g.Tool, "change": do, "scope": g.Scope.String(), "until": g.Until})
+	s.audit(x.layout.identity, "in force", map[string]any{"request": j.Request, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
 	a := queue.Answer{Request: j.Request, Decision: j.Decision, Note: j.Note, Content: j.Content, Scope: scopeWords(g), DecidedAt: s.cfg.Now().UTC(), ShownHash: j.Shown}
 	if err := s.box(x.layout.identity).Answer(a); err != nil && !errors.Is(err, queue.ErrAnswered) && !errors.Is(err, queue.ErrNoRequest) {
 		return err
@@ -199,6 +168,52 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 		return err
 	}
 	return x.bottle.ClearOperation()
+}
+
+// open puts what a journal says in force, or leaves everything as it was. It gives the grant and those beside it.
+func (s *Supervisor) open(ctx context.Context, x *execution, j journal) (g Grant, others []Grant, err error) {
+	now, err := s.current(x)
+	if err != nil {
+		return g, nil, err
+	}
+	before, err := now.proposal(j.Grant.Tool, j.Grant.Before)
+	if err != nil {
+		return g, nil, err
+	}
+	next, err := now.proposal(j.Grant.Tool, j.Content)
+	if err != nil {
+		return g, nil, err
+	}
+	do, undo := difference(before, next)
+	g = Grant{ID: j.Request, Tool: j.Grant.Tool, Scope: j.Grant.Scope, At: j.Grant.At, Change: do, Undo: undo, Tokens: j.Grant.Tokens}
+	if g.Scope.For > 0 {
+		g.Until = g.At.Add(g.Scope.For)
+	}
+	grants, err := readGrants(x.bottle)
+	if err != nil {
+		return g, nil, err
+	}
+	others = slices.DeleteFunc(slices.Clone(grants), func(o Grant) bool { return o.ID == g.ID })
+	change := gates{before, next, append(slices.Clone(others), g), []string{g.Tool}}
+	if err := s.want(ctx, x, change); err != nil {
+		return g, nil, err
+	}
+	if err := s.writeDown(x, change); err != nil {
+		return g, nil, err
+	}
+	if err := s.enforce(ctx, x, change); err != nil {
+		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
+			return g, nil, err
+		}
+		return g, nil, errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), s.undo(x, gates{next, before, others, change.tools}))
+	}
+	s.post(func() { // shown at once, and not only when the agent was told
+		if r := s.bottles[x.layout.identity]; r != nil {
+			r.force, r.grants = next, change.grants
+			s.changed()
+		}
+	})
+	return g, others, nil
 }
 
 // undo takes back what could not be put in force as a whole.

@@ -60,6 +60,8 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 	case "grant":
 		defer s.settleRequest(x.layout.identity, j.Request, &err)
 		return s.putInForce(ctx, x, j)
+	case "allow":
+		return s.finishAllow(ctx, x, j)
 	case "teardown":
 		return s.takeDown(ctx, x, j.Reason)
 	case "delete":

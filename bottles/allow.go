@@ -1,0 +1,68 @@
+package bottles
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars/egress"
+)
+
+// beginAllow opens hosts that nobody asked for. Owner only.
+func (s *Supervisor) beginAllow(a Allow) (<-chan error, error) {
+	return s.onBottle(a.Identity, "grant", false, func(r *record) (work, error) {
+		switch {
+		case len(a.Rules) == 0:
+			return nil, refuse("there is no host to open")
+		case a.Scope.Profile || a.Scope.For < 0 || a.Scope.For > maxScope:
+			return nil, refuse("a host is opened for a time, or for the bottle; for the profile, write it into the manifest")
+		case r.have.containers[RoleEgress].State != StateRunning:
+			return nil, refuse("its egress does not run, so nothing can be opened")
+		}
+		for _, rule := range a.Rules {
+			if _, err := egress.ParseRule(rule); err != nil {
+				return nil, refuse("%w", err)
+			}
+		}
+		return func(ctx context.Context, x *execution) error { return s.allow(ctx, x, a) }, nil
+	})
+}
+
+// allow is the operation behind Allow, journaled.
+func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
+	if op, err := x.bottle.Operation(); err != nil {
+		return err
+	} else if op != nil {
+		return refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
+	}
+	now, err := s.current(x)
+	if err != nil {
+		return err
+	}
+	rules := slices.Clone(a.Rules)
+	next := now.with(Change{Allow: rules})
+	if next.allow == now.allow {
+		return refuse("%s is open already", strings.Join(rules, ", "))
+	}
+	at := s.cfg.Now().UTC()
+	j := journal{
+		Request: queue.NewID(at), Decision: queue.Approved, Content: next.allow,
+		Grant: grantJournal{Tool: queue.ToolEgress, Scope: a.Scope, At: at, Before: now.allow},
+	}
+	if err := j.write(x.bottle, "allow", stepApply, at); err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "decision", map[string]any{"grant": j.Request, "decision": "opened by the operator", "allow": rules, "scope": a.Scope.String()})
+	return s.finishAllow(ctx, x, j)
+}
+
+// finishAllow does what allow's journal says, also when that was interrupted.
+func (s *Supervisor) finishAllow(ctx context.Context, x *execution, j journal) error {
+	g, _, err := s.open(ctx, x, j)
+	if err != nil {
+		return err
+	}
+	s.audit(x.layout.identity, "in force", map[string]any{"grant": g.ID, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
+	return x.bottle.ClearOperation()
+}
