@@ -11,12 +11,12 @@ TIMEOUT  ?= 25m
 STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fmt bench pictures engine clean FORCE
+.PHONY: help demo build test lint fmt bench pictures engine images clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: engine build ## three demo bottles on the screen; needs no key, no manifest, no network
+demo: engine build ## four demo bottles on the screen; needs no key, no manifest, no network
 	$(BIN) demo
 
 build: $(BIN) ## the program, static, in bin/
@@ -25,7 +25,7 @@ build: $(BIN) ## the program, static, in bin/
 $(BIN): FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X bottle-tui/ui/cli.version=$(VERSION)' -o $@ .
 
-test: lint engine ## everything: format, vet, staticcheck, and all tests on a real engine, with the race detector
+test: lint images ## everything: format, vet, staticcheck, and all tests on a real engine, with the race detector
 	$(GO) test -race -count=1 -timeout $(TIMEOUT) -p $(PARALLEL) $(PACKAGES)
 
 lint: ## format check, go vet, staticcheck
@@ -33,12 +33,12 @@ lint: ## format check, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted; exit 1; fi
 	$(GO) vet $(PACKAGES)
 	$(STATICCHECK) $(PACKAGES)
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/engine .ci/run .ci/debian-base; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/engine .ci/run .ci/needs .ci/debian-base .ci/claude-base; fi
 
 fmt: ## formats all Go files
 	gofmt -w .
 
-bench: engine ## the benchmarks
+bench: images ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TIMEOUT) -p 1 $(PACKAGES)
 
 pictures: engine ## draws the README's pictures anew, from the real screen
@@ -46,6 +46,10 @@ pictures: engine ## draws the README's pictures anew, from the real screen
 
 engine: ## finds a container engine; where none answers, offers to install and start one
 	@.ci/engine
+
+images: engine ## makes the images that tests run: a small Debian, and Claude Code on it
+	@.ci/needs
+	@.ci/claude-base
 
 clean: ## removes what was built here; `bin/bottle-tui demo --clean` removes the demo's bottles
 	rm -rf bin .cache
