@@ -25,6 +25,7 @@ type voice struct {
 	left     map[string]int // requests whose call was cut, by the count of the cut
 	cuts     int
 	told     map[string]bool // requests whose answer the agent has got
+	waits    map[string]bool // requests for whose answer a call of the agent waits
 	fed      []string        // nonces of the tokens that it has, the latest last
 	ended    bool
 }
@@ -45,7 +46,7 @@ func (s *Supervisor) follow(identity string, role Role, container string) *voice
 	if v := s.voices[container]; v != nil && !v.ended {
 		return v
 	}
-	v := &voice{identity: identity, role: role, changed: make(chan struct{}), left: map[string]int{}, told: map[string]bool{}}
+	v := &voice{identity: identity, role: role, changed: make(chan struct{}), left: map[string]int{}, told: map[string]bool{}, waits: map[string]bool{}}
 	s.voices[container] = v
 	s.spawn(func() { s.hear(v, container) })
 	return v
@@ -100,9 +101,12 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.refused = line.Reason
 	case sidecars.EventRequest:
 		delete(v.left, line.ID)
+		v.waits[line.ID] = true
 	case sidecars.EventDelivered:
 		v.told[line.ID] = true
+		delete(v.waits, line.ID)
 	case sidecars.EventAbandoned:
+		delete(v.waits, line.ID)
 		v.cuts++
 		v.left[line.ID] = v.cuts
 	}
@@ -191,11 +195,17 @@ func (s *Supervisor) apply(ctx context.Context, identity string, role Role, cont
 	return nil
 }
 
-// told waits until supervise has given the agent the answer to a request; false when it did not
-// within the time.
+// told waits until supervise has given the agent the answer to a request; false when it did not within the time, or
+// when no call waits for it.
 func (s *Supervisor) told(ctx context.Context, identity, request string, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	v := s.follow(identity, RoleSupervise, sidecarName(RoleSupervise, identity))
-	return s.await(ctx, v, func(v *voice) (bool, error) { return v.told[request], nil }) == nil
+	told := false
+	err := s.await(ctx, v, func(v *voice) (bool, error) {
+		told = v.told[request]
+		_, cut := v.left[request]                                // and may come again
+		return told || v.ready && !v.waits[request] && !cut, nil // of calls it speaks after it was ready
+	})
+	return err == nil && told
 }
