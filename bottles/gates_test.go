@@ -34,7 +34,7 @@ type upstream struct {
 }
 
 // newUpstream serves at the address that the engine's default bridge has on this host.
-func newUpstream(t *testing.T) *upstream {
+func newUpstream(t testing.TB) *upstream {
 	t.Helper()
 	bridge, err := net.InterfaceByName("docker0")
 	if err != nil {
@@ -363,7 +363,7 @@ func (w *world) noLeak(id, secret string) {
 }
 
 // inspection is all that the engine says of an object.
-func inspection(t *testing.T, kind, name string) []byte {
+func inspection(t testing.TB, kind, name string) []byte {
 	t.Helper()
 	out, err := exec.Command("docker", kind, "inspect", name).CombinedOutput()
 	if err != nil {
@@ -373,7 +373,7 @@ func inspection(t *testing.T, kind, name string) []byte {
 }
 
 // certificate is a server's certificate for an address, signed by itself.
-func certificate(t *testing.T, ip net.IP) (*tls.Config, []byte) {
+func certificate(t testing.TB, ip net.IP) (*tls.Config, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -125,7 +125,7 @@ func (s *screen) String() string {
 
 // world is one state root on the real engine, and the program that supervises it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	root   *state.Root
 	engine bottles.Engine
 	cat    catalog
@@ -142,7 +142,7 @@ type world struct {
 }
 
 // newWorld opens a fresh state root; everything it makes is removed at the end of the test.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	ref, err := base()
 	if err != nil {
