@@ -89,8 +89,13 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.R
 	switch q.Tool {
 	case queue.ToolCapability:
 		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
-	case queue.ToolCredProxy:
-		if have, err := s.knownTokens(disk); err == nil {
+	case queue.ToolEgress, queue.ToolCredProxy:
+		if now, err := s.current(&execution{sup: s, bottle: disk}); err == nil {
+			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
+				req.Findings = gateFindings(now, next)
+			}
+		}
+		if have, err := s.knownTokens(disk); err == nil && q.Tool == queue.ToolCredProxy {
 			req.Tokens = lackingTokens(q.Proposed, have)
 		}
 	}

@@ -1,0 +1,45 @@
+package bottles
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestFindingsOfTheGates(t *testing.T) {
+	api := Route{Path: "/api/", Upstream: "https://api.example.com", AuthScheme: "bearer", TokenRef: "API_TOKEN"}
+	now := inForce{allow: "kept.example.com\n", routes: []Route{api}}
+	with := func(rules string, routes ...Route) inForce { return inForce{rules, routes} }
+	for name, c := range map[string]struct {
+		next inForce
+		want string // severity and rule of each, in order
+	}{
+		"a plain host":                 {with("kept.example.com\nnew.example.com\n", api), ""},
+		"nothing":                      {now, ""},
+		"everything under a domain":    {with("kept.example.com\n*.cdn.example.com\n", api), "note wildcard"},
+		"everything under a suffix":    {with("kept.example.com\n*.com\n", api), "danger whole-suffix, warning beside-the-proxy"},
+		"under a suffix for rent":      {with("kept.example.com\n*.github.io\n", api), "danger whole-suffix"},
+		"the upstream past cred-proxy": {with("kept.example.com\napi.example.com\n", api), "warning beside-the-proxy"},
+		"an address with a port":       {with("kept.example.com\n203.0.113.7:22\n", api), "warning address, note any-protocol"},
+		"a host less":                  {with("", api), "note host-closed"},
+		"a route less":                 {with(now.allow), "note route-gone"},
+		"the credential elsewhere": {with(now.allow, api, Route{Path: "/evil/", Upstream: "https://evil.example.net", AuthScheme: "bearer", TokenRef: "API_TOKEN"}),
+			"danger credential-elsewhere"},
+		"the route elsewhere": {with(now.allow, Route{Path: "/api/", Upstream: "https://evil.example.net", AuthScheme: "bearer", TokenRef: "API_TOKEN"}),
+			"danger credential-elsewhere"},
+		"the model elsewhere": {with(now.allow, api, Route{Path: "/m/", Upstream: "https://evil.example.net", AuthScheme: "bearer", TokenRef: "NEW", Roles: []string{RoleBaseURL}}),
+			"danger model-moved"},
+		"the same upstream, another path": {with(now.allow, api, Route{Path: "/v2/", Upstream: "https://api.example.com/v2", AuthScheme: "bearer", TokenRef: "API_TOKEN"}), ""},
+	} {
+		var got []string
+		for _, f := range gateFindings(now, c.next) {
+			got = append(got, fmt.Sprintf("%s %s", f.Severity, f.Rule))
+			if f.Text == "" || !strings.HasSuffix(f.Text, ".") {
+				t.Errorf("%s: %q is no sentence", name, f.Text)
+			}
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+	}
+}
