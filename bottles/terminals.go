@@ -15,6 +15,7 @@ type terminal struct {
 	conn     io.ReadWriteCloser
 	keys     chan []byte
 	size     chan [2]int // the latest wanted size
+	printed  chan struct{}
 	done     chan struct{}
 }
 
@@ -32,7 +33,7 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 	if err != nil {
 		return err
 	}
-	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), done: make(chan struct{})}
+	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), printed: make(chan struct{}, 1), done: make(chan struct{})}
 	if screen != nil {
 		screen.Restarted()
 		if found {
@@ -44,17 +45,53 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 	s.mu.Unlock()
 	s.spawn(func() { t.read(screen) })
 	s.spawn(func() { t.write() })
-	s.spawn(func() { t.resize(container) })
-	if found && screen != nil {
-		if cols, rows := screen.Size(); cols > 1 {
-			// A program draws itself anew when its window changes.
-			s.spawn(func() {
-				_ = s.cfg.Engine.Resize(s.ctx, container, cols-1, rows)
-				s.Resize(identity, cols, rows)
-			})
+	s.spawn(func() {
+		if found && screen != nil {
+			t.redraw(container, screen)
+		}
+		t.resize(container)
+	})
+	return nil
+}
+
+// The window of a program that was found running is smaller for redrawLeast, and then until the program has printed
+// something, for redrawMost at most.
+const (
+	redrawLeast = 150 * time.Millisecond
+	redrawMost  = time.Second
+)
+
+// redraw makes a program draw itself anew, which it does when its window changes. It looks at the window's size some
+// time after it was told of a change: if that is the old one again by then, it sees none.
+func (t *terminal) redraw(container string, screen Screen) {
+	cols, rows := screen.Size()
+	if cols < 2 {
+		return
+	}
+	select {
+	case <-t.printed:
+	default:
+	}
+	if err := t.sup.cfg.Engine.Resize(t.sup.ctx, container, cols-1, rows); err != nil {
+		t.sup.cfg.Log.Debug("redraw", "container", container, "err", err)
+	}
+	wait := func(most time.Duration, printed <-chan struct{}) {
+		limit := time.NewTimer(most)
+		defer limit.Stop()
+		select {
+		case <-printed:
+		case <-limit.C:
+		case <-t.done:
+		case <-t.sup.ctx.Done():
 		}
 	}
-	return nil
+	wait(redrawLeast, nil)
+	wait(redrawMost, t.printed)
+	cols, rows = screen.Size()
+	select {
+	case t.size <- [2]int{cols, rows}:
+	default: // one is wanted already
+	}
 }
 
 // replay gives the end of what a running agent printed to its screen.
@@ -97,7 +134,7 @@ func (t *terminal) read(screen Screen) {
 	if screen != nil {
 		out = screen
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
+	_, err := io.CopyBuffer(printing{out, t.printed}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
 	t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
 	t.conn.Close()
 	t.sup.mu.Lock()
@@ -108,6 +145,21 @@ func (t *terminal) read(screen Screen) {
 	if t.sup.ctx.Err() == nil {
 		t.sup.post(t.sup.observe) // if the agent still runs, it is attached to again
 	}
+}
+
+// printing tells that something was printed.
+type printing struct {
+	io.Writer
+	told chan<- struct{}
+}
+
+func (p printing) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	select {
+	case p.told <- struct{}{}:
+	default:
+	}
+	return n, err
 }
 
 func (t *terminal) write() {
