@@ -1,12 +1,15 @@
 package bottles
 
 import (
-	"bottle-tui/queue"
 	"context"
 	"errors"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bottle-tui/queue"
 )
 
 // gates is a change of what a bottle's gates let through.
@@ -58,17 +61,24 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	if err == nil && slices.Contains(g.tools, queue.ToolEgress) {
 		err = s.applyTo(ctx, x, RoleEgress)
 	}
-	if err == nil && have.containers[RoleAgent].State == StateRunning {
+	if err != nil {
+		return err
+	}
+	// Both say what holds now, in two containers: neither waits for the other.
+	both, ctx := errgroup.WithContext(ctx)
+	if have.containers[RoleAgent].State == StateRunning {
 		files := currentFiles(*l)
 		if l.hadRoutes || len(g.next.routes) > 0 {
 			files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, g.next.routes, l.profile.Git)...)
 		}
-		err = s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files))
+		both.Go(func() error {
+			return s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files))
+		})
 	}
-	if err == nil && have.containers[RoleSupervise].State == StateRunning {
-		err = s.tellSupervise(ctx, x)
+	if have.containers[RoleSupervise].State == StateRunning {
+		both.Go(func() error { return s.tellSupervise(ctx, x) })
 	}
-	return err
+	return both.Wait()
 }
 
 // applyRoutes gives a running cred-proxy the tokens that it may not have and then its routes.
