@@ -68,7 +68,9 @@ func (p *program) gateLog(ctx context.Context, identity string, only bottles.Rol
 		return errors.Join(p.printPassages(history, only, asJSON), err)
 	}
 	running, since := liveGates(have, identity, only)
-	older := slices.DeleteFunc(history, func(x bottles.Passage) bool { return !since.IsZero() && x.Last.After(since) && x.Verdict != bottles.Granted && x.Verdict != bottles.Closed })
+	older := slices.DeleteFunc(history, func(x bottles.Passage) bool {
+		return !since.IsZero() && x.Last.After(since) && x.Verdict != bottles.Granted && x.Verdict != bottles.Closed
+	})
 	now, err := readGates(ctx, engine, running)
 	if err != nil {
 		return err
