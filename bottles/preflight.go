@@ -290,6 +290,9 @@ func (p *Preflight) noNulls() {
 	p.Egress.Allow = append([]string{}, p.Egress.Allow...)
 	p.Routes = append([]PlannedRoute{}, p.Routes...)
 	p.Remotes = append([]Remote{}, p.Remotes...)
+	for i, r := range p.Remotes {
+		p.Remotes[i].TokenRef = TokenName(r.TokenRef)
+	}
 	p.GitGate = append([]Forward{}, p.GitGate...)
 	p.Grants = append([]Grant{}, p.Grants...)
 	for i := range p.Grants {

@@ -98,8 +98,10 @@ type Remote struct {
 	Upstream     string   `json:"upstream"`
 	IdentityFile string   `json:"identity_file,omitempty"`
 	KnownHost    string   `json:"known_host,omitempty"`
+	TokenRef     string   `json:"token_ref,omitempty"` // in a Preflight, its TokenName
 	AllowRefs    []string `json:"allow_refs,omitempty"`
 	AllowForce   bool     `json:"allow_force,omitempty"`
+	Approve      bool     `json:"approve,omitempty"` // each push waits for the operator
 }
 
 // Limits of an agent container where its profile says nothing.

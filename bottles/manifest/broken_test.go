@@ -459,6 +459,17 @@ var broken = []struct{ name, text, want string }{
   "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "identity_file": "~/.ssh/id"}]
 }}}`,
 		`2:77: bottles.dev.git[0].identity_file: an https upstream has no use for "identity_file"; take it out, or write the upstream with ssh://`},
+	{"ssh with a token",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "ssh://git@git.example.com/me/api.git", "identity_file": "~/.ssh/id", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl", "token_ref": "GIT_TOKEN"}]
+}}}`,
+		`2:204: bottles.dev.git[0].token_ref: an ssh upstream has no use for "token_ref"; take it out, or write the upstream with https://`},
+	{"a remote's credential in the environment",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "token_ref": "GIT_TOKEN"}],
+  "env": {"GIT_TOKEN": "x"}
+}}}`,
+		`3:11: bottles.dev.env: "GIT_TOKEN" holds the credential of the remote "api"; here it would hand it to the agent, so take it out`},
 	{"upstream of a remote in the clear",
 		`{"bottles": {"dev": {
   "git": [{"name": "api", "upstream": "git://git.example.com/me/api.git"}]

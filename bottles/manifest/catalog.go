@@ -279,7 +279,7 @@ func (p Profile) bottle(a Agent) (bottles.Profile, error) {
 	}
 	for _, g := range p.Git {
 		out.Git = append(out.Git, bottles.Remote{Name: g.Name, Upstream: g.Upstream, IdentityFile: g.IdentityFile,
-			KnownHost: g.KnownHost, AllowRefs: slices.Clone(g.AllowRefs), AllowForce: g.AllowForce})
+			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: slices.Clone(g.AllowRefs), AllowForce: g.AllowForce, Approve: g.Approve})
 	}
 	return out, nil
 }

@@ -131,6 +131,9 @@ func (r *reader) remotes(remotes []Remote, path string) {
 		if remote.Upstream == "" {
 			continue
 		}
+		if place := at + ".token_ref"; overSSH(remote.Upstream) && r.has(place) {
+			r.add(r.names[place], place, "an ssh upstream has no use for %s; take it out, or write the upstream with https://", quoted("token_ref"))
+		}
 		for _, key := range []string{"identity_file", "known_host"} {
 			place := at + "." + key
 			switch {
@@ -150,9 +153,14 @@ func (r *reader) remotes(remotes []Remote, path string) {
 func (r *reader) env(p Profile, path string) {
 	hasBaseURL := false
 	refs := map[string]string{}
+	for _, remote := range p.Git {
+		if remote.TokenRef != "" {
+			refs[remote.TokenRef] = "remote " + quoted(remote.Name)
+		}
+	}
 	for _, route := range p.CredProxy.Routes {
 		hasBaseURL = hasBaseURL || slices.Contains(route.Role, bottles.RoleBaseURL)
-		refs[route.TokenRef] = route.Path
+		refs[route.TokenRef] = "route " + quoted(route.Path)
 	}
 	for _, e := range p.Env {
 		fault := func(format string, a ...any) { r.add(e.At, path+".env", format, a...) }
@@ -160,7 +168,7 @@ func (r *reader) env(p Profile, path string) {
 		switch {
 		case e.Name == "":
 		case isToken:
-			fault("%s holds the credential of the route %s; here it would hand it to the agent, so take it out", quoted(e.Name), quoted(route))
+			fault("%s holds the credential of the %s; here it would hand it to the agent, so take it out", quoted(e.Name), route)
 		case slices.Contains(reservedEnv, strings.ToUpper(e.Name)):
 			fault("%s is set by bottle-tui in every bottle; take it out", quoted(e.Name))
 		case hasBaseURL && slices.Contains(baseURLEnv, e.Name):

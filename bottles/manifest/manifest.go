@@ -115,8 +115,10 @@ type Remote struct {
 	Upstream     string   `json:"upstream" kind:"remote_upstream" jsonschema:"Where it is, such as ssh://user@host/path, user@host:path, or https://host/path."`
 	IdentityFile string   `json:"identity_file,omitempty" kind:"file" jsonschema:"The private key for an ssh upstream; relative to this file."`
 	KnownHost    string   `json:"known_host,omitempty" kind:"known_host" jsonschema:"The upstream's public host key, as known_hosts has it: ssh-ed25519 AAAA…. Needed for an ssh upstream."`
-	AllowRefs    []string `json:"allow_refs,omitempty" kind:"ref" jsonschema:"The refs that may be pushed, such as refs/heads/agent/*; a * stands only at the end. Default: none."`
+	TokenRef     string   `json:"token_ref,omitempty" kind:"token_ref" jsonschema:"Where the token for an https upstream comes from, as for a route. Without it the upstream is asked without one."`
+	AllowRefs    []string `json:"allow_refs,omitempty" kind:"ref" jsonschema:"The refs that may be pushed, such as refs/heads/agent/*; a * stands only at the end. Default: every branch, refs/heads/*."`
 	AllowForce   bool     `json:"allow_force,omitempty" jsonschema:"Whether a push may rewrite or delete what is there. Default false."`
+	Approve      bool     `json:"approve,omitempty" jsonschema:"Whether every push waits until you have seen it and said yes. Default false."`
 }
 
 // Image is what the agent's image is made from. At most one field is set.
