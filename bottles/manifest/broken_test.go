@@ -463,7 +463,7 @@ var broken = []struct{ name, text, want string }{
 		`{"bottles": {"dev": {
   "git": [{"name": "api", "upstream": "ssh://git@git.example.com/me/api.git", "identity_file": "~/.ssh/id", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl", "token_ref": "GIT_TOKEN"}]
 }}}`,
-		`2:204: bottles.dev.git[0].token_ref: an ssh upstream has no use for "token_ref"; take it out, or write the upstream with https://`},
+		`2:207: bottles.dev.git[0].token_ref: an ssh upstream has no use for "token_ref"; take it out, or write the upstream with https://`},
 	{"a remote's credential in the environment",
 		`{"bottles": {"dev": {
   "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "token_ref": "GIT_TOKEN"}],
