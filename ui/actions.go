@@ -10,7 +10,6 @@ import (
 	"bottle-tui/bottles"
 	"bottle-tui/ui/ago"
 	"bottle-tui/ui/change"
-	"bottle-tui/ui/detail"
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/frame"
 	"bottle-tui/ui/keys"
@@ -72,6 +71,8 @@ func concerns(a bottles.Action) string {
 		return a.Identity
 	case bottles.Revoke:
 		return a.Identity
+	case bottles.Allow:
+		return a.Identity
 	}
 	return ""
 }
@@ -93,6 +94,8 @@ func (m *model) kindOf(a bottles.Action) string {
 	switch a := a.(type) {
 	case bottles.Revoke:
 		return "revoke"
+	case bottles.Allow:
+		return "grant"
 	case bottles.TearDown:
 		return "teardown"
 	case bottles.Resume:
@@ -171,6 +174,8 @@ func (m *model) done(d doneMsg) {
 		said("approved and in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
 	case bottles.ApproveEdited:
 		said("your version is in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
+	case bottles.Allow:
+		said(frame.Line(strings.Join(a.Rules, ", ")) + " is open" + lasting(a.Scope, d.kind) + " to " + a.Identity)
 	case bottles.Revoke: // the alert of the grant's end says what is closed again
 	case bottles.Deny:
 		said("denied: " + a.Identity + " was told why")
@@ -285,7 +290,7 @@ func (m *model) nextAge() time.Duration {
 				soon(b.Requests[j].ArrivedAt)
 			}
 			// By the second only what is looked at; the rest by the minute.
-			seconds := m.dialog == nil && m.wall == nil && m.detail.Tab == detail.EgressTab && b == m.list.Selected()
+			seconds := m.dialog == nil && m.showsEgress() && b == m.list.Selected()
 			for j := range b.Grants {
 				if until := b.Grants[j].Until; !until.IsZero() {
 					if w := ago.NextLeft(until.Sub(now), seconds); w > 0 && (wait == 0 || w < wait) {
@@ -293,6 +298,11 @@ func (m *model) nextAge() time.Duration {
 					}
 				}
 			}
+		}
+	}
+	if m.showsEgress() {
+		for _, t := range m.detail.Shown() {
+			soon(t)
 		}
 	}
 	return min(wait, time.Hour)

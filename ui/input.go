@@ -30,6 +30,10 @@ func (m *model) state() keys.State {
 	}
 	if s.Bottle != nil {
 		s.Busy = m.busy(s.Bottle.Identity)
+		s.Openable = m.detail.Openable()
+		if m.showsEgress() && m.detail.Refused() != nil {
+			_, s.Closed = m.detail.Rule()
+		}
 	}
 	return s
 }
@@ -114,6 +118,8 @@ func (m *model) do(a keys.Action, key string, s keys.State) tea.Cmd {
 		return m.start(bottles.Cancel{Identity: s.Bottle.Identity}, "stopping what is done to "+s.Bottle.Identity)
 	case keys.Revoke:
 		m.askRevoke(s.Bottle)
+	case keys.Open:
+		m.askOpen(s.Bottle)
 	case keys.Wall:
 		if m.wall = m.otherWall(); m.wall != nil {
 			m.zoomed = false

@@ -237,6 +237,7 @@ func (m *model) remember() {
 			delete(m.last, b.Identity) // the failure is history: something else was done since
 		}
 	}
+	m.detail.Keep(here)
 	for _, identity := range m.list.Active() {
 		if !here[identity] {
 			m.list.SetActivity(identity, list.Unknown)

@@ -74,14 +74,12 @@ func (m *model) resumable(r resumableMsg) tea.Cmd {
 
 // askRevoke asks before the marked grant is taken back. Where there are several, they are shown first.
 func (m *model) askRevoke(b *bottles.Bottle) {
-	g := m.detail.Grant()
-	if g == nil {
-		return
+	g, shown := m.detail.Grant(), m.showsEgress()
+	if !shown && len(b.Grants) == 1 {
+		g = &b.Grants[0]
 	}
-	if len(b.Grants) > 1 && (m.detail.Tab != detail.EgressTab || m.wall != nil) {
-		m.wall = nil
-		m.detail.SetTab(detail.EgressTab)
-		m.focus = onDetail
+	if g == nil || len(b.Grants) > 1 && !shown {
+		m.showEgress()
 		m.notes.info(m.o.now(), "choose the grant with ↑ ↓; R takes it back")
 		return
 	}
@@ -102,5 +100,44 @@ func (m *model) askRevoke(b *bottles.Bottle) {
 				}
 			}
 			return "the grant has ended already"
+		}}
+}
+
+// showsEgress says that the Egress tab is on the screen.
+func (m *model) showsEgress() bool { return m.detail.Tab == detail.EgressTab && m.wall == nil }
+
+// showEgress shows it, with the keyboard.
+func (m *model) showEgress() {
+	m.wall = nil
+	m.detail.SetTab(detail.EgressTab)
+	m.focus = onDetail
+}
+
+// askOpen asks before a host is opened that egress refused: the marked one. Where none is marked, it is shown first
+// what there is.
+func (m *model) askOpen(b *bottles.Bottle) {
+	x := m.detail.Refused()
+	if x == nil || !m.showsEgress() {
+		m.showEgress()
+		m.detail.MarkOpenable()
+		m.notes.info(m.o.now(), "choose what to open with ↑ ↓; A opens it")
+		return
+	}
+	identity, passage := b.Identity, *x
+	rule, why := m.detail.Rule()
+	if why != "" {
+		return // the table has said so
+	}
+	m.dialog = &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage,
+		Gone: func(s *bottles.Snapshot) string {
+			if why := notNow(s, identity, bottles.Live); why != "" {
+				return why
+			}
+			for i := range s.Bottles {
+				if s.Bottles[i].Identity == identity && change.Read(s.Bottles[i].Allow).Has(&passage) {
+					return frame.Line(rule) + " is open already"
+				}
+			}
+			return ""
 		}}
 }

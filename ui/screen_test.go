@@ -247,6 +247,16 @@ func TestEveryKeyOfTheTable(t *testing.T) {
 					if b.Action == keys.Up || b.Action == keys.PageUp || b.Action == keys.Top {
 						s.press("G")
 					}
+				case keys.Opening:
+					s.press("esc")
+					s.w, s.h = 60, 12
+					s.send(tea.WindowSizeMsg{Width: s.w, Height: s.h})
+					s.show(turnedAway())
+					s.press("A", "A")
+					if b.Action == keys.Approve || b.Action == keys.Up {
+						s.press("j", "j", "j", "j", "j", "j")
+					}
+					s.quiet()
 				case keys.Source:
 					s.press("esc")
 					s.show(askingRoutes())

@@ -256,6 +256,9 @@ func (m *model) hints() []*keys.Binding {
 	}
 	st := m.state()
 	var out []*keys.Binding
+	if b := keys.Get(keys.Screen, keys.Open); m.showsEgress() && m.detail.Refused() != nil && b.Why(st) == "" {
+		out = append(out, b)
+	}
 	for _, a := range []keys.Action{keys.Review, keys.Cancel, keys.Type, keys.Resume, keys.New, keys.TearDown, keys.Revoke, keys.Cleanup, keys.Delete, keys.Messages, keys.Wall, keys.Zoom, keys.Filter, keys.Quit} {
 		b := keys.Get(keys.Screen, a)
 		if b.Why(st) == "" {

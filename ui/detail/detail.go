@@ -1,5 +1,5 @@
 // Package detail is the pane beside the list: the selected bottle's terminal, its requests, its ways out
-// with what was granted, the log of what is being done to it, and what is known of it.
+// with what was granted and refused, the log of what is being done to it, and what is known of it.
 package detail
 
 import (
@@ -48,10 +48,14 @@ type Pane struct {
 	identity string
 	last     *bottles.Operation // in flight, or the last that was
 	version  uint64
-	scroll   int // lines back from the end, in the terminal and the log; lines down elsewhere
-	most     int // of scroll, as of the last drawing
-	mark     int // request that is marked
-	grant    int // grant that is marked
+	scroll   int    // lines back from the end, in the terminal and the log; lines down elsewhere
+	most     int    // of scroll, as of the last drawing
+	mark     int    // request that is marked
+	item     int    // what is marked on the Egress tab: grants, then what was refused
+	spans    []span // the lines of each of these, as of the last drawing
+	show     bool   // the next drawing shows what is marked
+	held     refusals
+	seen     map[string]time.Time // until when what was refused to a bottle was looked at
 	cache    frame.Cache[key]
 }
 
@@ -76,8 +80,10 @@ type key struct {
 	identity string
 	scroll   int
 	mark     int
-	grant    int
-	left     time.Duration
+	item     int
+	unseen   int
+	show     bool
+	labels   time.Duration
 }
 
 // Show takes in the selected bottle as it is now, nil for none, and the operation whose log to show.
@@ -89,14 +95,14 @@ func (p *Pane) Show(b *bottles.Bottle, last *bottles.Operation) {
 	if p.version > 0 && b == p.bottle && last == p.last {
 		return // snapshots never change
 	}
+	grant, refused := p.Grant(), p.Refused()
 	if identity != p.identity {
-		p.scroll, p.mark, p.grant = 0, 0, 0
+		p.scroll, p.mark, p.item, p.held, grant, refused = 0, 0, 0, refusals{}, nil, nil
 	}
-	was := p.Grant()
 	p.bottle, p.identity, p.last = b, identity, last
 	if b != nil {
 		p.mark = max(min(p.mark, len(b.Requests)-1), 0)
-		p.keepGrant(was)
+		p.keepMark(grant, refused)
 	}
 	p.version++
 }
@@ -156,10 +162,13 @@ func (p *Pane) ShowsTerminal(v View) bool {
 
 // Lines draws the pane: v.H lines of v.W cells. t may be nil.
 func (p *Pane) Lines(v View, t Terminal) []string {
-	k := key{view: v, version: p.version, tab: p.Tab, identity: p.identity, mark: p.mark, grant: p.grant}
+	if p.Tab == EgressTab {
+		p.look()
+	}
+	k := key{view: v, version: p.version, tab: p.Tab, identity: p.identity, mark: p.mark, item: p.item, unseen: p.unseen(), show: p.show}
 	k.view.Now = v.Now.Truncate(10 * time.Second)
 	if p.Tab == EgressTab {
-		k.left = p.left(v.Now)
+		k.labels = p.labels(v.Now)
 	}
 	if t != nil && p.ShowsTerminal(v) {
 		p.most = t.ScrollbackLen()
@@ -212,6 +221,10 @@ func (p *Pane) draw(v View, t Terminal) []string {
 	}
 	if p.Tab == TerminalTab || p.Tab == InfoTab || p.Tab == EgressTab {
 		p.most = max(len(lines)-h, 0)
+		if p.show && p.Tab == EgressTab {
+			p.reveal(h)
+		}
+		p.show = false
 		from := min(p.scroll, p.most)
 		lines = lines[from:]
 		if p.Tab == EgressTab && p.most > 0 {
@@ -238,6 +251,9 @@ func (p *Pane) title(box frame.Box, v View) string {
 		}
 		if n := len(p.bottle.Grants); t == EgressTab && n > 0 {
 			text += " " + s.Accent.Render(fmt.Sprintf("+%d", n))
+		}
+		if n := p.unseen(); t == EgressTab && n > 0 {
+			text += " " + s.Muted.Render(fmt.Sprintf("⊘%d", n))
 		}
 		if t == LogTab && p.last != nil && p.last.Err != "" {
 			text += " " + s.Bad.Render("✗")

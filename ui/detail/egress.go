@@ -14,26 +14,35 @@ import (
 	"bottle-tui/ui/frame"
 )
 
-// Grant is the marked grant; nil when there is none.
+// Grant is the marked grant; nil when there is none, or something else is marked.
 func (p *Pane) Grant() *bottles.Grant {
-	if p.bottle == nil || p.grant >= len(p.bottle.Grants) {
+	if p.bottle == nil || p.item >= len(p.bottle.Grants) {
 		return nil
 	}
-	return &p.bottle.Grants[p.grant]
+	return &p.bottle.Grants[p.item]
 }
 
-// keepGrant leaves the mark on the grant that it was on, or on its neighbour.
-func (p *Pane) keepGrant(was *bottles.Grant) {
-	if was != nil {
-		if i := slices.IndexFunc(p.bottle.Grants, func(g bottles.Grant) bool { return g.ID == was.ID }); i >= 0 {
-			p.grant = i
+// keepMark leaves the mark on what it was on, or on its neighbour.
+func (p *Pane) keepMark(grant *bottles.Grant, refused *bottles.Passage) {
+	p.hold(refused)
+	if grant != nil {
+		if i := slices.IndexFunc(p.bottle.Grants, func(g bottles.Grant) bool { return g.ID == grant.ID }); i >= 0 {
+			p.item = i
 		}
 	}
-	p.grant = max(min(p.grant, len(p.bottle.Grants)-1), 0)
+	p.item = max(min(p.item, p.items()-1), 0)
 }
 
-// left changes whenever a countdown does.
-func (p *Pane) left(now time.Time) (sum time.Duration) {
+// items is how many lines of the Egress tab can be marked.
+func (p *Pane) items() int {
+	if p.bottle == nil {
+		return 0
+	}
+	return len(p.bottle.Grants) + len(p.held.shown)
+}
+
+// labels changes whenever a countdown or an age on the Egress tab does.
+func (p *Pane) labels(now time.Time) (sum time.Duration) {
 	if p.bottle == nil {
 		return 0
 	}
@@ -42,34 +51,49 @@ func (p *Pane) left(now time.Time) (sum time.Duration) {
 			sum += left - ago.NextLeft(left, true) // the same until the label changes
 		}
 	}
+	for _, x := range p.held.shown {
+		age := now.Sub(x.Last)
+		sum += age + ago.Next(age)
+	}
 	return sum
 }
 
-// walk moves the mark among the grants, which stand at the top, and then the lines; a page moves the lines
-// alone.
+// walk moves the mark among the grants and what was refused, which stand at the top, and then the lines; a page
+// moves the lines alone.
 func (p *Pane) walk(n int) {
-	grants := 0
-	if p.bottle != nil {
-		grants = len(p.bottle.Grants)
-	}
 	switch {
-	case n == 1 && p.grant < grants-1:
-		p.grant++
-		if limit := p.grant * 2; p.scroll < limit-2 { // it stays in sight
-			p.scroll = min(limit-2, p.most)
-		}
-	case n == -1 && p.scroll == 0 && p.grant > 0:
-		p.grant--
+	case n == 1 && p.item < p.items()-1:
+		p.item++
+		p.show = true
+	case n == -1 && p.item > 0 && p.item < len(p.spans) && p.spans[p.item].from >= p.scroll:
+		p.item--
+		p.show = true
 	default:
 		p.scroll = max(min(p.scroll+n, p.most), 0)
 	}
 }
 
-// egress is the bottle's ways out: what was granted at run time first, since it goes again, then the
-// allowlist and the routes in force.
+// span is the lines from from to before to.
+type span struct{ from, to int }
+
+// reveal scrolls as little as it takes to show what is marked in h lines, with the heading above it.
+func (p *Pane) reveal(h int) {
+	if p.item >= len(p.spans) {
+		return
+	}
+	at := p.spans[p.item]
+	if p.item == 0 || p.item == len(p.bottle.Grants) {
+		at.from -= 2
+	}
+	p.scroll = max(min(max(p.scroll, at.to-h), at.from), 0)
+}
+
+// egress is the bottle's ways out: what was granted at run time first, since it goes again, then what was
+// refused lately, the allowlist and the routes in force.
 func (p *Pane) egress(v View, w int) []string {
 	s, b := p.Styles, p.bottle
-	if len(b.Grants)+len(b.Allow)+len(b.Routes) == 0 {
+	p.spans = p.spans[:0]
+	if len(b.Grants)+len(b.Allow)+len(b.Routes)+len(p.held.all) == 0 {
 		return p.words("Nothing is open: this bottle reaches no host, and has no route with a credential.\n\n"+
 			"When the agent needs one it asks; `a` opens what it asks for.", w)
 	}
@@ -80,9 +104,12 @@ func (p *Pane) egress(v View, w int) []string {
 	if len(b.Grants) > 0 {
 		head("Granted beyond the profile", len(b.Grants))
 		for i := range b.Grants {
-			lines = append(lines, p.grantLines(v, w, &b.Grants[i], i == p.grant)...)
+			from := len(lines)
+			lines = append(lines, p.grantLines(v, w, &b.Grants[i], i == p.item)...)
+			p.spans = append(p.spans, span{from, len(lines)})
 		}
 	}
+	lines = p.refused(lines, v, w)
 	head("Hosts in force", len(b.Allow))
 	if len(b.Allow) == 0 {
 		lines = append(lines, "    "+s.Muted.Render("none: every host is refused"))

@@ -33,6 +33,7 @@ const (
 	Cleanup  Action = "cleanup"
 	Cancel   Action = "cancel"
 	Revoke   Action = "revoke"
+	Open     Action = "open"
 	Wall     Action = "wall"
 	Zoom     Action = "zoom"
 	Filter   Action = "filter"
@@ -69,12 +70,13 @@ const (
 	Reason   Place = "Giving the reason of a denial"
 	Editing  Place = "Editing a request"
 	Source   Place = "Saying where a credential comes from"
+	Opening  Place = "Opening a host"
 	Plan     Place = "Reading the plan of a bottle"
 	Dialog   Place = "In other dialogs"
 )
 
 // Places lists every place.
-var Places = []Place{Screen, Terminal, Request, Reason, Editing, Source, Plan, Dialog}
+var Places = []Place{Screen, Terminal, Request, Reason, Editing, Source, Opening, Plan, Dialog}
 
 // Binding is one entry of the table.
 type Binding struct {
@@ -117,6 +119,8 @@ type State struct {
 	Messages  int
 	Tool      string // of the request that is open; "": none
 	Conflicts int    // of the plan that is open
+	Openable  bool   // something that egress refused could be opened
+	Closed    string // why what is marked on the Egress tab can't be; "": it can, or nothing of the kind is marked
 }
 
 // Find returns the binding of a key press in a place.

@@ -108,6 +108,11 @@ func TestReasons(t *testing.T) {
 		{keys.Revoke, keys.State{Bottle: granted}, "engine does not answer"},
 		{keys.Revoke, keys.State{Bottle: live, Reachable: true}, "no grant"},
 		{keys.Revoke, keys.State{}, "no bottle is selected"},
+		{keys.Open, keys.State{Bottle: live, Reachable: true, Openable: true}, ""},
+		{keys.Open, keys.State{Bottle: live, Openable: true}, "engine does not answer"},
+		{keys.Open, keys.State{Bottle: down, Reachable: true, Openable: true}, "no way out"},
+		{keys.Open, keys.State{Bottle: live, Reachable: true}, "refused nothing"},
+		{keys.Open, keys.State{Bottle: live, Reachable: true, Openable: true, Closed: "it leads to a private address"}, "private address"},
 	} {
 		got := keys.Get(keys.Screen, c.what).Why(c.state)
 		if (c.reason == "") != (got == "") || !strings.Contains(got, c.reason) {

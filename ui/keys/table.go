@@ -16,7 +16,7 @@ var Table = []Binding{
 	{Action: NextPane, Place: Screen, Keys: []string{"tab", "shift+tab"}, Label: "tab", Hint: "pane", Help: "Give the keyboard to the other pane."},
 	{Action: Left, Place: Screen, Keys: []string{"left", "h", "["}, Label: "← h", Help: "Show the tab to the left."},
 	{Action: Right, Place: Screen, Keys: []string{"right", "l", "]"}, Label: "→ l", Help: "Show the tab to the right."},
-	{Action: Tab, Place: Screen, Keys: []string{"1", "2", "3", "4", "5"}, Label: "1…5", Help: "Show the terminal, the requests, the ways out with what was granted, the log, or what is known of the bottle."},
+	{Action: Tab, Place: Screen, Keys: []string{"1", "2", "3", "4", "5"}, Label: "1…5", Help: "Show the terminal, the requests, the ways out with what was granted and refused, the log, or what is known of the bottle."},
 	{Action: Type, Place: Screen, Keys: []string{"enter"}, Hint: "type", Help: "Type into the agent's terminal; on the Requests tab, review the marked request.",
 		When: "a live bottle", Disabled: func(s State) string {
 			switch {
@@ -86,6 +86,19 @@ var Table = []Binding{
 			}
 			return onBottle(s, "has nothing to revoke", bottles.Live, bottles.Down, bottles.Failed)
 		}},
+	{Action: Open, Place: Screen, Keys: []string{"A"}, Hint: "open", Help: "Open a host that egress refused: the one that is marked on the Egress tab. Asks first, and for how long.",
+		When: "egress refused a host of a live bottle for want of a rule", Disabled: func(s State) string {
+			if why := onBottle(s, "has no way out that could be opened", bottles.Live); why != "" {
+				return why
+			}
+			switch {
+			case s.Closed != "":
+				return "can't be opened: " + s.Closed
+			case !s.Openable:
+				return "egress has refused nothing to " + s.Bottle.Identity + " that a rule would open"
+			}
+			return ""
+		}},
 	{Action: Wall, Place: Screen, Keys: []string{"g"}, Hint: "wall", Help: "Show the terminals of all live bottles side by side, and leave that view.",
 		When: "a bottle is there", Disabled: noBottles},
 	{Action: Zoom, Place: Screen, Keys: []string{"z"}, Hint: "zoom", Help: "Give the selected bottle the whole screen, and take it back.",
@@ -136,6 +149,13 @@ var Table = []Binding{
 
 	{Action: Send, Place: Source, Keys: []string{"enter"}, Hint: "go on", Help: "Take this source; after the last one, approve. A credential itself is refused.", When: "it is a variable's name, `file:PATH` or `cmd:COMMAND`"},
 	{Action: Back, Place: Source, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; nothing is approved."},
+
+	{Action: Approve, Place: Opening, Keys: []string{"y"}, Hint: "open it", Help: "Open the host as shown, for as long as shown.",
+		When: "the keyboard was quiet for 0.4 s with the question on the screen, and its end was shown"},
+	{Action: Scope, Place: Opening, Keys: []string{"s"}, Hint: "scope", Help: "Choose how long: for a time, or for this bottle. For the profile, write the host into its manifest."},
+	{Action: Back, Place: Opening, Keys: []string{"esc", "ctrl+c", "q", "n"}, Label: "esc", Hint: "close", Help: "Close it; nothing is opened."},
+	{Action: Up, Place: Opening, Keys: []string{"up", "k"}, Label: "↑ k", Help: "Scroll up."},
+	{Action: Down, Place: Opening, Keys: []string{"down", "j"}, Label: "↓ j", Help: "Scroll down."},
 
 	{Action: Go, Place: Plan, Keys: []string{"y"}, Hint: "go", Help: "Do what the plan says: start or resume the bottle.", When: "there is no conflict", Disabled: func(s State) string {
 		if s.Conflicts > 0 {

@@ -21,7 +21,7 @@ import (
 
 // Quiet is how long the keyboard must have been quiet, with the request on the screen, before keys
 // answer it.
-const Quiet = 400 * time.Millisecond
+const Quiet = dialog.Quiet
 
 // mode is what the dialog does now.
 type mode int

@@ -1,0 +1,225 @@
+package dialog
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"bottle-tui/bottles"
+	"bottle-tui/themes"
+	"bottle-tui/ui/ago"
+	"bottle-tui/ui/frame"
+	"bottle-tui/ui/keys"
+)
+
+// Quiet is how long the keyboard must have been quiet, with what it is about on the screen, before a key opens
+// anything to an agent.
+const Quiet = 400 * time.Millisecond
+
+// Open asks whether a host that egress refused shall be opened, and for how long. What it asks about is the rule
+// that it was made with, whatever the agent reaches for meanwhile.
+type Open struct {
+	still
+	Styles   *themes.Styles
+	Now      func() time.Time
+	Identity string
+	Rule     string          // in egress's notation
+	Passage  bottles.Passage // why it is asked
+	// Gone says, of a new snapshot, why there is nothing left to ask; "" while there is.
+	Gone func(s *bottles.Snapshot) string
+
+	scope        int       // index in opens
+	shownAt      time.Time // when what is read now was drawn first; zero before
+	quietAt      time.Time // since when the keyboard is quiet
+	armed, ended bool      // it was quiet for long enough; the end was drawn
+	note         string    // why the last key did nothing
+	refused      string    // why the last answer was not taken
+	offset, most int
+}
+
+// opens are the scopes to choose from. The profile is not one: a host that nobody asked for goes into a manifest by
+// hand.
+var opens = slices.DeleteFunc(slices.Clone(bottles.Scopes), func(s bottles.Scope) bool { return s.Profile })
+
+// settle arms the key when the keyboard has been quiet for long enough.
+func (d *Open) settle() {
+	if !d.armed && !d.shownAt.IsZero() && d.Now().Sub(d.quietAt) >= Quiet {
+		d.armed, d.note = true, ""
+	}
+}
+
+// rearm begins anew: what is read now is something else than before.
+func (d *Open) rearm() {
+	d.shownAt, d.quietAt, d.armed, d.ended, d.note = time.Time{}, time.Time{}, false, false, ""
+}
+
+// Next is how long until the key that opens may work if the keyboard stays quiet; 0 when it does.
+func (d *Open) Next() time.Duration {
+	d.settle()
+	switch {
+	case d.armed:
+		return 0
+	case d.shownAt.IsZero():
+		return Quiet
+	}
+	return max(Quiet-d.Now().Sub(d.quietAt), time.Millisecond)
+}
+
+// blocked says why it can't be opened yet; "" when it can.
+func (d *Open) blocked() string {
+	d.settle()
+	switch {
+	case !d.ended:
+		return "read to the end first"
+	case !d.armed:
+		return "waiting for a quiet keyboard"
+	}
+	return ""
+}
+
+// Key takes a key press.
+func (d *Open) Key(k tea.KeyPressMsg) Result {
+	why := d.blocked()
+	d.quietAt, d.note = d.Now(), ""
+	b := keys.Find(keys.Opening, k.String())
+	if b == nil {
+		return Result{}
+	}
+	switch b.Action {
+	case keys.Back:
+		return Result{Close: true}
+	case keys.Up:
+		d.Wheel(-1)
+	case keys.Down:
+		d.Wheel(1)
+	case keys.Scope:
+		d.scope = (d.scope + 1) % len(opens)
+		d.refused = ""
+		d.rearm()
+	case keys.Approve:
+		if why != "" {
+			d.note = "not opened: " + why
+			return Result{}
+		}
+		return Result{Close: true, Doing: "opening " + d.Rule,
+			Act: bottles.Allow{Identity: d.Identity, Rules: []string{d.Rule}, Scope: opens[d.scope]}}
+	}
+	return Result{}
+}
+
+// Wheel scrolls n lines down.
+func (d *Open) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
+
+// Refresh closes it when there is nothing left to ask.
+func (d *Open) Refresh(s *bottles.Snapshot) Result {
+	if why := d.Gone(s); why != "" {
+		return Result{Close: true, Note: why}
+	}
+	return Result{}
+}
+
+// Refused takes the dialog up again after the Supervisor did not take its answer.
+func (d *Open) Refused(err error) {
+	d.rearm()
+	d.offset, d.refused = 0, frame.Text(err.Error())
+}
+
+// body is what is to be read, w cells wide.
+func (d *Open) body(w int) []string {
+	s := d.Styles
+	var out []string
+	para := func(sign string, first, text string) {
+		for i, line := range frame.Wrap(first+text, w-2) {
+			if i > 0 {
+				out = append(out, "  "+s.Text.Render(line))
+				continue
+			}
+			n := min(len(first), len(line))
+			out = append(out, sign+s.Strong.Render(line[:n])+s.Text.Render(line[n:]))
+		}
+	}
+	if d.refused != "" {
+		para(s.Bad.Render("✗ "), "It was not opened: ", d.refused)
+		out = append(out, "")
+	}
+	sign := s.AddedSign.Render("+") + " "
+	for _, part := range frame.Chop(frame.Line(d.Rule), w-2) {
+		out = append(out, sign+s.Added.Render(part))
+		sign = "  "
+	}
+	scope := opens[d.scope]
+	name, means := "For "+scope.String(), ", until "+d.Now().Add(scope.For).Local().Format("15:04")+"; then it is closed again by itself."
+	if scope.For == 0 {
+		name, means = "For this bottle", ", also after a resume, until the bottle is deleted."
+	}
+	para(s.Accent.Render("⏱ "), name, means)
+	out = append(out, "")
+	where := "on ports 443, for TLS alone, and 80"
+	if port := portOf(d.Rule); port != "" {
+		where = "on port " + port + ", whatever is spoken there"
+	}
+	para("  ", "", "The agent reaches this host "+where+", and can send there whatever it has read. Nothing else is opened.")
+	when := ago.Long(d.Now().Sub(d.Passage.Last))
+	if d.Passage.Count > 1 {
+		when = fmt.Sprintf("%d times, the last time %s", d.Passage.Count, when)
+	}
+	out = append(out, "")
+	for _, line := range frame.Wrap("Egress refused it "+when+". The agent gave no reason, and is not told: its next try is let through.", w-2) {
+		out = append(out, "  "+s.Muted.Render(line))
+	}
+	return out
+}
+
+// portOf is the port that a rule names; "" when it names none.
+func portOf(rule string) string {
+	for i := len(rule) - 1; i >= 0; i-- {
+		switch c := rule[i]; {
+		case c == ':':
+			return rule[i+1:]
+		case c < '0' || c > '9':
+			return ""
+		}
+	}
+	return ""
+}
+
+// Draw draws it.
+func (d *Open) Draw(w, h int) Drawing {
+	s := d.Styles
+	w = center(w, 76)
+	lines := d.body(w - 6)
+	page := max(min(len(lines), h-6), 1)
+	d.most = len(lines) - page
+	d.offset = max(min(d.offset, d.most), 0)
+	if d.shownAt.IsZero() {
+		d.shownAt = d.Now()
+		d.quietAt = d.shownAt
+	}
+	d.ended = d.ended || d.offset == d.most
+	box := frame.Box{Title: s.Strong.Render("Open " + frame.Middle(frame.Line(d.Rule), max(w/2, 8), max(w/3, 6)) + "?"),
+		Right: s.Muted.Render(frame.Middle(frame.Line(d.Identity), max(w/3, 8), 6)), Border: s.BorderDialog, Heavy: !s.Colour}
+	if d.most > 0 {
+		box.FootR = s.Muted.Render(fmt.Sprintf("%d–%d of %d", d.offset+1, d.offset+page, len(lines)))
+	}
+	body := []string{""}
+	for _, line := range lines[d.offset : d.offset+page] {
+		body = append(body, "  "+line)
+	}
+	why := d.blocked()
+	note := ""
+	switch {
+	case d.note != "":
+		note = s.Waiting.Render(d.note)
+	case why != "":
+		note = s.Muted.Render("y is off: " + why)
+	}
+	body = append(body, "", "  "+note) // the line is there with or without a note, so that nothing moves
+	scope := *keys.Get(keys.Opening, keys.Scope)
+	if scope.Hint = "for " + opens[d.scope].String(); opens[d.scope].For == 0 {
+		scope.Hint = "this bottle"
+	}
+	box.Foot = Hint(s, keys.Get(keys.Opening, keys.Approve), why != "") + "  " + Hint(s, &scope, false) + "  " + Hint(s, keys.Get(keys.Opening, keys.Back), false)
+	return Drawing{Lines: box.Draw(body, w, len(body)+2, true)}
+}
