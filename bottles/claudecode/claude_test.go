@@ -2,7 +2,6 @@ package claudecode_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -103,11 +102,7 @@ func TestItGoesOnAfterBeingEndedInACall(t *testing.T) {
 	r.idle()
 }
 
-// longWaits, in the environment, lets the operator take more than six minutes, over which each of Claude Code's own
-// limits on a call would have ended it.
-const longWaits = "BOTTLE_LONG_WAITS"
-
-// An answer comes to the model as the call's result, however late.
+// An answer comes to the model as the call's result. (However late: see TestClaudeWaitsForItsAnswer in ui/scenario.)
 func TestItTakesTheOperatorsAnswer(t *testing.T) {
 	t.Parallel()
 	a := newAgent(t, claudecode.Options{Supervise: true})
@@ -117,9 +112,6 @@ func TestItTakesTheOperatorsAnswer(t *testing.T) {
 	r.sees(ready)
 	r.types("please ask\r")
 	id := a.asked().ID
-	if os.Getenv(longWaits) != "" {
-		<-time.After(6*time.Minute + 20*time.Second)
-	}
 	must(t, a.box.Answer(queue.Answer{Request: id, Decision: queue.Denied, Note: "use what is there", DecidedAt: time.Now()}))
 	r.sees("So be it.")
 	turns := a.api.Turns()

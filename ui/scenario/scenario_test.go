@@ -1,11 +1,13 @@
 package scenario_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +18,15 @@ import (
 	"bottle-tui/ui/scenario"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if os.Getenv(longWaits) != "" {
+		// The test that waits for long does nothing meanwhile: it takes no other test's place.
+		n, _ := strconv.Atoi(flag.Lookup("test.parallel").Value.String()) // it is a number
+		_ = flag.Set("test.parallel", strconv.Itoa(n+1))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const soon = 20 * time.Second
 
