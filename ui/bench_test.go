@@ -80,3 +80,19 @@ func BenchmarkFirstFrame(b *testing.B) {
 		s.m.View()
 	}
 }
+
+// What a new snapshot costs while the gates refuse as much as is remembered, and nothing of it could be opened.
+func BenchmarkRefusals(b *testing.B) {
+	s := newStage(b, 120, 36)
+	bottle := flooded(200)
+	for i := range bottle.Feed {
+		bottle.Feed[i].What = fmt.Sprintf("10.0.0.%d:443", i)
+	}
+	s.m.Update(updateMsg{Snapshot: s.snapshot(bottle)})
+	s.m.Update(press("3"))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.m.Update(updateMsg{Snapshot: s.snapshot(bottle)})
+		s.m.View()
+	}
+}

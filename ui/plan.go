@@ -128,7 +128,7 @@ func (m *model) askOpen(b *bottles.Bottle) {
 	if why != "" {
 		return // the table has said so
 	}
-	m.dialog = &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage,
+	d := &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage,
 		Gone: func(s *bottles.Snapshot) string {
 			if why := notNow(s, identity, bottles.Live); why != "" {
 				return why
@@ -140,4 +140,6 @@ func (m *model) askOpen(b *bottles.Bottle) {
 			}
 			return ""
 		}}
+	d.Refresh(m.snap)
+	m.dialog = d
 }

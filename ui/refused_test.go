@@ -20,6 +20,13 @@ func init() {
 	scenes["refused-hostile"] = func(s *stage) { s.show(evilFeed()); s.press("3", "tab", "j") }
 	scenes["open-host"] = func(s *stage) { s.show(turnedAway()); s.press("3", "tab", "j", "j", "A"); s.quiet() }
 	scenes["open-port"] = func(s *stage) { s.show(turnedAway()); s.press("3", "tab", "j", "j", "j", "A", "s", "s") }
+	scenes["open-asked"] = func(s *stage) {
+		b := askingEgress()
+		b.Feed = turnedAway().Feed
+		s.show(b)
+		s.press("A", "A")
+		s.quiet()
+	}
 	scenes["open-refused"] = func(s *stage) {
 		s.show(turnedAway())
 		s.press("3", "tab", "j", "j", "A")
@@ -235,6 +242,31 @@ func TestTheQuestionIsSettledElsewhere(t *testing.T) {
 	s.press("y")
 	s.sees("It was not opened", "␛[2Jno egress")
 	s.sup.refuse = nil
+	s.quiet()
+	s.press("y")
+	if _, ok := s.last().(bottles.Allow); !ok {
+		t.Errorf("asked for %#v", s.last())
+	}
+}
+
+// An agent that asks for a way out while the question stands is better answered; the question is read anew.
+func TestARequestComesWhileTheQuestionStands(t *testing.T) {
+	s := newStage(t, 120, 36)
+	b := askingEgress()
+	b.Feed = turnedAway().Feed
+	asking := b.Requests
+	b.Requests = nil
+	s.show(b)
+	s.press("A", "A")
+	s.quiet()
+	s.lacks("asks for a way out itself")
+	b.Requests = asking
+	s.show(b)
+	s.press("y")
+	s.sees("asks for a way out itself", "waiting for a quiet keyboard")
+	if got := s.sup.asked(); len(got) != 0 {
+		t.Fatalf("asked for %v", got)
+	}
 	s.quiet()
 	s.press("y")
 	if _, ok := s.last().(bottles.Allow); !ok {

@@ -41,27 +41,38 @@ func target(p *bottles.Passage) (host string, port int) {
 	return host, port
 }
 
+// Inward are the hosts of which egress found that they lead to no public address, and where they lead.
+type Inward map[string]string
+
+// Inwards reads from what the gates told which hosts these are.
+func Inwards(feed []bottles.Passage) Inward {
+	out := Inward{}
+	for i := range feed {
+		if p := &feed[i]; p.Gate == bottles.RoleEgress && p.Verdict == bottles.Refused {
+			if _, where, ok := strings.Cut(p.Why, leads); ok {
+				host, _ := target(p)
+				out[host] = where
+			}
+		}
+	}
+	return out
+}
+
 // Rule is the rule, in egress's notation, that would let through what egress refused: as narrow as the notation
-// allows. Otherwise why says why no rule would, for the bottle's Feed is what the host is known by.
-func Rule(p *bottles.Passage, feed []bottles.Passage) (rule, why string) {
+// allows. Otherwise why says why no rule would.
+func Rule(p *bottles.Passage, inward Inward) (rule, why string) {
+	host, port := target(p)
 	switch {
 	case p.Gate != bottles.RoleEgress:
 		return "", frame.Line(string(p.Gate)) + " has no allowlist that could be widened"
 	case p.Verdict != bottles.Refused:
 		return "", "egress let it through; it failed further out"
-	case strings.Contains(p.Why, leads):
-		return "", notPublic(p)
+	case inward[host] != "":
+		return "", "it leads to " + frame.Line(inward[host]) + ", where egress never goes"
 	case p.Via == "dns":
 		return "", "a name was looked up past the proxy, and no rule makes the resolver answer"
 	case !Unlisted(p):
 		return "", "it was not refused for want of a rule"
-	}
-	host, port := target(p)
-	for i := range feed {
-		o := &feed[i]
-		if other, _ := target(o); other == host && o.Gate == bottles.RoleEgress && o.Verdict == bottles.Refused && strings.Contains(o.Why, leads) {
-			return "", notPublic(o)
-		}
 	}
 	text := host
 	if port != 443 && port != 80 {
@@ -78,11 +89,6 @@ func Rule(p *bottles.Passage, feed []bottles.Passage) (rule, why string) {
 		return "", "it is no public name, and egress goes nowhere else"
 	}
 	return r.String(), ""
-}
-
-func notPublic(p *bottles.Passage) string {
-	_, where, _ := strings.Cut(p.Why, leads)
-	return "it leads to " + frame.Line(where) + ", where egress never goes"
 }
 
 // Rulebook is an allowlist that was read. What can't be read of it is left out.

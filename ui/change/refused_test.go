@@ -16,6 +16,7 @@ func refusal(what, via, why string) bottles.Passage {
 func TestRule(t *testing.T) {
 	const no = " is not on this bottle's allowlist"
 	feed := []bottles.Passage{refusal("inside.example.com:443", "connect", "inside.example.com leads to a loopback address")}
+	inward := change.Inwards(feed)
 	for _, c := range []struct {
 		p         bottles.Passage
 		rule, why string
@@ -43,7 +44,7 @@ func TestRule(t *testing.T) {
 		{bottles.Passage{Gate: bottles.RoleCredProxy, Verdict: bottles.Refused, What: "/x/", Why: "x" + no}, "", "cred-proxy has no allowlist"},
 		{bottles.Passage{Gate: bottles.RoleEgress, Verdict: bottles.Faulty, What: "x.example.com:443", Why: "x" + no}, "", "failed further out"},
 	} {
-		rule, why := change.Rule(&c.p, feed)
+		rule, why := change.Rule(&c.p, inward)
 		if rule != c.rule || (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
 			t.Errorf("%q by %s, %q: %q, %q; want %q, %q", c.p.What, c.p.Via, c.p.Why, rule, why, c.rule, c.why)
 		}

@@ -24,6 +24,8 @@ type refusals struct {
 	first *bottles.Passage   // the latest that a rule would let through; nil: none
 	allow []string           // what rules was read from
 	rules change.Rulebook
+
+	inward change.Inward
 }
 
 // hold takes in what the gates held back; was is what was marked.
@@ -37,6 +39,7 @@ func (p *Pane) hold(was *bottles.Passage) {
 		r.allow, r.rules = p.bottle.Allow, change.Read(p.bottle.Allow)
 	}
 	feed := p.bottle.Feed
+	r.inward = change.Inwards(feed)
 	for i := len(feed) - 1; i >= 0; i-- {
 		if change.Held(&feed[i]) {
 			r.all = append(r.all, &feed[i])
@@ -94,7 +97,7 @@ func (p *Pane) rule(x *bottles.Passage) (rule, why string) {
 	if change.Unlisted(x) && p.held.rules.Has(x) {
 		return "", "it is open by now"
 	}
-	return change.Rule(x, p.bottle.Feed)
+	return change.Rule(x, p.held.inward)
 }
 
 // Openable says whether there is anything that egress refused and a rule would let through.

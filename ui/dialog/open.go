@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"bottle-tui/bottles"
+	"bottle-tui/queue"
 	"bottle-tui/themes"
 	"bottle-tui/ui/ago"
 	"bottle-tui/ui/frame"
@@ -33,6 +34,7 @@ type Open struct {
 	scope        int       // index in opens
 	shownAt      time.Time // when what is read now was drawn first; zero before
 	quietAt      time.Time // since when the keyboard is quiet
+	asks         bool      // the agent asks for a way out itself
 	armed, ended bool      // it was quiet for long enough; the end was drawn
 	note         string    // why the last key did nothing
 	refused      string    // why the last answer was not taken
@@ -112,10 +114,19 @@ func (d *Open) Key(k tea.KeyPressMsg) Result {
 // Wheel scrolls n lines down.
 func (d *Open) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
 
-// Refresh closes it when there is nothing left to ask.
+// Refresh closes it when there is nothing left to ask, and looks whether the agent asks for a way out itself.
 func (d *Open) Refresh(s *bottles.Snapshot) Result {
 	if why := d.Gone(s); why != "" {
 		return Result{Close: true, Note: why}
+	}
+	asks := slices.ContainsFunc(s.Bottles, func(b bottles.Bottle) bool {
+		return b.Identity == d.Identity && slices.ContainsFunc(b.Requests, func(r bottles.Request) bool {
+			return r.Tool == queue.ToolEgress && r.State != bottles.Applying
+		})
+	})
+	if asks != d.asks {
+		d.asks = asks
+		d.rearm()
 	}
 	return Result{}
 }
@@ -161,12 +172,20 @@ func (d *Open) body(w int) []string {
 		where = "on port " + port + ", whatever is spoken there"
 	}
 	para("  ", "", "The agent reaches this host "+where+", and can send there whatever it has read. Nothing else is opened.")
+	if d.asks {
+		out = append(out, "")
+		para(s.Waiting.Render("! "), "It asks for a way out itself", ": a reviews that. Once this is open, that request is out of date and can only be denied.")
+	}
 	when := ago.Long(d.Now().Sub(d.Passage.Last))
 	if d.Passage.Count > 1 {
 		when = fmt.Sprintf("%d times, the last time %s", d.Passage.Count, when)
 	}
+	told := "The agent gave no reason, and is not told: its next try is let through."
+	if d.asks {
+		told = "The agent is not told of this: its next try is let through."
+	}
 	out = append(out, "")
-	for _, line := range frame.Wrap("Egress refused it "+when+". The agent gave no reason, and is not told: its next try is let through.", w-2) {
+	for _, line := range frame.Wrap("Egress refused it "+when+". "+told, w-2) {
 		out = append(out, "  "+s.Muted.Render(line))
 	}
 	return out
