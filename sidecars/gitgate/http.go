@@ -174,10 +174,14 @@ func (s *server) fetchHTTP(w http.ResponseWriter, r *http.Request, f *flight, wh
 	began := time.Now()
 	target, kind := what, "application/x-git-upload-pack-result"
 	var body io.Reader
-	if what == "info/refs" {
+	quiet := what == "info/refs" // only asks what there is
+	if quiet {
 		target, kind = "info/refs?service="+uploadPack, "application/x-git-upload-pack-advertisement"
 	} else {
-		body = r.Body
+		in := bufio.NewReader(r.Body)
+		first, _ := in.Peek(len("0014command=ls-refs"))
+		quiet = strings.HasSuffix(string(first), "command=ls-refs")
+		body = in
 	}
 	q, err := f.ask(f.ctx, r.Method, target, body)
 	if err != nil {
@@ -208,7 +212,7 @@ func (s *server) fetchHTTP(w http.ResponseWriter, r *http.Request, f *flight, wh
 	}
 	w.WriteHeader(res.StatusCode)
 	n, err := io.CopyBuffer(flushing(w), struct{ io.Reader }{res.Body}, make([]byte, copyBuffer))
-	if what == "info/refs" && err == nil {
+	if quiet && err == nil {
 		return
 	}
 	line := sidecars.Line{Event: sidecars.EventFetch, Remote: f.Name, Via: viaHTTP, Received: n, Millis: time.Since(began).Milliseconds()}

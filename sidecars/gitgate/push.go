@@ -72,6 +72,9 @@ func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
 	switch {
 	case errors.As(err, &many):
 		line.Rule = many.rule
+		if many.hideRefs {
+			line.Refs = nil
+		}
 		hint = many.hint
 		reason = many.of
 		for _, d := range many.details {
@@ -100,9 +103,16 @@ type refusals struct {
 	rule    string
 	details []string
 	hint    string
+	// hideRefs: their names hold what must not be said.
+	hideRefs bool
 }
 
 func (r *refusals) Error() string {
+	if r.rule != "" {
+		for _, why := range r.byRef {
+			return why.reason
+		}
+	}
 	var all []string
 	for ref, why := range r.byRef {
 		all = append(all, ref+": "+why.reason)
@@ -135,9 +145,16 @@ func refuseRefs(bad map[string]*refusal) error {
 }
 
 // refuseFindings names what was found, and never shows it.
-func refuseFindings(q *request, found []finding) error {
+func (s *server) refuseFindings(q *request, found []finding) error {
+	r := &refusals{byRef: map[string]*refusal{}}
+	for i, f := range found {
+		r.hideRefs = r.hideRefs || f.kind == 0
+		if f.path != "" && len(s.scanner.look(context.Background(), []byte(f.path), "")) > 0 {
+			found[i].path = "(a path that holds a secret)"
+		}
+	}
 	slices.SortFunc(found, func(a, b finding) int { return strings.Compare(a.String(), b.String()) })
-	r := &refusals{byRef: map[string]*refusal{}, rule: found[0].rule}
+	r.rule = found[0].rule
 	for i, f := range found {
 		if i == 20 {
 			r.details = append(r.details, fmt.Sprintf("and %d more", len(found)-i))
@@ -212,7 +229,7 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 			return nil, err
 		}
 		if len(seen.found) > 0 {
-			return nil, refuseFindings(q, seen.found)
+			return nil, s.refuseFindings(q, seen.found)
 		}
 		g = seen.graph
 	}
