@@ -17,14 +17,17 @@ const (
 	EventReady       Event = "ready"        // it listens: Config, Address, Resolver
 	EventConfig      Event = "config"       // a delivered configuration is in force now: Config
 	EventConfigError Event = "config-error" // a delivered configuration was refused, the old one stays: Config (the one in force), Reason
-	EventTokens      Event = "tokens"       // tokens that came to cred-proxy are in its memory: ID (the nonce they came with)
+	EventTokens      Event = "tokens"       // tokens that came to cred-proxy or git-gate are in its memory: ID (the nonce they came with)
 	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled); or cred-proxy did: Host, Via, Route, Status (the upstream's answer)
-	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Reason, Suppressed
+	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Reason, Suppressed; or git-gate did: Remote, Via, Refs, Rule, Reason, Suppressed
 	EventDenied      Event = "denied"       // cred-proxy's upstream answered 401 or 403, so that the token may be bad: Host, Via, Route, Status, Suppressed
 	EventTunnelEnd   Event = "tunnel-end"   // what egress let through has ended: Host, Port, Via, Sent, Received, Millis, Reason (when egress ended it)
 	EventRequest     Event = "request"      // supervise put a request in the queue, or a call attached to one: ID, Attached
-	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection: ID, Decision
+	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection, or git-gate took the decision on a push: ID, Decision
 	EventAbandoned   Event = "abandoned"    // nobody waits for the answer any more: ID, Reason
+	EventFetch       Event = "fetch"        // git-gate passed a fetch on: Remote, Via, Received, Millis
+	EventPush        Event = "push"         // git-gate passed a push on and the upstream answered: Remote, Via, Refs, Sent, Millis, Reason (what the upstream refused)
+	EventPushWaits   Event = "push-waits"   // a push waits for the operator's decision: ID, Remote, Push
 	EventError       Event = "error"        // something went wrong that an operator should know: Reason, and whom it concerns (Host, Port, Via; ID)
 )
 
@@ -54,6 +57,46 @@ type Line struct {
 	ID       string `json:"id,omitempty"`       // a request of the queue, or the nonce of tokens
 	Attached bool   `json:"attached,omitempty"` // the call joined a request that was there already
 	Decision string `json:"decision,omitempty"`
+
+	Remote string   `json:"remote,omitempty"` // of git-gate's configuration, or what the agent named instead
+	Refs   []string `json:"refs,omitempty"`   // what a push would change, bounded
+	Rule   string   `json:"rule,omitempty"`   // the rule of the scan for secrets that a push met
+	Push   *Push    `json:"push,omitempty"`
+}
+
+// Push is what a push would do, bounded for one Line. Its texts come from the agent.
+type Push struct {
+	Refs        []PushRef    `json:"refs"`
+	Commits     []PushCommit `json:"commits"`      // the newest first
+	Files       []PushFile   `json:"files"`        // in order of their paths
+	Diff        string       `json:"diff"`         // unified
+	MoreRefs    int          `json:"more_refs"`    // left out
+	MoreCommits int          `json:"more_commits"` // left out
+	MoreFiles   int          `json:"more_files"`   // left out
+	DiffCut     bool         `json:"diff_cut"`     // the diff is longer
+	Bytes       int64        `json:"bytes"`        // of the pack
+}
+
+// PushRef is a change of a ref. Old and New are object names; of zeros where the ref is made or deleted.
+type PushRef struct {
+	Ref string `json:"ref"`
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
+// PushCommit is a commit that is new to the upstream.
+type PushCommit struct {
+	Hash    string `json:"hash"`
+	Author  string `json:"author"`
+	Subject string `json:"subject"`
+}
+
+// PushFile is a file that a push changes. Added and Removed count lines; both are -1 for what is no text.
+type PushFile struct {
+	Path    string `json:"path"`
+	Change  string `json:"change"` // "added", "changed", "removed"
+	Added   int    `json:"added"`
+	Removed int    `json:"removed"`
 }
 
 // maxLine bounds what ParseLine takes for a line, in bytes.

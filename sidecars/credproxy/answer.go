@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/outward"
 )
 
 // ErrorHeader and ErrorMark are the header, and its value, of an answer that cred-proxy itself gave: its body is
@@ -79,7 +80,7 @@ func (s *server) fail(w http.ResponseWriter, f *flight, err error) {
 	l := f.line(sidecars.EventError)
 	l.Reason = reason
 	status, hint := http.StatusBadGateway, "The upstream could not be reached, which is not for you to mend. Try again later; if it stays so, tell the operator."
-	var no *notDialled
+	var no *outward.NotDialled
 	var timeout net.Error
 	var unknown x509.UnknownAuthorityError
 	var wrongName x509.HostnameError

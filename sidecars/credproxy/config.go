@@ -82,10 +82,7 @@ func (c Config) Check() error {
 	return err
 }
 
-var (
-	segmentForm = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
-	tokenForm   = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_]{0,127}|(?:file|cmd):[0-9a-f]{12})$`)
-)
+var segmentForm = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // CheckPath says what is wrong with a route's path. It begins and ends with "/" and has one or more segments of
 // letters, digits, ".", "_" and "-" between, none of them "." or "..".
@@ -127,12 +124,7 @@ func CheckUpstream(upstream string) error {
 
 // CheckToken says what is wrong with a token's public name: it is an environment variable's name, or "file:" or
 // "cmd:" and 12 hexadecimal digits. The error shows nothing of the name: a slip may have put a token there.
-func CheckToken(name string) error {
-	if !tokenForm.MatchString(name) {
-		return errors.New(`the token's name is neither the name of an environment variable nor "file:" or "cmd:" with 12 hexadecimal digits`)
-	}
-	return nil
-}
+func CheckToken(name string) error { return sidecars.CheckToken(name) }
 
 // origin is an upstream in the one form that everything here compares.
 type origin struct {

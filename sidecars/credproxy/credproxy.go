@@ -20,16 +20,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/outward"
 
-	"github.com/muesli/cancelreader"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -41,9 +39,7 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute  // of a connection without a request
 	answerTimeout  = 15 * time.Minute // for an upstream's first byte after the whole request; a model may think for long
-	dialTimeout    = 30 * time.Second // to resolve and connect, all addresses together
 	oneDial        = 10 * time.Second
-	maxAddrs       = 8
 	grace          = 100 * time.Millisecond // for what is open when cred-proxy is told to stop
 	tokensOverdue  = 5 * time.Second        // then it says what it waits for
 	lookAgain      = 30 * time.Second       // at the clock, while a route is to end: a machine that sleeps counts no time
@@ -54,9 +50,7 @@ const (
 )
 
 // Resolver finds the addresses of a name, which ends in a dot; *net.Resolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
+type Resolver = outward.Resolver
 
 // Options say where to serve.
 type Options struct {
@@ -82,40 +76,23 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	return sidecars.Run(ctx, "cred-proxy", args, stdout, define, func(ctx context.Context, voice *sidecars.Voice) error {
 		o.Voice = voice
-		o.Tokens = standardInput()
+		o.Tokens = sidecars.StandardInput()
 		return Serve(ctx, o)
 	})
 }
 
-// standardInput is os.Stdin, made so that its Close ends a reading.
-func standardInput() io.Reader {
-	r, err := cancelreader.NewReader(os.Stdin)
-	if err != nil { // a file, or nothing: its reading ends by itself
-		return os.Stdin
-	}
-	return &cancelOnClose{r}
-}
-
-type cancelOnClose struct{ cancelreader.CancelReader }
-
-func (c *cancelOnClose) Close() error {
-	c.Cancel()
-	return nil
-}
-
 // server is cred-proxy at work.
 type server struct {
-	voice    *teller
-	traffic  traffic
-	proxy    *httputil.ReverseProxy
-	buffers  buffers
-	resolver Resolver
-	loopback bool // names may lead there
-	timeout  time.Duration
-	doors    doors
+	voice   *teller
+	traffic traffic
+	proxy   *httputil.ReverseProxy
+	buffers buffers
+	outward outward.Dialer
+	timeout time.Duration
+	doors   doors
 
 	mu      sync.Mutex // configurations and tokens come one at a time
-	tokens  vault
+	tokens  sidecars.Vault
 	waiting *table // the first configuration, as long as tokens of its routes are missing
 	whole   *table // what is in force, with what ends in it; nil before and after serving
 	ending  *time.Timer
@@ -167,8 +144,8 @@ func Serve(ctx context.Context, o Options) error {
 		o.Tokens = strings.NewReader("")
 	}
 	s := &server{
-		voice: newTeller(o.Voice), resolver: o.Resolver, loopback: o.AllowLoopback, timeout: o.AnswerTimeout,
-		ready: make(chan struct{}),
+		voice: newTeller(o.Voice), outward: outward.Dialer{Resolver: o.Resolver, AllowLoopback: o.AllowLoopback}, timeout: o.AnswerTimeout,
+		tokens: sidecars.Vault{Check: checkValue}, ready: make(chan struct{}),
 	}
 	s.proxy = s.newProxy()
 	defer s.traffic.closeIdle()
@@ -274,7 +251,7 @@ func (s *server) apply(content []byte) error {
 // missing is what t needs now and has not got, under mu; nil: nothing.
 func (s *server) missing(t *table) error {
 	now, _ := t.at(time.Now())
-	return now.missing(s.tokens.have)
+	return now.missing(s.tokens.Have)
 }
 
 // enforce puts in force what holds now, and sees to it that it is done again when a route ends. Under mu.

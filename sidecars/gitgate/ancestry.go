@@ -1,0 +1,214 @@
+package gitgate
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Bounds on asking an upstream for its history.
+const (
+	maxHistory     = 64 << 20 // bytes that it may send
+	maxHistoryFile = 16 << 20 // bytes of one object of it
+	maxWants       = 256
+)
+
+// upload is a conversation with an upstream's upload-pack: gitprotocol-v2(5), and gitprotocol-pack(5) for those
+// that don't speak it.
+type upload struct {
+	v2    bool
+	caps  []string
+	tips  map[oid]bool // v0: what may be asked for
+	ask   func(ctx context.Context, body []byte) (io.ReadCloser, error)
+	close func()
+}
+
+// readUploadAdvert reads what upload-pack says first.
+func readUploadAdvert(in *bufio.Reader) (*upload, error) {
+	u := &upload{tips: map[oid]bool{}}
+	size := 0
+	for n := 0; ; n++ {
+		p, err := readPkt(in)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		if size += len(p.data) + 4; size > maxAdvert {
+			return nil, fmt.Errorf("the upstream's list of refs is larger than %s", bytesText(maxAdvert))
+		}
+		line, caps, _ := strings.Cut(p.line(), "\x00")
+		switch {
+		case p.special == 0 && n == 1 && u.caps == nil && !u.v2: // after "# service="
+		case p.special == 0:
+			return u, nil
+		case p.special > 0:
+			return nil, errPkt
+		case n == 0 && strings.HasPrefix(line, "# service="):
+		case strings.HasPrefix(line, "ERR "):
+			return nil, &upstreamSaid{plain(line[4:], maxReason)}
+		case line == "version 2":
+			u.v2 = true
+		case u.v2:
+			u.caps = append(u.caps, line)
+		default:
+			if u.caps == nil {
+				u.caps = append(strings.Fields(caps), "")
+			}
+			if id, ok := parseOid(line[:min(len(line), 40)]); ok {
+				u.tips[id] = true
+			}
+		}
+	}
+}
+
+func (u *upload) can(what string) bool {
+	for _, c := range u.caps {
+		if !u.v2 && c == what {
+			return true
+		}
+		if features, ok := strings.CutPrefix(c, "fetch="); u.v2 && ok && slices.Contains(strings.Fields(features), what) {
+			return true
+		}
+	}
+	return false
+}
+
+// request asks for what wants lead to and have does not, and only for commits where the upstream knows how.
+func (u *upload) request(wants []oid, have oid) []byte {
+	var b []byte
+	if u.v2 {
+		b = appendPkt(b, "command=fetch\n")
+		b = append(b, "0001"...)
+		for _, o := range []string{"no-progress", "ofs-delta"} {
+			b = appendPkt(b, o+"\n")
+		}
+		if u.can("filter") {
+			b = appendPkt(b, "filter tree:0\n")
+		}
+		for _, w := range wants {
+			b = appendPkt(b, "want "+w.String()+"\n")
+		}
+		b = appendPkt(b, "have "+have.String()+"\n")
+		b = appendPkt(b, "done\n")
+		return append(b, flushPkt...)
+	}
+	for i, w := range wants {
+		line := "want " + w.String()
+		if i == 0 {
+			line += " side-band-64k ofs-delta no-progress"
+			if u.can("filter") {
+				line += " filter"
+			}
+		}
+		b = appendPkt(b, line+"\n")
+	}
+	if u.can("filter") {
+		b = appendPkt(b, "filter tree:0\n")
+	}
+	b = append(b, flushPkt...)
+	b = appendPkt(b, "have "+have.String()+"\n")
+	return appendPkt(b, "done\n")
+}
+
+// sideband reads the first band.
+type sideband struct {
+	in   *bufio.Reader
+	rest []byte
+}
+
+func (s *sideband) Read(b []byte) (int, error) {
+	for len(s.rest) == 0 {
+		p, err := readPkt(s.in)
+		switch {
+		case err != nil:
+			return 0, unexpected(err)
+		case p.special == 0:
+			return 0, io.EOF
+		case len(p.data) == 0 || p.special > 0:
+		case bytes.HasPrefix(p.data, []byte("ERR ")):
+			return 0, &upstreamSaid{plain(p.line()[4:], maxReason)}
+		case p.data[0] == 1:
+			s.rest = p.data[1:]
+		case p.data[0] == 3:
+			return 0, &upstreamSaid{plain(string(p.data[1:]), maxReason)}
+		}
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// upstreamLeads says whether old is among the ancestors of what is in open, which the upstream has and the push
+// does not hold. It believes nothing but commits whose names it has computed itself.
+func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
+	if len(open) > maxWants {
+		return false, fmt.Errorf("it ends at %d commits of the upstream", len(open))
+	}
+	if len(open) == 0 {
+		return false, nil
+	}
+	u, err := p.converse(p.ctx)
+	if err != nil {
+		return false, err
+	}
+	defer u.close()
+	if !u.v2 {
+		for _, id := range open {
+			if !u.tips[id] {
+				return false, fmt.Errorf("the upstream does not speak git's protocol version 2, and %.12s is not the tip of a branch there", id)
+			}
+		}
+	}
+	answer, err := u.ask(p.ctx, u.request(open, old))
+	if err != nil {
+		return false, err
+	}
+	defer answer.Close()
+	in := bufio.NewReaderSize(answer, copyBuffer)
+	for packfile := false; !packfile; {
+		head, err := in.Peek(5)
+		if err != nil {
+			return false, unexpected(err)
+		}
+		if !u.v2 && head[4] < 4 { // a band
+			break
+		}
+		line, err := readPkt(in)
+		switch {
+		case err != nil:
+			return false, unexpected(err)
+		case strings.HasPrefix(line.line(), "ERR "):
+			return false, &upstreamSaid{plain(line.line()[4:], maxReason)}
+		}
+		packfile = u.v2 && line.line() == "packfile"
+	}
+	spool, err := nameless(s.spoolDir)
+	if err != nil {
+		return false, err
+	}
+	defer spool.Close()
+	packed, err := readPack(&sideband{in: in}, spool, maxHistory, maxHistoryFile)
+	if err != nil {
+		var large *refusal
+		if errors.As(err, &large) {
+			return false, errors.New("there is too much history between")
+		}
+		return false, err
+	}
+	r := newResolver(p.ctx, packed, s.spoolDir)
+	defer r.close()
+	g, err := learn(p.ctx, r, func(kind, oid, []byte) error { return nil })
+	if err != nil {
+		return false, err
+	}
+	for _, id := range open {
+		if yes, _ := g.leadsTo(id, old); yes {
+			return true, nil
+		}
+	}
+	return false, nil
+}

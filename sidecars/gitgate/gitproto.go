@@ -1,0 +1,264 @@
+package gitgate
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"bottle-tui/sidecars"
+)
+
+const viaGit = "git"
+
+// serveGit serves the git protocol: gitprotocol-pack(5), "Git Transport".
+func (s *server) serveGit(ctx context.Context, l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("git-gate: %w", err)
+		}
+		if !s.conns.enter(c) {
+			c.Close()
+			return nil
+		}
+		go func() {
+			defer s.conns.leave(c)
+			s.serveGitConn(context.WithoutCancel(ctx), c)
+		}()
+	}
+}
+
+func (s *server) tooManyGit(c net.Conn) {
+	c.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
+	sayErr(c, tooManyReason, "")
+	s.voice.say(sidecars.Line{Event: sidecars.EventError, Via: viaGit, Reason: "the agent holds too many connections; one more was turned away"})
+}
+
+// sayErr ends a conversation with a reason, which git shows after "remote error: ".
+func sayErr(w io.Writer, reason, hint string) {
+	w.Write(appendPkt(nil, "ERR "+plain(strings.TrimSpace("git-gate: "+reason+". "+hint), 1500))) //nolint:errcheck // the agent may have gone
+}
+
+var pathRequest = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?/?$`)
+
+func (s *server) serveGitConn(ctx context.Context, c net.Conn) {
+	c.SetReadDeadline(time.Now().Add(headerTimeout)) //nolint:errcheck // of a TCP connection
+	first, err := readPkt(c)
+	if err != nil || first.special >= 0 {
+		return
+	}
+	fields := strings.Split(string(first.data), "\x00")
+	service, path, _ := strings.Cut(strings.TrimSuffix(fields[0], "\n"), " ")
+	protocol := ""
+	for _, extra := range fields[1:] {
+		if strings.HasPrefix(extra, "version=") && protocolForm.MatchString(extra) {
+			protocol = extra
+		}
+	}
+	turnAway := func(name, reason, hint string) {
+		s.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Remote: name, Via: viaGit, Reason: reason})
+		sayErr(c, reason, hint)
+	}
+	m := pathRequest.FindStringSubmatch(path)
+	if m == nil {
+		turnAway("", "there is nothing at this address", "Addresses here are those of git repositories, such as git://git-gate/NAME.")
+		return
+	}
+	f, err := s.traffic.admit(ctx, m[1], true)
+	if err != nil {
+		var none *noRemote
+		if errors.As(err, &none) {
+			turnAway(m[1], err.Error(), none.hint())
+		} else {
+			sayErr(c, err.Error(), "")
+		}
+		return
+	}
+	defer s.traffic.remove(f)
+	// What is cut does not wait for the agent.
+	defer context.AfterFunc(f.ctx, func() { c.SetReadDeadline(time.Now()) })() //nolint:errcheck // of a TCP connection
+	in := bufio.NewReaderSize(&stallReader{f.ctx, c, c.SetReadDeadline}, copyBuffer)
+	switch service {
+	case uploadPack:
+		err = s.fetchGit(c, in, f, protocol)
+	case receivePack:
+		err = s.pushGit(c, in, f)
+	default:
+		turnAway(f.Name, plain(service, 40)+" is not served here", "Fetch, or push.")
+		return
+	}
+	if err != nil {
+		hint := hintFor(err)
+		var cut *errCut
+		if cause := context.Cause(f.ctx); errors.As(cause, &cut) {
+			err, hint = cause, ""
+		}
+		s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: f.Name, Via: viaGit, Host: f.to.host, Port: f.to.port, Reason: err.Error()})
+		sayErr(c, err.Error(), hint)
+	}
+}
+
+// fetchGit passes a fetch on as it is. Its error is for before the first answer.
+func (s *server) fetchGit(c net.Conn, in *bufio.Reader, f *flight, protocol string) error {
+	began := time.Now()
+	session, err := s.keys.start(f.ctx, f, uploadPack, protocol)
+	if err != nil {
+		return err
+	}
+	whole := false
+	defer func() { session.end(whole) }()
+	if _, err := session.out.Peek(1); err != nil {
+		return session.why(err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		io.CopyBuffer(struct{ io.Writer }{session.in}, struct{ io.Reader }{in}, make([]byte, copyBuffer)) //nolint:errcheck // the other side tells
+		session.in.Close()
+	})
+	n, err := io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{session.out}, make([]byte, copyBuffer))
+	line := sidecars.Line{Event: sidecars.EventFetch, Remote: f.Name, Via: viaGit, Received: n, Millis: time.Since(began).Milliseconds()}
+	var cut *errCut
+	switch cause := context.Cause(f.ctx); {
+	case errors.As(cause, &cut):
+		line.Reason = "broke off: " + cut.reason
+		sayErr(c, cut.reason, "")
+	case err != nil:
+		line.Reason = "broke off: " + err.Error()
+	default:
+		whole = true
+	}
+	s.voice.say(line)
+	c.Close()
+	sending.Wait()
+	return nil
+}
+
+// pushGit looks at a push and sends it on. Its error is for before the first answer.
+func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
+	session, err := s.keys.start(f.ctx, f, receivePack, "")
+	if err != nil {
+		return err
+	}
+	whole := false
+	defer func() { session.end(whole) }()
+	if _, err := session.out.Peek(1); err != nil {
+		return session.why(err)
+	}
+	a, err := readAdvert(session.out)
+	if err != nil {
+		return fmt.Errorf("read what the upstream has: %w", err)
+	}
+	if _, err := c.Write(a.raw); err != nil {
+		return nil
+	}
+	q, err := readRequest(in)
+	var no *refusal
+	switch {
+	case errors.As(err, &no):
+		s.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Remote: f.Name, Via: viaGit, Reason: no.reason})
+		sayErr(c, no.reason, no.hint)
+		linger(c, in)
+		return nil
+	case err != nil:
+		return nil // the agent has gone
+	case q == nil:
+		io.WriteString(session.in, flushPkt) //nolint:errcheck // it changes nothing
+		whole = true
+		return nil
+	}
+	received := false
+	var watch sync.WaitGroup
+	p := &pushing{
+		flight: f, via: viaGit, in: in, out: c,
+		tips: func(context.Context) (map[string]oid, error) { return a.tips, nil },
+		forward: func(_ context.Context, head []byte, pack io.Reader, _ int64) (io.ReadCloser, error) {
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				if _, err := session.in.Write(head); err == nil {
+					io.CopyBuffer(struct{ io.Writer }{session.in}, pack, make([]byte, copyBuffer)) //nolint:errcheck // the answer tells
+				}
+			})
+			return &closing{io.NopCloser(session.out), func() {
+				if context.Cause(f.ctx) != nil {
+					session.end(false)
+				} else {
+					io.Copy(io.Discard, io.LimitReader(session.out, 1<<20)) //nolint:errcheck // it ends with the program
+				}
+				session.in.Close()
+				sending.Wait()
+				whole = context.Cause(f.ctx) == nil
+			}}, nil
+		},
+		converse: func(ctx context.Context) (*upload, error) { return s.converseSSH(ctx, f) },
+		drain:    func() {},
+		received: func() {
+			received = true
+			watch.Go(func() { // nothing more is to come: what comes is the agent's end
+				for {
+					if _, err := in.ReadByte(); err == nil {
+						continue
+					} else if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && f.ctx.Err() == nil {
+						continue
+					}
+					f.cancel(errAgentGone)
+					return
+				}
+			})
+		},
+	}
+	s.push(p, q)
+	if !received {
+		linger(c, in)
+	}
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() //nolint:errcheck // the agent may have gone
+	}
+	c.SetReadDeadline(time.Now().Add(time.Second)) //nolint:errcheck // of a TCP connection
+	c.Close()
+	watch.Wait()
+	return nil
+}
+
+var errAgentGone = errors.New("the agent broke the push off")
+
+// linger lets the agent send what it has begun, so that it gets to reading the answer.
+func linger(c net.Conn, in io.Reader) {
+	for end := time.Now().Add(lingerTime); time.Now().Before(end); {
+		c.SetReadDeadline(end) //nolint:errcheck // of a TCP connection
+		if _, err := io.CopyN(io.Discard, in, 1<<20); err != nil {
+			return
+		}
+	}
+}
+
+const lingerTime = time.Minute
+
+func (s *server) converseSSH(ctx context.Context, f *flight) (*upload, error) {
+	session, err := s.keys.start(ctx, f, uploadPack, "version=2")
+	if err != nil {
+		return nil, err
+	}
+	u, err := readUploadAdvert(session.out)
+	if err != nil {
+		session.end(false)
+		return nil, err
+	}
+	u.close = func() { session.end(false) }
+	u.ask = func(_ context.Context, body []byte) (io.ReadCloser, error) {
+		if _, err := session.in.Write(body); err != nil {
+			return nil, fmt.Errorf("ask %s: %w", f.to.authority(), err)
+		}
+		return io.NopCloser(session.out), nil
+	}
+	return u, nil
+}

@@ -1,0 +1,240 @@
+package gitgate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// commit is a commit of a push.
+type commit struct {
+	id      oid
+	tree    oid
+	parents []oid
+	author  string
+	subject string
+}
+
+// place is where an object is: the first commit, from the oldest on, in which it is at path.
+type place struct {
+	path   string
+	commit oid
+}
+
+// graph is what the objects of a push are to one another. It holds the objects of the push alone.
+type graph struct {
+	commits map[oid]*commit
+	trees   map[oid][]byte // raw, of those of the push
+	tags    map[oid]oid    // what they are of
+	order   []*commit      // the oldest first
+	treeSum int64
+	// meta takes the texts of commits and tags, and is told of directories.
+	meta func(k kind, id oid, text []byte) error
+}
+
+// learn unpacks and names everything but the blobs, and names those.
+func learn(ctx context.Context, r *resolver, meta func(k kind, id oid, text []byte) error) (*graph, error) {
+	g := &graph{commits: map[oid]*commit{}, trees: map[oid][]byte{}, tags: map[oid]oid{}, meta: meta}
+	var content bytes.Buffer
+	err := r.run(func(e *entry) bool { return e.kind != kindBlob }, visit{
+		begin: func(_ kind, size int64, _ int32) (io.Writer, error) {
+			content.Reset()
+			content.Grow(int(size))
+			return &content, nil
+		},
+		ended: func(k kind, _ int32, id oid) error { return g.add(k, id, content.Bytes()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.run(func(e *entry) bool { return e.kind == kindBlob && (e.child >= 0 || len(r.byRef) > 0) }, visit{
+		begin: func(kind, int64, int32) (io.Writer, error) { return nil, nil },
+		ended: func(kind, int32, oid) error { return nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(r.entries, func(e entry) bool { return !e.done }); i >= 0 {
+		return nil, refuse("the pack holds changes to objects that are not in it").
+			with("Push with a git that heeds no-thin, which every usual one does.")
+	}
+	g.sort()
+	return g, context.Cause(ctx)
+}
+
+func (g *graph) add(k kind, id oid, content []byte) error {
+	switch k {
+	case kindCommit:
+		c, text, err := parseCommit(id, content)
+		if err != nil {
+			return err
+		}
+		g.commits[id] = c
+		return g.meta(k, id, text)
+	case kindTag:
+		head, _, _ := bytes.Cut(content, []byte("\n"))
+		if of, ok := parseOid(strings.TrimPrefix(string(head), "object ")); ok {
+			g.tags[id] = of
+		}
+		return g.meta(k, id, content)
+	case kindTree:
+		if _, known := g.trees[id]; known {
+			return nil
+		}
+		if g.treeSum += int64(len(content)); g.treeSum > maxTreeBytes {
+			return refuse("the directories of the push are more than %s together", bytesText(maxTreeBytes)).
+				with("Push fewer commits at a time.")
+		}
+		g.trees[id] = bytes.Clone(content)
+		if err := eachEntry(content, func(string, []byte, oid) {}); err != nil {
+			return fmt.Errorf("directory %s: %w", id, err)
+		}
+		return g.meta(k, id, nil)
+	}
+	return nil
+}
+
+// parseCommit reads a commit, and gives what of it is text: all but the names of objects.
+func parseCommit(id oid, content []byte) (*commit, []byte, error) {
+	c := &commit{id: id}
+	head, message, _ := bytes.Cut(content, []byte("\n\n"))
+	var text []byte
+	for line := range bytes.SplitSeq(head, []byte("\n")) {
+		key, value, _ := bytes.Cut(line, []byte(" "))
+		named, isOid := parseOid(string(value))
+		switch {
+		case string(key) == "tree" && isOid:
+			c.tree = named
+		case string(key) == "parent" && isOid:
+			c.parents = append(c.parents, named)
+		default:
+			if string(key) == "author" {
+				who, _, _ := strings.Cut(string(value), ">")
+				c.author = plain(who+">", 200)
+			}
+			text = append(append(text, line...), '\n')
+		}
+	}
+	if c.tree.none() {
+		return nil, nil, refuse("the commit %s has no directory", id)
+	}
+	subject, _, _ := strings.Cut(strings.TrimLeft(string(message[:min(len(message), 2000)]), "\n"), "\n")
+	c.subject = plain(subject, 200)
+	// Lines are counted from the message on, as a reader of the commit sees them.
+	return c, append(message[:len(message):len(message)], append([]byte("\n"), text...)...), nil
+}
+
+// eachEntry calls f for each entry of a raw tree.
+func eachEntry(raw []byte, f func(mode string, name []byte, id oid)) error {
+	for len(raw) > 0 {
+		mode, rest, ok := bytes.Cut(raw, []byte(" "))
+		name, rest, ok2 := bytes.Cut(rest, []byte{0})
+		if !ok || !ok2 || len(mode) > 7 || len(rest) < len(oid{}) {
+			return refuse("a directory of the push is not in git's form")
+		}
+		f(string(mode), name, oid(rest[:len(oid{})]))
+		raw = rest[len(oid{}):]
+	}
+	return nil
+}
+
+const modeTree = "40000"
+
+// sort puts the commits in order, parents before children.
+func (g *graph) sort() {
+	state := map[oid]byte{}
+	var ids []oid
+	for id := range g.commits {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b oid) int { return bytes.Compare(a[:], b[:]) })
+	type frame struct {
+		c    *commit
+		next int
+	}
+	for _, id := range ids {
+		if state[id] != 0 {
+			continue
+		}
+		state[id] = 1
+		stack := []frame{{c: g.commits[id]}}
+		for len(stack) > 0 {
+			f := &stack[len(stack)-1]
+			if f.next == len(f.c.parents) {
+				g.order = append(g.order, f.c)
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			p := f.c.parents[f.next]
+			f.next++
+			if c := g.commits[p]; c != nil && state[p] == 0 {
+				state[p] = 1
+				stack = append(stack, frame{c: c})
+			}
+		}
+	}
+}
+
+// places finds the path of each object that has says is wanted, by walking the directories that are new.
+func (g *graph) places(wanted func(id oid) bool) map[oid]place {
+	found := map[oid]place{}
+	seen := map[oid]bool{}
+	type dir struct {
+		id   oid
+		path string
+	}
+	for _, c := range g.order {
+		stack := []dir{{c.tree, ""}}
+		for len(stack) > 0 {
+			d := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			raw, isNew := g.trees[d.id]
+			if !isNew || seen[d.id] {
+				continue
+			}
+			seen[d.id] = true
+			found[d.id] = place{d.path, c.id}
+			eachEntry(raw, func(mode string, name []byte, id oid) { //nolint:errcheck // it was read before
+				path := d.path + string(name)
+				if len(path) > 4096 {
+					path = "…" + path[len(path)-4096:]
+				}
+				if mode == modeTree {
+					stack = append(stack, dir{id, path + "/"})
+				} else if _, known := found[id]; !known && wanted(id) {
+					found[id] = place{path, c.id}
+				}
+			})
+		}
+	}
+	return found
+}
+
+// leadsTo says whether old is among the ancestors of new, as far as the push's own commits tell. open are the
+// commits at which the push's own end.
+func (g *graph) leadsTo(new, old oid) (yes bool, open []oid) {
+	seen := map[oid]bool{new: true}
+	queue := []oid{new}
+	for len(queue) > 0 {
+		id := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if id == old {
+			return true, nil
+		}
+		c := g.commits[id]
+		if c == nil {
+			open = append(open, id)
+			continue
+		}
+		for _, p := range c.parents {
+			if !seen[p] {
+				seen[p] = true
+				queue = append(queue, p)
+			}
+		}
+	}
+	return false, open
+}

@@ -1,0 +1,348 @@
+package gitgate
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"bottle-tui/sidecars"
+)
+
+// pushing is a push on its way, as far as its transport is concerned.
+type pushing struct {
+	*flight
+	via string
+	in  *bufio.Reader // what the agent sends: the request, then the pack
+	out io.Writer     // what the agent reads
+	// tips are what the upstream has.
+	tips func(ctx context.Context) (map[string]oid, error)
+	// forward sends the request and the pack to the upstream and gives its answer.
+	forward func(ctx context.Context, head []byte, pack io.Reader, size int64) (io.ReadCloser, error)
+	// converse opens the upstream's upload-pack.
+	converse func(ctx context.Context) (*upload, error)
+	// drain reads what is left of a push that is refused, as far as the agent must have sent it before it reads.
+	drain func()
+	// received is called when nothing more is to come from the agent.
+	received func()
+}
+
+// push takes a push through. It answers the agent, whatever comes of it.
+func (s *server) push(p *pushing, q *request) {
+	began := time.Now()
+	rep := newReporter(p.out, q)
+	var size int64
+	answer, err := s.examine(p, q, rep, &size)
+	if err == nil {
+		var refused []string
+		refused, err = rep.pass(answer)
+		answer.Close()
+		if err == nil {
+			s.voice.say(sidecars.Line{Event: sidecars.EventPush, Remote: p.Name, Via: p.via, Refs: q.refs(), Sent: size,
+				Millis: time.Since(began).Milliseconds(), Reason: strings.Join(refused, "; ")})
+			return
+		}
+		err = fmt.Errorf("the upstream broke off while it answered: %w", err)
+		if cause := context.Cause(p.ctx); cause != nil {
+			err = cause
+		}
+		rep.broken(plain(err.Error(), maxReason) + ". Whether the push arrived is not known: fetch to see.")
+		s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Refs: q.refs(), Reason: err.Error()})
+		return
+	}
+	s.turnDown(p, q, rep, err)
+}
+
+// turnDown answers a push that does not go to the upstream.
+func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
+	if cause := context.Cause(p.ctx); cause != nil {
+		err = cause
+	}
+	var many *refusals
+	var one *refusal
+	var cut *errCut
+	line := sidecars.Line{Event: sidecars.EventRefuse, Remote: p.Name, Via: p.via, Refs: q.refs(), Reason: err.Error()}
+	hint := ""
+	reason := func(string) string { return err.Error() }
+	switch {
+	case errors.As(err, &many):
+		line.Rule = many.rule
+		if many.hideRefs {
+			line.Refs = nil
+		}
+		hint = many.hint
+		reason = many.of
+		for _, d := range many.details {
+			rep.tell("%s", d) //nolint:errcheck // the agent may have gone
+		}
+	case errors.As(err, &one):
+		line.Rule, hint = one.rule, one.hint
+	case errors.As(err, &cut):
+		line.Event = sidecars.EventError
+	case p.ctx.Err() != nil:
+		line.Event, line.Reason = sidecars.EventError, "the agent broke the push off"
+	default:
+		line.Event = sidecars.EventError
+		hint = "That is not for you to mend. Try again later; if it stays so, tell the operator."
+	}
+	if hint != "" {
+		rep.tell("%s", hint) //nolint:errcheck // the agent may have gone
+	}
+	s.voice.say(line)
+	rep.refused(q, reason)
+}
+
+// refusals are the reasons against a push, by ref. What has none of its own is not pushed because of the others.
+type refusals struct {
+	byRef   map[string]*refusal
+	rule    string
+	details []string
+	hint    string
+	// hideRefs: their names hold what must not be said.
+	hideRefs bool
+}
+
+func (r *refusals) Error() string {
+	if r.rule != "" {
+		for _, why := range r.byRef {
+			return why.reason
+		}
+	}
+	var all []string
+	for ref, why := range r.byRef {
+		all = append(all, ref+": "+why.reason)
+	}
+	slices.Sort(all)
+	return strings.Join(all[:min(len(all), 5)], "; ")
+}
+
+func (r *refusals) of(ref string) string {
+	if why := r.byRef[ref]; why != nil {
+		return why.reason
+	}
+	for other := range r.byRef {
+		return "not pushed, because " + plain(other, 100) + " is refused; push this one by itself"
+	}
+	return "refused"
+}
+
+func refuseRefs(bad map[string]*refusal) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	r := &refusals{byRef: bad}
+	for _, why := range bad {
+		if why.hint != "" {
+			r.hint = why.hint
+		}
+	}
+	return r
+}
+
+// refuseFindings names what was found, and never shows it.
+func (s *server) refuseFindings(q *request, found []finding) error {
+	r := &refusals{byRef: map[string]*refusal{}}
+	for i, f := range found {
+		r.hideRefs = r.hideRefs || f.kind == 0
+		if f.path != "" && len(s.scanner.look(context.Background(), []byte(f.path), "")) > 0 {
+			found[i].path = "(a path that holds a secret)"
+		}
+	}
+	slices.SortFunc(found, func(a, b finding) int { return strings.Compare(a.String(), b.String()) })
+	r.rule = found[0].rule
+	for i, f := range found {
+		if i == 20 {
+			r.details = append(r.details, fmt.Sprintf("and %d more", len(found)-i))
+			break
+		}
+		r.details = append(r.details, "secret found: "+f.String())
+	}
+	for _, c := range q.commands {
+		r.byRef[c.ref] = refuse("secret found: %s", found[0])
+	}
+	r.hint = "Take it out of every commit that is pushed (a later commit that removes it is not enough; git rebase -i, or git reset --soft and commit anew), and treat it as known to others. If it is no secret, write it in another way or ask the operator."
+	return r
+}
+
+// examine receives a push, looks at it, and sends it to the upstream, whose answer it gives.
+func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io.ReadCloser, error) {
+	place, err := s.place(p.ctx, rep)
+	if err != nil {
+		return nil, err
+	}
+	defer place()
+
+	type had struct {
+		tips map[string]oid
+		err  error
+	}
+	tips := make(chan had, 1)
+	go func() {
+		t, err := p.tips(p.ctx)
+		tips <- had{t, err}
+	}()
+	defer func() {
+		if tips != nil {
+			<-tips
+		}
+	}()
+	bad := refuseRefs(p.policy(q))
+	spool, err := nameless(s.spoolDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if spool != nil {
+			spool.Close()
+		}
+	}()
+	var packed *pack
+	if q.sendsPack() {
+		if packed, err = readPack(p.in, spool, p.MaxPush, p.MaxObject); err != nil {
+			p.drain()
+			if bad != nil {
+				return nil, bad
+			}
+			return nil, err
+		}
+		*size = packed.size
+	}
+	p.received()
+	if bad != nil {
+		return nil, bad
+	}
+	g := &graph{}
+	if packed != nil {
+		var objects atomic.Int64
+		still := s.ticking(p.ctx, rep, func() string {
+			return fmt.Sprintf("looking for secrets, %d of %d objects", objects.Load(), len(packed.entries))
+		})
+		extra := map[string]string{"the name of a ref": strings.Join(q.refs(), "\n"), "a push option": strings.Join(q.options, "\n")}
+		seen, err := s.inspect(p.ctx, packed, extra, func(n int) { objects.Store(int64(n)) })
+		still()
+		if err != nil {
+			return nil, err
+		}
+		if len(seen.found) > 0 {
+			return nil, s.refuseFindings(q, seen.found)
+		}
+		g = seen.graph
+	}
+	known := <-tips
+	tips = nil
+	if known.err != nil {
+		return nil, known.err
+	}
+	if err := s.checkChanges(p, q, g, known.tips); err != nil {
+		return nil, err
+	}
+	if p.Approve {
+		place() // others need not wait for the operator
+		if err := s.hold(p, q, rep, g, packed); err != nil {
+			return nil, err
+		}
+	}
+	if now := s.traffic.now(p.flight); now == nil {
+		return nil, &errCut{"the operator took the remote " + p.Name + " away"}
+	} else if err := refuseRefs(now.policy(q)); err != nil {
+		return nil, err
+	}
+	// The upstream may take long to send back its first word.
+	still := s.ticking(p.ctx, rep, func() string { return "the upstream takes the push" })
+	defer still()
+	answer, err := p.forward(p.ctx, q.head(), io.NewSectionReader(spool, 0, *size), *size)
+	if err != nil {
+		return nil, err
+	}
+	held := spool
+	spool = nil
+	return &closing{answer, func() { held.Close() }}, nil
+}
+
+type closing struct {
+	io.ReadCloser
+	also func()
+}
+
+func (c *closing) Close() error {
+	err := c.ReadCloser.Close()
+	c.also()
+	return err
+}
+
+// place waits until there is room for one more push.
+func (s *server) place(ctx context.Context, rep *reporter) (release func(), err error) {
+	free := func() func() {
+		var done atomic.Bool
+		return func() {
+			if done.CompareAndSwap(false, true) {
+				<-s.pushes
+			}
+		}
+	}
+	select {
+	case s.pushes <- struct{}{}:
+		return free(), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// ticking tells the agent now and then how far a push is, until the function that it gives is called.
+func (s *server) ticking(ctx context.Context, rep *reporter, text func() string) (stop func()) {
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(s.progress)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if rep.tell("%s", text()) != nil {
+					return
+				}
+			case <-stopped:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
+}
+
+// checkChanges holds what a push would do to what the upstream has.
+func (s *server) checkChanges(p *pushing, q *request, g *graph, tips map[string]oid) error {
+	bad := map[string]*refusal{}
+	for _, c := range q.commands {
+		switch has := tips[c.ref]; {
+		case has != c.old:
+			bad[c.ref] = refuse("the upstream has another state of it by now").with("Fetch, then push again.")
+		case p.AllowForce || c.old.none() || c.new.none() || c.old == c.new:
+		default:
+			forward, open := g.leadsTo(c.new, c.old)
+			if !forward {
+				var err error
+				if forward, err = s.upstreamLeads(p, open, c.old); err != nil {
+					s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Reason: "ask the upstream for the history of " + c.ref + ": " + err.Error()})
+					bad[c.ref] = refuse("that it builds on what the upstream has could not be shown: %s", plain(err.Error(), 200)).
+						with("Push to a new branch, or merge the upstream's branch first.")
+					continue
+				}
+			}
+			if !forward {
+				bad[c.ref] = refuse("not a fast-forward, and the history of this remote must not be rewritten").
+					with("Fetch, then rebase or merge, and push again; or push to a new branch. The operator can set allow_force of the remote " + p.Name + " in the manifest.")
+			}
+		}
+	}
+	return refuseRefs(bad)
+}

@@ -1,0 +1,86 @@
+package gitgate
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"bottle-tui/sidecars"
+)
+
+// How much git-gate says. A line that says the same as one before (same event, remote, rule and reason) has a
+// small measure, and all lines of an event together a larger one. The next line of a kind carries the number of
+// those left out.
+const (
+	sameAtOnce     = 5
+	samePerSecond  = 1
+	eventAtOnce    = 100
+	eventPerSecond = 20
+	maxKinds       = 1024
+	maxReason      = 512 // bytes
+	maxSaidRefs    = 10
+	maxSaidRef     = 200 // bytes
+)
+
+// teller says Lines within that measure.
+type teller struct {
+	voice *sidecars.Voice
+	now   func() time.Time
+	mu    sync.Mutex
+	kinds map[string]*measure
+}
+
+type measure struct {
+	left       float64
+	at         time.Time
+	suppressed int
+}
+
+// take takes one line's worth.
+func (m *measure) take(now time.Time, atOnce, perSecond float64) bool {
+	m.left = min(atOnce, m.left+now.Sub(m.at).Seconds()*perSecond)
+	m.at = now
+	if m.left < 1 {
+		return false
+	}
+	m.left--
+	return true
+}
+
+func newTeller(v *sidecars.Voice) *teller {
+	return &teller{voice: v, now: time.Now, kinds: map[string]*measure{}}
+}
+
+func (t *teller) say(l sidecars.Line) {
+	l.Reason, l.Remote = plain(l.Reason, maxReason), plain(l.Remote, maxSaidRef)
+	if len(l.Refs) > maxSaidRefs {
+		l.Refs = append(l.Refs[:maxSaidRefs:maxSaidRefs], fmt.Sprintf("and %d more", len(l.Refs)-maxSaidRefs))
+	}
+	for i := range l.Refs {
+		l.Refs[i] = plain(l.Refs[i], maxSaidRef)
+	}
+	t.mu.Lock()
+	now := t.now()
+	all := t.measure(string(l.Event), now, eventAtOnce)
+	same := t.measure(fmt.Sprintf("%s %s %s %s", l.Event, l.Remote, l.Rule, l.Reason), now, sameAtOnce)
+	if !same.take(now, sameAtOnce, samePerSecond) || !all.take(now, eventAtOnce, eventPerSecond) {
+		same.suppressed++
+		t.mu.Unlock()
+		return
+	}
+	l.Suppressed, same.suppressed = same.suppressed, 0
+	t.mu.Unlock()
+	t.voice.Say(l) //nolint:errcheck // nobody may listen
+}
+
+func (t *teller) measure(kind string, now time.Time, atOnce float64) *measure {
+	m := t.kinds[kind]
+	if m == nil {
+		if len(t.kinds) >= maxKinds {
+			clear(t.kinds) // an agent made this many by its words: begin again
+		}
+		m = &measure{left: atOnce, at: now}
+		t.kinds[kind] = m
+	}
+	return m
+}
