@@ -169,9 +169,7 @@ func (f inForce) with(c Change) inForce {
 			out.routes = append(out.routes, r)
 		}
 	}
-	for _, r := range c.Routes {
-		out.routes = append(out.routes, r)
-	}
+	out.routes = append(out.routes, c.Routes...)
 	return out
 }
 
@@ -222,11 +220,6 @@ func changed(a, b []Route) []Route {
 
 func sameRoute(a, b Route) bool {
 	return a.Path == b.Path && a.Upstream == b.Upstream && a.AuthScheme == b.AuthScheme && a.TokenRef == b.TokenRef && slices.Equal(a.Roles, b.Roles)
-}
-
-// empty says that a change changes nothing.
-func (c Change) empty() bool {
-	return len(c.Allow)+len(c.Disallow)+len(c.Routes)+len(c.Unroute) == 0
 }
 
 // tokensOf maps the public names of every token that a bottle may use to the references they come from.

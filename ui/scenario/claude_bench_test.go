@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -54,7 +55,12 @@ func BenchmarkClaudeRebuild(b *testing.B) {
 	}
 	b.ReportMetric(float64(middle(ours).Milliseconds()), "ours-ms")
 	b.ReportMetric(float64(middle(floor).Milliseconds()), "floor-ms")
-	b.ReportMetric(middle(ours).Seconds()/middle(floor).Seconds(), "ours/floor")
+	var ratios []float64 // of each round: what else the machine does changes between rounds
+	for i := range ours {
+		ratios = append(ratios, ours[i].Seconds()/floor[i].Seconds())
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "ours/floor")
 }
 
 type benchScript struct {

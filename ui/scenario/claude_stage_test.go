@@ -2,10 +2,12 @@ package scenario_test
 
 import (
 	"archive/tar"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -188,22 +190,38 @@ func (s *stage) inContainer(identity, path string) (content string, uid int) {
 	return string(text), h.Uid
 }
 
-// neverHeld checks that Claude Code's side of a bottle has nothing of a credential: what it sent, its container as the
-// engine describes it, its transcript.
+// neverHeld checks that no token is in what Claude Code sent, in its container as the engine describes it, in the state
+// directory with its transcript, or in the program's log.
 func (c *claude) neverHeld(identity string, tokens ...string) {
 	c.t.Helper()
-	agent, err := c.engine.Container(c.t.Context(), "claude-bottle-"+identity)
+	described, err := exec.CommandContext(c.t.Context(), "docker", "inspect", "claude-bottle-"+identity).Output()
 	c.must(err)
-	described, err := json.Marshal(agent)
-	c.must(err)
-	for _, token := range tokens {
-		for _, r := range c.api.Turns() {
-			if strings.Contains(string(r.Body), token) {
-				c.t.Errorf("request %d of the conversation has the token %s", r.N, token)
-			}
+	held := map[string]string{"docker inspect": string(described)}
+	for _, r := range c.api.Turns() {
+		held[fmt.Sprint("request ", r.N, " of the conversation")] = string(r.Body)
+	}
+	keep := func(path string) {
+		content, err := os.ReadFile(path)
+		if !errors.Is(err, fs.ErrNotExist) { // the program moves files meanwhile
+			c.must(err)
 		}
-		if strings.Contains(string(described), token) {
-			c.t.Errorf("the agent's container has the token %s: %s", token, described)
+		held[path] = string(content)
+	}
+	keep(c.log)
+	c.must(filepath.WalkDir(c.home, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path != c.home:
+			return nil
+		case err == nil && d.Type().IsRegular():
+			keep(path)
+		}
+		return err
+	}))
+	for where, text := range held {
+		for _, token := range tokens {
+			if strings.Contains(text, token) {
+				c.t.Errorf("the token %s is in %s", token, where)
+			}
 		}
 	}
 }
