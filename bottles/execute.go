@@ -236,6 +236,8 @@ func (l layout) config(role Role) ([]byte, error) {
 			}
 		}
 		return c.Encode()
+	case RoleGitGate:
+		return l.gateConfig().Encode()
 	case RoleSupervise:
 		return l.superviseConfig().Encode()
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"bottle-tui/queue"
@@ -46,23 +47,31 @@ const maxFeed = 200
 // PassageOf reads what a gate said; ok is false for what is not about something that wanted through.
 func PassageOf(gate Role, l sidecars.Line) (p Passage, ok bool) {
 	verdict, ok := map[sidecars.Event]Verdict{
-		sidecars.EventAllow: Allowed, sidecars.EventRefuse: Refused, sidecars.EventDenied: Denied, sidecars.EventError: Faulty,
+		sidecars.EventAllow: Allowed, sidecars.EventFetch: Allowed, sidecars.EventPush: Allowed, sidecars.EventRefuse: Refused, sidecars.EventDenied: Denied, sidecars.EventError: Faulty,
 	}[l.Event]
 	if !ok || gate != RoleEgress && gate != RoleCredProxy && gate != RoleGitGate {
 		return p, false
 	}
 	what := l.Host
 	switch {
+	case l.Remote != "":
+		what = strings.Join(append([]string{l.Remote}, l.Refs...), " ")
 	case l.Route != "":
 		what = l.Route
 	case l.Port > 0:
 		what = net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
 	}
-	why := l.Reason
+	why, via := l.Reason, l.Via
+	if l.Rule != "" {
+		why = "rule " + l.Rule + ": " + why
+	}
+	if l.Event == sidecars.EventFetch || l.Event == sidecars.EventPush {
+		via = string(l.Event)
+	}
 	if why == "" && l.Status > 0 && verdict == Denied {
 		why = fmt.Sprintf("the upstream answered %d", l.Status)
 	}
-	return Passage{gate, verdict, cut(what, 300), l.Via, cut(why, 300), 1 + l.Suppressed, l.At, l.At}, true
+	return Passage{gate, verdict, cut(what, 300), via, cut(why, 300), 1 + l.Suppressed, l.At, l.At}, true
 }
 
 // alike says whether two differ in nothing but time.

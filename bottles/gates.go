@@ -68,7 +68,7 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	both, ctx := errgroup.WithContext(ctx)
 	if have.containers[RoleAgent].State == StateRunning {
 		files := currentFiles(*l)
-		if l.hadRoutes || len(g.next.routes) > 0 {
+		if l.hadRoutes || len(g.next.routes) > 0 || len(l.profile.Git) > 0 {
 			files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, g.next.routes, l.profile.Git)...)
 		}
 		both.Go(func() error {
@@ -93,7 +93,7 @@ func (s *Supervisor) applyRoutes(ctx context.Context, x *execution, was inForce)
 	if len(missing) > 0 {
 		return errors.New(missing[0].What + "; " + missing[0].Fix)
 	}
-	if err := s.feed(ctx, x.layout.identity, sidecarName(RoleCredProxy, x.layout.identity), secrets); err != nil {
+	if err := s.feed(ctx, x.layout.identity, RoleCredProxy, secrets); err != nil {
 		return err
 	}
 	return s.applyTo(ctx, x, RoleCredProxy)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/state"
 )
 
@@ -84,6 +85,9 @@ func (l layout) sidecarRoles() []Role {
 	if len(l.force.routes) > 0 {
 		roles = append(roles, RoleCredProxy)
 	}
+	if len(l.profile.Git) > 0 {
+		roles = append(roles, RoleGitGate)
+	}
 	if l.profile.Supervise {
 		roles = append(roles, RoleSupervise)
 	}
@@ -138,6 +142,11 @@ func (l layout) container(role Role, net Network) (ContainerSpec, error) {
 		spec = l.sidecar(role)
 		spec.JoinPod = sidecarName(RoleEgress, l.identity)
 		spec.Stdin = true // the tokens' way in
+	case RoleGitGate:
+		spec = l.sidecar(role)
+		spec.JoinPod = sidecarName(RoleEgress, l.identity)
+		spec.Stdin = true // the keys' way in
+		spec.Mounts = append(spec.Mounts, Mount{Target: gitgate.SpoolDir})
 	case RoleSupervise:
 		spec = l.sidecar(role)
 		spec.JoinPod = sidecarName(RoleEgress, l.identity)

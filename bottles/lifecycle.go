@@ -132,7 +132,7 @@ func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) er
 		if had.containers[role].State != StateRunning {
 			continue
 		}
-		if role == RoleCredProxy && len(x.layout.force.routes) > 0 {
+		if role == RoleCredProxy && len(x.layout.force.routes) > 0 || role == RoleGitGate {
 			if err := x.giveTokens(ctx, sidecarName(role, x.layout.identity)); err != nil {
 				return err
 			}
@@ -186,6 +186,11 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 		if len(x.layout.force.routes) > 0 && have.containers[RoleCredProxy].State != StateRunning {
 			if err := s.resolve(ctx, x); err != nil {
 				return err // before anything is made
+			}
+		}
+		if len(x.layout.profile.Git) > 0 && have.containers[RoleGitGate].State != StateRunning {
+			if _, missing := s.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
+				return missingError(missing)
 			}
 		}
 		if err := s.noStrangers(ctx, x, have.parts); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"bottle-tui/bottles/workspace"
 	"bottle-tui/queue"
-	"bottle-tui/sidecars"
 	"bottle-tui/state"
 )
 
@@ -114,6 +113,8 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
 	_, missing := s.tokens(ctx, l.force.routes, l.tokens)
+	p.conflict(missing...)
+	_, missing = s.keys(ctx, profile.Git)
 	p.conflict(missing...)
 	s.planEngine(ctx, x, &p)
 	p.noNulls()
@@ -272,9 +273,6 @@ func conflictError(found []Conflict) error {
 // unbuilt are the parts of a profile that this version can't give it.
 func unbuilt(p Profile) []Conflict {
 	var out []Conflict
-	if len(p.Git) > 0 {
-		out = append(out, Conflict{"the profile has git remotes, and this version has no git-gate to broker them", "take git out of the profile, or reach the host through a cred_proxy route with the role git-insteadof"})
-	}
 	if p.EgressEngine == enginePipelock {
 		out = append(out, Conflict{"the profile asks for pipelock, which this version does not run", "set egress.engine to builtin"})
 	}
@@ -330,11 +328,7 @@ func envNames(l layout) []string {
 func forwards(remotes []Remote) []Forward {
 	var out []Forward
 	for _, r := range remotes {
-		to := fmt.Sprintf("git://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGate, r.Name)
-		if strings.HasPrefix(r.Upstream, "https:") {
-			to = fmt.Sprintf("http://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGateHTTP, r.Name)
-		}
-		out = append(out, Forward{r.Name, r.Upstream, to})
+		out = append(out, Forward{r.Name, r.Upstream, r.address()})
 	}
 	return out
 }

@@ -86,8 +86,8 @@ func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 	if len(p.GitGate) != 1 || p.GitGate[0].To != "git://git-gate:9418/origin.git" {
 		t.Errorf("forwards: %v", p.GitGate)
 	}
-	// What stands in the way: no git-gate yet, and a token that is not there.
-	if len(p.Conflicts) != 2 || !strings.Contains(p.Conflicts[0].What, "git-gate") || !strings.Contains(p.Conflicts[1].What, "OTHER") || p.Conflicts[1].Fix == "" {
+	// What stands in the way: a token and a key that are not there.
+	if len(p.Conflicts) != 2 || !strings.Contains(p.Conflicts[0].What, "OTHER") || p.Conflicts[0].Fix == "" || !strings.Contains(p.Conflicts[1].What, "git remote origin") {
 		t.Errorf("conflicts: %v", p.Conflicts)
 	}
 	if _, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "nobody"}); err == nil || !strings.Contains(err.Error(), "tester") {

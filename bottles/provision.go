@@ -38,6 +38,7 @@ func roleEnv(routes []Route) []string {
 // granted once, so that a route that is taken back is forgotten.
 func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File {
 	var npm, git, logins strings.Builder
+	git.WriteString(remoteConfig(remotes))
 	names := map[string]bool{}
 	for _, r := range routes {
 		to := proxyURL(r.Path)
@@ -161,7 +162,7 @@ func currentFiles(l layout) []File {
 // agentFiles are all files that an agent container is given. fresh says that the volume of its home is new.
 func agentFiles(l layout, fresh bool) []File {
 	files := currentFiles(l)
-	if l.hadRoutes || len(l.force.routes) > 0 {
+	if l.hadRoutes || len(l.force.routes) > 0 || len(l.profile.Git) > 0 {
 		files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, l.force.routes, l.profile.Git)...)
 	}
 	for _, f := range l.profile.Files {

@@ -20,14 +20,19 @@ func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	}
 	secrets, missing := s.tokens(ctx, x.layout.force.routes, x.layout.tokens)
 	if len(missing) > 0 {
-		var errs []error
-		for _, m := range missing {
-			errs = append(errs, errors.New(m.What+"; "+m.Fix))
-		}
-		return errors.Join(errs...)
+		return missingError(missing)
 	}
 	x.secrets = secrets
 	return nil
+}
+
+// missingError names everything that is missing.
+func missingError(missing []Conflict) error {
+	var errs []error
+	for _, m := range missing {
+		errs = append(errs, errors.New(m.What+"; "+m.Fix))
+	}
+	return errors.Join(errs...)
 }
 
 // tokens resolves what routes need; refs maps public names to references. What is missing comes as conflicts, which
@@ -80,13 +85,20 @@ func (s *Supervisor) token(ctx context.Context, ref string) (string, error) {
 
 // giveTokens passes the tokens to a running cred-proxy and waits until it says that it has them.
 func (x *execution) giveTokens(ctx context.Context, container string) error {
+	if x.role(container) == RoleGitGate {
+		secrets, missing := x.sup.keys(ctx, x.layout.profile.Git)
+		if len(missing) > 0 {
+			return missingError(missing)
+		}
+		return x.sup.feed(ctx, x.layout.identity, RoleGitGate, secrets)
+	}
 	if err := x.sup.resolve(ctx, x); err != nil {
 		return err
 	}
-	return x.sup.feed(ctx, x.layout.identity, container, x.secrets)
+	return x.sup.feed(ctx, x.layout.identity, RoleCredProxy, x.secrets)
 }
 
-func (s *Supervisor) feed(ctx context.Context, identity, container string, secrets map[string]string) error {
+func (s *Supervisor) feed(ctx context.Context, identity string, role Role, secrets map[string]string) error {
 	if len(secrets) == 0 {
 		return nil
 	}
@@ -100,7 +112,8 @@ func (s *Supervisor) feed(ctx context.Context, identity, container string, secre
 	if err != nil {
 		return errors.New("the tokens can't be passed on: one of them is not text") // err might quote one
 	}
-	v := s.follow(identity, RoleCredProxy, container)
+	container := sidecarName(role, identity)
+	v := s.follow(identity, role, container)
 	if err := s.cfg.Engine.Feed(ctx, container, append(line, '\n')); err != nil {
 		return fmt.Errorf("give the tokens to %s: %w", container, err)
 	}

@@ -1,0 +1,161 @@
+package bottles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/gitgate"
+)
+
+// overSSH says whether a remote's upstream is reached by ssh.
+func (r Remote) overSSH() bool { return !strings.HasPrefix(r.Upstream, "https:") }
+
+// address is how the agent reaches a remote: at git-gate, by the protocol that fits its upstream.
+func (r Remote) address() string {
+	if r.overSSH() {
+		return fmt.Sprintf("git://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGate, r.Name)
+	}
+	return fmt.Sprintf("http://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGateHTTP, r.Name)
+}
+
+// secretName is the public name under which git-gate gets a remote's key or token; "" for one that needs none.
+func (r Remote) secretName() string {
+	switch {
+	case r.overSSH():
+		return TokenName(refFile + r.IdentityFile)
+	case r.TokenRef != "":
+		return TokenName(r.TokenRef)
+	}
+	return ""
+}
+
+// usual are the addresses by which people name a remote's repository: the upstream as it is declared, and for one on
+// ssh its other spelling and the one over https.
+func (r Remote) usual() []string {
+	forms := []string{r.Upstream}
+	add := func(form string) {
+		for _, f := range forms {
+			if f == form {
+				return
+			}
+		}
+		forms = append(forms, form)
+	}
+	if !r.overSSH() {
+		return forms
+	}
+	user, host, port, path := "git", "", "", ""
+	if u, err := url.Parse(r.Upstream); err == nil && u.Scheme == "ssh" {
+		host, port, path = u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/")
+		if u.User != nil {
+			user = u.User.Username()
+		}
+	} else {
+		var rest string
+		if before, after, found := strings.Cut(r.Upstream, "@"); found {
+			user, rest = before, after
+		} else {
+			rest = r.Upstream
+		}
+		host, path, _ = strings.Cut(rest, ":")
+		path = strings.TrimPrefix(path, "/")
+	}
+	if host == "" || path == "" || port != "" && port != "22" {
+		return forms
+	}
+	add("ssh://" + user + "@" + host + "/" + path)
+	add(user + "@" + host + ":" + path)
+	add("https://" + host + "/" + path)
+	return forms
+}
+
+// remoteConfig is the part of ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
+func remoteConfig(remotes []Remote) string {
+	var b strings.Builder
+	for _, r := range remotes {
+		fmt.Fprintf(&b, "[url %q]\n", r.address())
+		for _, form := range r.usual() {
+			fmt.Fprintf(&b, "\tinsteadOf = %s\n", form)
+		}
+	}
+	return b.String()
+}
+
+// gateConfig is git-gate's configuration.
+func (l layout) gateConfig() gitgate.Config {
+	c := gitgate.Config{Identity: l.identity, CA: string(l.profile.CA)}
+	for _, r := range l.profile.Git {
+		c.Remotes = append(c.Remotes, gitgate.Remote{
+			Name: r.Name, Upstream: r.Upstream, Secret: r.secretName(), KnownHost: r.KnownHost,
+			AllowRefs: r.AllowRefs, AllowForce: r.AllowForce, Approve: r.Approve,
+		})
+	}
+	return c
+}
+
+// keys has the key or token of every remote; what is missing comes as conflicts, which never hold any of it.
+func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]string, []Conflict) {
+	secrets := map[string]string{}
+	var missing []Conflict
+	for _, r := range remotes {
+		name := r.secretName()
+		if name == "" || secrets[name] != "" {
+			continue
+		}
+		var value string
+		var err error
+		fix := "write another identity_file into the manifest"
+		if r.overSSH() {
+			value, err = readKey(r.IdentityFile)
+		} else {
+			value, err = s.token(ctx, r.TokenRef)
+			fix = tokenFix(r.TokenRef)
+		}
+		if err != nil {
+			missing = append(missing, Conflict{
+				What: fmt.Sprintf("git remote %s can't have its key: %s", r.Name, strings.TrimPrefix(err.Error(), "token "+name+": ")), Fix: fix,
+			})
+			continue
+		}
+		secrets[name] = value
+	}
+	return secrets, missing
+}
+
+// maxKey bounds a private key, in bytes.
+const maxKey = 64 << 10
+
+// readKey reads a private key that needs no passphrase. Its error holds nothing of the file.
+func readKey(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKey {
+		return "", fmt.Errorf("%s is not a private key: it is no file, or too large", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	key, err := io.ReadAll(io.LimitReader(f, maxKey))
+	if err != nil {
+		return "", err
+	}
+	var locked *ssh.PassphraseMissingError
+	if _, err := ssh.ParseRawPrivateKey(key); errors.As(err, &locked) {
+		return "", fmt.Errorf("%s has a passphrase, which nobody can type there: make a key of its own for the agents, without one", path)
+	} else if err != nil {
+		return "", fmt.Errorf("%s is not a private key in a form that ssh knows", path)
+	}
+	return string(key), nil
+}
