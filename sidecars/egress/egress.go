@@ -52,7 +52,7 @@ type Resolver interface {
 // Options say where to serve.
 type Options struct {
 	ConfigFile string   // default sidecars.ConfigFile
-	Listen     string   // the proxy's address, default ":8888"
+	Listen     string   // the proxy's address, default ":8888"; "off": none, when another proxy stands in this one's place
 	DNSListen  string   // the resolver's address, udp and tcp, default ":53"; "off": none
 	Resolver   Resolver // default: the container's own resolver
 	Voice      *sidecars.Voice
@@ -65,7 +65,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 	var o Options
 	define := func(flags *flag.FlagSet) {
 		flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
-		flags.StringVar(&o.Listen, "listen", "", "address of the proxy")
+		flags.StringVar(&o.Listen, "listen", "", "address of the proxy; off: none")
 		flags.StringVar(&o.DNSListen, "dns", "", "address of the resolver; off: none")
 	}
 	return sidecars.Run(ctx, "egress", args, stdout, define, func(ctx context.Context, voice *sidecars.Voice) error {
@@ -137,13 +137,20 @@ func Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lc := net.ListenConfig{}
-	l, err := lc.Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("egress: listen for the proxy on %s: %w", o.Listen, err)
+	if o.Listen == "off" && o.DNSListen == "off" {
+		return errors.New("egress: neither the proxy nor the resolver is to be served")
 	}
-	defer l.Close()
+	ready := sidecars.Line{Event: sidecars.EventReady}
+	var l net.Listener
+	var err error
+	if o.Listen != "off" {
+		if l, err = lc.Listen(ctx, "tcp", o.Listen); err != nil {
+			return fmt.Errorf("egress: listen for the proxy on %s: %w", o.Listen, err)
+		}
+		defer l.Close()
+		ready.Address = l.Addr().String()
+	}
 	var dns *resolverServer
-	ready := sidecars.Line{Event: sidecars.EventReady, Address: l.Addr().String()}
 	if o.DNSListen != "off" {
 		if dns, err = listenDNS(ctx, o.DNSListen, s); err != nil {
 			return fmt.Errorf("egress: listen for DNS on %s: %w", o.DNSListen, err)
@@ -174,6 +181,9 @@ func Serve(ctx context.Context, o Options) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
+		if l == nil {
+			return nil
+		}
 		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns)})
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func FuzzRequest(f *testing.F) {
 // FuzzOpening sends anything through a tunnel to a port where only TLS to the tunnel's host may pass. What passes
 // must be a greeting that names that host, for any reader of TLS.
 func FuzzOpening(f *testing.F) {
-	const addr = "127.0.0.44"
+	addr := fmt.Sprintf("127.44.%d.%d", os.Getpid()>>8&255, os.Getpid()&255) // each process that fuzzes has its own
 	up := record(f, addr, 443)
 	p := start(f, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{addr}}, &names{known: map[string][]string{"good.test": {addr}}})
 	for _, name := range []string{"good.test", "evil.test", ""} {
