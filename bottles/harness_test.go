@@ -70,7 +70,8 @@ var base = sync.OnceValues(func() (string, error) {
 	return baseRef, err
 })
 
-const baseRef = "bottle-tui-test-agent:1"
+// baseRef is its name: one of its own for each process, because the end of the tests removes it.
+var baseRef = "bottle-tui-test-agent:" + state.RandomBase36(8)
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bottle-tui/bottles"
 )
@@ -186,7 +187,11 @@ func TestAKilledCopyIsCopiedAgain(t *testing.T) {
 	if _, err := w.sup.Start(t.Context(), bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true}); err != nil {
 		t.Fatal(err)
 	}
-	<-dead
+	select {
+	case <-dead:
+	case <-time.After(patience):
+		t.Fatal("it never came to the copy")
+	}
 	w.end()
 	w.run(nil)
 	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity

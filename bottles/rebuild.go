@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aymanbagabas/go-udiff"
+	"golang.org/x/sync/errgroup"
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars/supervise"
@@ -230,9 +231,14 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	if err := s.answer(id, j); err != nil {
 		return err
 	}
+	var told errgroup.Group // while the agent records it
+	told.Go(func() error { return s.tellSupervise(ctx, x) })
 	s.recorded(ctx, x, j, before)
 	if err := step("replace"); err != nil {
 		return err
+	}
+	if err := told.Wait(); err != nil {
+		s.cfg.Log.Info("tell supervise", "identity", id, "err", err) // it is told again when the agent runs
 	}
 	if err := s.replace(ctx, x, "its new image is approved"); err != nil {
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {

@@ -175,14 +175,18 @@ func (s *Supervisor) apply(ctx context.Context, identity string, role Role, cont
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	v := s.follow(identity, role, container)
+	hash := sidecars.Hash(content)
 	s.mu.Lock()
+	there := v.config == hash && v.refused == "" && !v.ended
 	v.refused = ""
 	s.mu.Unlock()
+	if there {
+		return nil
+	}
 	archive := bytes.NewReader(sidecars.ConfigArchive(content, owner))
 	if err := s.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, archive); err != nil {
 		return err
 	}
-	hash := sidecars.Hash(content)
 	err := s.await(ctx, v, func(v *voice) (bool, error) {
 		if v.refused != "" && v.config != hash {
 			return false, fmt.Errorf("it refused the new configuration: %s", queue.Visible(v.refused))

@@ -22,6 +22,7 @@ const (
 	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Reason, Suppressed; or git-gate did: Remote, Via, Refs, Rule, Reason, Suppressed
 	EventDenied      Event = "denied"       // cred-proxy's upstream answered 401 or 403, so that the token may be bad: Host, Via, Route, Status, Suppressed
 	EventTunnelEnd   Event = "tunnel-end"   // what egress let through has ended: Host, Port, Via, Sent, Received, Millis, Reason (when egress ended it)
+	EventTraffic     Event = "traffic"      // all that went through egress since it started: Sent, Received
 	EventRequest     Event = "request"      // supervise put a request in the queue, or a call attached to one: ID, Attached
 	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection, or git-gate took the decision on a push: ID, Decision
 	EventAbandoned   Event = "abandoned"    // nobody waits for the answer any more: ID, Reason

@@ -1,9 +1,12 @@
 package egress_test
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -174,5 +177,41 @@ func TestDNSQuestionsOnOneConnectionAreBounded(t *testing.T) {
 	}
 	if answered != 64 {
 		t.Errorf("%d questions were answered, not 64", answered)
+	}
+}
+
+// Where another proxy stands in egress's place, it is the resolver alone.
+func TestResolverAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(file, []byte(`{"allow":["good.test"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ear := heard.New()
+	done := make(chan error, 1)
+	go func() {
+		done <- egress.Run(ctx, []string{"-config", file, "-listen", "off", "-dns", "127.0.0.1:0"}, ear)
+	}()
+	ready := ear.Wait(t, sidecars.EventReady)
+	if ready.Address != "" || ready.Resolver == "" {
+		t.Errorf("%+v", ready)
+	}
+	c, err := net.Dial("udp", ready.Resolver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(heard.Patience))
+	c.Write(question(t, 7, "evil.test.", dnsmessage.TypeA))
+	if n, err := c.Read(make([]byte, 512)); n == 0 || err != nil {
+		t.Errorf("no answer: %v", err)
+	}
+	ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool { return l.Host == "evil.test" && l.Via == "dns" })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := egress.Run(t.Context(), []string{"-config", file, "-listen", "off", "-dns", "off"}, ear); err == nil {
+		t.Error("an egress that serves nothing starts")
 	}
 }

@@ -32,7 +32,7 @@ import (
 
 // Bounds on what one agent may hold, and on how long it may keep egress waiting before a request is whole.
 const (
-	maxConns      = 1024
+	maxConns      = 4096
 	maxHeader     = 32 << 10         // bytes of one request's head
 	headerTimeout = 10 * time.Second // to send it
 	helloTimeout  = 15 * time.Second // to send the rest of a ClientHello after its first byte
@@ -41,6 +41,7 @@ const (
 	oneDial       = 10 * time.Second
 	maxAddrs      = 8
 	grace         = 100 * time.Millisecond // for what is open when egress is told to stop
+	tellEvery     = 10 * time.Second       // how often what went through is told, while it changes
 )
 
 // Resolver finds the addresses of a name, which ends in a dot; *net.Resolver is one.
@@ -51,10 +52,11 @@ type Resolver interface {
 // Options say where to serve.
 type Options struct {
 	ConfigFile string   // default sidecars.ConfigFile
-	Listen     string   // the proxy's address, default ":8888"
+	Listen     string   // the proxy's address, default ":8888"; "off": none, when another proxy stands in this one's place
 	DNSListen  string   // the resolver's address, udp and tcp, default ":53"; "off": none
 	Resolver   Resolver // default: the container's own resolver
 	Voice      *sidecars.Voice
+	TellEvery  time.Duration // how often the bytes that went through are told; default 10 s
 }
 
 // Run is `bottle-tui sidecar egress`: it serves until ctx ends or the process is told to stop (SIGTERM,
@@ -63,7 +65,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 	var o Options
 	define := func(flags *flag.FlagSet) {
 		flags.StringVar(&o.ConfigFile, "config", "", "configuration file")
-		flags.StringVar(&o.Listen, "listen", "", "address of the proxy")
+		flags.StringVar(&o.Listen, "listen", "", "address of the proxy; off: none")
 		flags.StringVar(&o.DNSListen, "dns", "", "address of the resolver; off: none")
 	}
 	return sidecars.Run(ctx, "egress", args, stdout, define, func(ctx context.Context, voice *sidecars.Voice) error {
@@ -120,6 +122,9 @@ func Serve(ctx context.Context, o Options) error {
 	if o.DNSListen == "" {
 		o.DNSListen = ":" + strconv.Itoa(sidecars.PortDNS)
 	}
+	if o.TellEvery == 0 {
+		o.TellEvery = tellEvery
+	}
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true} // the C library reads "127.1" as an address
 	}
@@ -132,13 +137,20 @@ func Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lc := net.ListenConfig{}
-	l, err := lc.Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("egress: listen for the proxy on %s: %w", o.Listen, err)
+	if o.Listen == "off" && o.DNSListen == "off" {
+		return errors.New("egress: neither the proxy nor the resolver is to be served")
 	}
-	defer l.Close()
+	ready := sidecars.Line{Event: sidecars.EventReady}
+	var l net.Listener
+	var err error
+	if o.Listen != "off" {
+		if l, err = lc.Listen(ctx, "tcp", o.Listen); err != nil {
+			return fmt.Errorf("egress: listen for the proxy on %s: %w", o.Listen, err)
+		}
+		defer l.Close()
+		ready.Address = l.Addr().String()
+	}
 	var dns *resolverServer
-	ready := sidecars.Line{Event: sidecars.EventReady, Address: l.Addr().String()}
 	if o.DNSListen != "off" {
 		if dns, err = listenDNS(ctx, o.DNSListen, s); err != nil {
 			return fmt.Errorf("egress: listen for DNS on %s: %w", o.DNSListen, err)
@@ -169,6 +181,9 @@ func Serve(ctx context.Context, o Options) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
+		if l == nil {
+			return nil
+		}
 		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns)})
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
@@ -179,6 +194,7 @@ func Serve(ctx context.Context, o Options) error {
 		g.Go(func() error { return dns.serveUDP(ctx) })
 		g.Go(func() error { return dns.serveTCP(ctx) })
 	}
+	g.Go(func() error { s.tellTotals(ctx, o); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		soon, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -194,6 +210,7 @@ func Serve(ctx context.Context, o Options) error {
 	o.Voice.Say(withConfig(ready, hash))
 	err = g.Wait()
 	s.doors.close()
+	s.traffic.tell(o.Voice)
 	s.rules.Lock()
 	defer s.rules.Unlock()
 	if s.ending != nil {
@@ -205,6 +222,20 @@ func Serve(ctx context.Context, o Options) error {
 func withConfig(l sidecars.Line, hash string) sidecars.Line {
 	l.Config = hash
 	return l
+}
+
+// tellTotals tells what went through, as long as it changes, until ctx ends.
+func (s *server) tellTotals(ctx context.Context, o Options) {
+	t := time.NewTicker(o.TellEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			s.traffic.tell(o.Voice)
+		}
+	}
 }
 
 // apply puts a configuration in force.
@@ -247,7 +278,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.doors.enter() {
 		panic(http.ErrAbortHandler) // egress stops
 	}
-	defer s.doors.inside.Done()
+	kept := false // a tunnel goes on after this call
+	defer func() {
+		if !kept {
+			s.doors.inside.Done()
+		}
+	}()
 	head := takeHead(r.Context())
 	via := "http"
 	if r.Method == http.MethodConnect {
@@ -266,9 +302,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via}, err.Error(), notAllowed)
 		return
 	}
-	defer s.end(f)
+	defer func() {
+		if !kept {
+			s.end(f)
+		}
+	}()
 	if via == "connect" {
-		s.connect(w, f)
+		kept = s.connect(w, r, f)
 	} else {
 		s.plain(w, r, f)
 	}
@@ -291,7 +331,7 @@ type refusal struct{ reason string }
 func (r *refusal) Error() string { return r.reason }
 
 // dial resolves f's host, judges what it found and connects to the first judged address that answers.
-func (s *server) dial(ctx context.Context, t target) (net.Conn, error) {
+func (s *server) dial(ctx context.Context, t target) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	addrs := []netip.Addr{t.addr}
@@ -325,7 +365,7 @@ func (s *server) dial(ctx context.Context, t target) (net.Conn, error) {
 	var failed error
 	for _, a := range good[:min(len(good), maxAddrs)] {
 		d := net.Dialer{Timeout: oneDial}
-		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(a, uint16(t.port)).String())
+		conn, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(a, uint16(t.port)))
 		if err == nil {
 			return conn, nil
 		}

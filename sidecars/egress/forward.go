@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
-	"sync/atomic"
 
 	"bottle-tui/sidecars"
 )
@@ -29,7 +28,11 @@ func (s *server) newPool() *http.Transport {
 			if err != nil {
 				return nil, &refusal{err.Error()}
 			}
-			return s.dial(ctx, t)
+			conn, err := s.dial(ctx, t)
+			if err != nil {
+				return nil, err // not a connection that is nil
+			}
+			return conn, nil
 		},
 	}
 }
@@ -49,7 +52,9 @@ func (s *server) newForward() http.Handler {
 		},
 		ModifyResponse: func(r *http.Response) error {
 			f := r.Request.Context().Value(flightKey{}).(*flight)
-			if r.StatusCode != http.StatusSwitchingProtocols {
+			if rw, ok := r.Body.(io.ReadWriteCloser); ok { // of another protocol, after 101
+				r.Body = &countedBoth{counted{rw, &f.received}, rw, &f.sent}
+			} else {
 				r.Body = &counted{r.Body, &f.received}
 			}
 			return nil
@@ -89,11 +94,24 @@ func (s *server) plain(w http.ResponseWriter, r *http.Request, f *flight) {
 // counted counts what is read.
 type counted struct {
 	io.ReadCloser
-	n *atomic.Int64
+	n *counter
+}
+
+// countedBoth counts what is written, too.
+type countedBoth struct {
+	counted
+	to io.Writer
+	w  *counter
+}
+
+func (c *countedBoth) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.w.add(n)
+	return n, err
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
+	c.n.add(n)
 	return n, err
 }

@@ -2,9 +2,12 @@ package egress_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +56,11 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		w.untouched(t)
+		for _, name := range w.names.saw() {
+			if _, listed := traps[name]; name == "evil.test" || !listed && name != "wild.test" && !strings.HasSuffix(name, ".wild.test") {
+				t.Errorf("the resolver was asked for %q", name)
+			}
+		}
 		_, s := w.good.saw()
 		tunnelled := bytes.HasPrefix(raw, []byte("CONNECT "))
 		if s == "" || tunnelled {
@@ -72,6 +80,72 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzOpening sends anything through a tunnel to a port where only TLS to the tunnel's host may pass. What passes
+// must be a greeting that names that host, for any reader of TLS.
+func FuzzOpening(f *testing.F) {
+	addr := fmt.Sprintf("127.44.%d.%d", os.Getpid()>>8&255, os.Getpid()&255) // each process that fuzzes has its own
+	up := record(f, addr, 443)
+	p := start(f, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{addr}}, &names{known: map[string][]string{"good.test": {addr}}})
+	for _, name := range []string{"good.test", "evil.test", ""} {
+		greeting := hello(f, name)
+		f.Add(greeting, uint8(0))
+		f.Add(greeting, uint8(40))
+		f.Add(greeting[:len(greeting)/2], uint8(0))
+		f.Add(append(greeting, "more"...), uint8(5))
+	}
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n"), uint8(0))
+	f.Fuzz(func(t *testing.T, first []byte, cut uint8) {
+		if len(first) > 32<<10 {
+			return
+		}
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(heard.Patience))
+		at := min(int(cut), len(first)) // this much comes in one piece with the request
+		fmt.Fprintf(c, "CONNECT good.test:443 HTTP/1.1\r\nHost: good.test:443\r\n\r\n%s", first[:at])
+		if _, err := io.ReadFull(c, make([]byte, 39)); err != nil {
+			t.Fatal(err)
+		}
+		c.Write(first[at:])
+		c.(*net.TCPConn).CloseWrite()
+		if _, err := io.ReadAll(c); err != nil {
+			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				t.Errorf("no end after %v", heard.Patience)
+			}
+		}
+		_, s := up.saw()
+		if s == "" {
+			return
+		}
+		if s != string(first) {
+			t.Errorf("the upstream saw %q of %q", s, first)
+		}
+		var name string
+		seen := errors.New("seen")
+		err = tls.Server(giver{strings.NewReader(s)}, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			name = h.ServerName
+			return nil, seen
+		}}).Handshake()
+		if !errors.Is(err, seen) || !strings.EqualFold(name, "good.test") {
+			t.Errorf("a greeting for %q passed: %v", name, err)
+		}
+	})
+}
+
+// giver is a connection that only gives.
+type giver struct{ io.Reader }
+
+func (giver) Write([]byte) (int, error)        { return 0, io.ErrClosedPipe }
+func (giver) Close() error                     { return nil }
+func (giver) LocalAddr() net.Addr              { return nil }
+func (giver) RemoteAddr() net.Addr             { return nil }
+func (giver) SetDeadline(time.Time) error      { return nil }
+func (giver) SetReadDeadline(time.Time) error  { return nil }
+func (giver) SetWriteDeadline(time.Time) error { return nil }
 
 func FuzzParseRule(f *testing.F) {
 	for _, s := range []string{"example.com", "*.example.com:8443", "[2001:db8::1]:443", "2001:db8::1", "bücher.de", "127.1", "a..b", "*", "*.*", "x:", "http://x/", "1.2.3.4:5"} {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -23,11 +24,7 @@ import (
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/internal/heard"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The loopback network plays the world: good is what the tests' allowlists may reach, everything else on
 // loopback is what an attacker is after.
@@ -41,12 +38,23 @@ type names struct {
 	mu    sync.Mutex
 	known map[string][]string // by name without final dot; a name's answers rotate when there is a "|" between
 	asked map[string]int
+	seen  []string // whom it was asked for since saw
+}
+
+// saw are the names that it was asked for since the last time.
+func (n *names) saw() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := n.seen
+	n.seen = nil
+	return seen
 }
 
 func (n *names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	name, absolute := strings.CutSuffix(host, ".")
+	n.seen = append(n.seen, name)
 	if !absolute {
 		return nil, fmt.Errorf("the search list would be tried for %q", host)
 	}
@@ -90,6 +98,7 @@ func start(t testing.TB, c egress.Config, r egress.Resolver) *proxy {
 	go func() {
 		done <- egress.Serve(ctx, egress.Options{
 			ConfigFile: p.configFile, Listen: "127.0.0.1:0", DNSListen: "127.0.0.1:0", Resolver: r, Voice: sidecars.NewVoice(p.ear, nil),
+			TellEvery: 50 * time.Millisecond,
 		})
 	}()
 	var once sync.Once
@@ -310,6 +319,14 @@ func (catcher) RemoteAddr() net.Addr             { return nil }
 func (catcher) SetDeadline(time.Time) error      { return nil }
 func (catcher) SetReadDeadline(time.Time) error  { return nil }
 func (catcher) SetWriteDeadline(time.Time) error { return nil }
+
+// newUpstream serves h on the good address and gives its port.
+func newUpstream(t testing.TB, h http.Handler) int {
+	t.Helper()
+	s := httptest.NewServer(h) // on 127.0.0.1
+	t.Cleanup(s.Close)
+	return portOf(s)
+}
 
 // portOf is the port of a httptest server.
 func portOf(s *httptest.Server) int { return s.Listener.Addr().(*net.TCPAddr).Port }

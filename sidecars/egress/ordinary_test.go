@@ -49,6 +49,23 @@ var ordinary = []struct {
 	{"HTTP/1.0", "GET http://good.test:%P/ HTTP/1.0\r\n\r\n", []string{"GET / HTTP/1.1\r\n", "Host: good.test:%P\r\n"}},
 	{"proxy headers stay here", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\nX-Own: 1\r\n\r\n", []string{"X-Own: 1\r\n"}},
 	{"a client without a name", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\n\r\n", []string{"GET"}},
+	{"POST with a length", "POST http://good.test:%P/x HTTP/1.1\r\nHost: good.test:%P\r\nContent-Length: 4\r\n\r\nabcd", []string{"POST /x HTTP/1.1\r\n", "Content-Length: 4\r\n"}},
+	{"POST of nothing", "POST http://good.test:%P/x HTTP/1.1\r\nHost: good.test:%P\r\nContent-Length: 0\r\n\r\n", []string{"POST /x HTTP/1.1\r\n", "Content-Length: 0\r\n"}},
+	{"PUT in chunks", "PUT http://good.test:%P/x HTTP/1.1\r\nHost: good.test:%P\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n", []string{"PUT /x HTTP/1.1\r\n", "Transfer-Encoding: chunked\r\n"}},
+	{"chunks in other case", "PUT http://good.test:%P/x HTTP/1.1\r\nHost: good.test:%P\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n", []string{"PUT /x HTTP/1.1\r\n"}},
+	{"PATCH", "PATCH http://good.test:%P/x HTTP/1.1\r\nHost: good.test:%P\r\nContent-Length: 2\r\n\r\n{}", []string{"PATCH /x HTTP/1.1\r\n"}},
+	{"a method of its own", "PROPFIND http://good.test:%P/dav HTTP/1.1\r\nHost: good.test:%P\r\nDepth: 1\r\n\r\n", []string{"PROPFIND /dav HTTP/1.1\r\n", "Depth: 1\r\n"}},
+	{"a header with any bytes over 0x7f", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nX-Name: é\xff\r\n\r\n", []string{"X-Name: é\xff\r\n"}},
+	{"a header twice", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nX-A: 1\r\nX-A: 2\r\n\r\n", []string{"X-A: 1\r\n", "X-A: 2\r\n"}},
+	{"an empty header", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nX-A:\r\n\r\n", []string{"X-A: \r\n"}},
+	{"no space after the colon, and a tab", "GET http://good.test:%P/ HTTP/1.1\r\nHost:good.test:%P\r\nX-A:\t1\r\n\r\n", []string{"X-A: 1\r\n"}},
+	{"credentials of the agent's own", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nAuthorization: Bearer own\r\nCookie: a=b\r\n\r\n", []string{"Authorization: Bearer own\r\n", "Cookie: a=b\r\n"}},
+	{"a range", "GET http://good.test:%P/big HTTP/1.1\r\nHost: good.test:%P\r\nRange: bytes=1-2\r\n\r\n", []string{"Range: bytes=1-2\r\n"}},
+	{"a long path and headers of 16 KiB", "GET http://good.test:%P/" + strings.Repeat("p", 8<<10) + " HTTP/1.1\r\nHost: good.test:%P\r\nX-A: " + strings.Repeat("v", 8<<10) + "\r\n\r\n", []string{"GET /ppp", "X-A: vvv"}},
+	{"an address in the query", "GET http://good.test:%P/?to=http://evil.test@x/ HTTP/1.1\r\nHost: good.test:%P\r\n\r\n", []string{"GET /?to=http://evil.test@x/ HTTP/1.1\r\n"}},
+	{"Host in other case", "GET http://good.test:%P/ HTTP/1.1\r\nhOsT: good.test:%P\r\n\r\n", []string{"Host: good.test:%P\r\n"}},
+	{"a digit at the front of the last label", "GET http://4you.wild.test:%P/ HTTP/1.1\r\nHost: 4you.wild.test:%P\r\n\r\n", []string{"Host: 4you.wild.test:%P\r\n"}},
+	{"a label of 63 letters", "GET http://" + strings.Repeat("l", 63) + ".wild.test:%P/ HTTP/1.1\r\nHost: " + strings.Repeat("l", 63) + ".wild.test:%P\r\n\r\n", []string{"GET"}},
 	{"tunnel", "CONNECT good.test:%P HTTP/1.1\r\nHost: good.test:%P\r\n\r\nhello\r\n\r\n", []string{"hello\r\n\r\n"}},
 	{"tunnel, HTTP/1.0 without Host", "CONNECT good.test:%P HTTP/1.0\r\n\r\nhello\r\n\r\n", []string{"hello\r\n\r\n"}},
 	{"tunnel, Host without port", "CONNECT good.test:%P HTTP/1.1\r\nHost: good.test\r\n\r\nhello\r\n\r\n", []string{"hello\r\n\r\n"}},
@@ -62,7 +79,7 @@ func TestOrdinaryRequestsArrive(t *testing.T) {
 	up := record(t, good, 0)
 	port := up.port()
 	r := &names{known: map[string][]string{
-		"good.test": {good}, "wild.test": {good}, "deep.wild.test": {good}, "a_b.wild.test": {good}, "x.y.z.wild.test": {good},
+		"good.test": {good}, "wild.test": {good}, "deep.wild.test": {good}, "a_b.wild.test": {good}, "x.y.z.wild.test": {good}, "4you.wild.test": {good}, strings.Repeat("l", 63) + ".wild.test": {good},
 		"xn--bcher-kva.test": {good}, "mixed.test": {evil + " ::1 10.0.0.1 " + good},
 	}}
 	c := egress.Config{AllowPrivate: []string{good}}
@@ -98,7 +115,7 @@ func TestOrdinaryRequestsArrive(t *testing.T) {
 			}
 		})
 	}
-	if len(ordinary) < 20 {
+	if len(ordinary) < 40 {
 		t.Errorf("only %d ordinary requests are tried", len(ordinary))
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bottle-tui/sidecars"
 )
 
 // traffic is the policy in force together with everything that it let through, under one lock: nothing can
@@ -16,6 +18,32 @@ type traffic struct {
 	mu      sync.Mutex
 	p       *policy
 	flights map[*flight]struct{}
+
+	sent, received atomic.Int64 // of all flights, ever
+	toldSum        int64        // of both, when they were told
+}
+
+// counter counts a flight's bytes in one direction, and the whole bottle's.
+type counter struct {
+	atomic.Int64
+	all *atomic.Int64
+}
+
+func (c *counter) add(n int) {
+	if n > 0 {
+		c.Add(int64(n))
+		c.all.Add(int64(n))
+	}
+}
+
+// tell says how much went through since egress started, when it is more than at the last time. It is not called by
+// two at once. Unlike the lines of single flights these are never left out, so their count is whole.
+func (t *traffic) tell(v *sidecars.Voice) {
+	l := sidecars.Line{Event: sidecars.EventTraffic, Sent: t.sent.Load(), Received: t.received.Load()}
+	if sum := l.Sent + l.Received; sum != t.toldSum {
+		t.toldSum = sum
+		v.Say(l) //nolint:errcheck // there is nobody else to tell
+	}
 }
 
 // flight is one tunnel or request that was let through, from the permission to its end.
@@ -27,7 +55,7 @@ type flight struct {
 	ctx            context.Context
 	cancel         context.CancelCauseFunc
 	told           atomic.Bool
-	sent, received atomic.Int64
+	sent, received counter
 	dialled        netip.Addr // under traffic.mu
 }
 
@@ -51,6 +79,10 @@ func (t *traffic) admit(ctx context.Context, to target, via string) (*flight, er
 		return nil, errors.New(t.p.why(to.host, to.port))
 	}
 	f := &flight{target: to, access: a, via: via, since: time.Now()}
+	f.sent.all, f.received.all = &t.sent, &t.received
+	if via == "connect" {
+		ctx = context.Background() // a tunnel outlives its request
+	}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	if t.flights == nil {
 		t.flights = map[*flight]struct{}{}
@@ -63,8 +95,8 @@ func (t *traffic) admit(ctx context.Context, to target, via string) (*flight, er
 func (t *traffic) reached(f *flight, a net.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-		f.dialled = ap.Addr().Unmap()
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		f.dialled = tcp.AddrPort().Addr().Unmap()
 	}
 	return t.p.judge(f.dialled) == "" && f.ctx.Err() == nil
 }

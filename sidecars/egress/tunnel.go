@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -10,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"bottle-tui/sidecars"
@@ -21,101 +20,148 @@ const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 // A TLS alert: fatal, unrecognized_name (RFC 8446, section 6).
 var alert = []byte{21, 3, 3, 0, 2, 2, 112}
 
-// connect opens a tunnel and keeps it until both its ends are done.
-func (s *server) connect(w http.ResponseWriter, f *flight) {
+// tunnel is one that is open: two goroutines, one for each direction, and nothing else while it is idle.
+type tunnel struct {
+	*flight
+	server *server
+	conn   net.Conn // the agent's, as it was accepted
+	client *net.TCPConn
+	up     *net.TCPConn
+	early  []byte      // what came from the agent with its request
+	unhook func() bool // ends the watch on the flight's context
+	left   atomic.Int32
+}
+
+// connect opens a tunnel. It is true when the tunnel goes on: then its end is the tunnel's own matter.
+func (s *server) connect(w http.ResponseWriter, r *http.Request, f *flight) bool {
+	// An agent that goes away meanwhile ends the dialling; later the tunnel sees for itself.
+	gone := context.AfterFunc(r.Context(), func() { f.cancel(r.Context().Err()) })
+	defer gone()
 	up, err := s.dial(f.ctx, f.target)
 	if err != nil {
 		s.fail(w, f, err)
-		return
+		return false
 	}
-	defer up.Close()
 	if !s.traffic.reached(f, up.RemoteAddr()) {
+		up.Close()
 		s.fail(w, f, errStale)
-		return
+		return false
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		up.Close()
 		s.fail(w, f, err)
-		return
+		return false
 	}
-	defer conn.Close()
+	gone()
 	if _, err := io.WriteString(conn, established); err != nil {
-		return
+		conn.Close()
+		up.Close()
+		return false
 	}
 	l := f.line(sidecars.EventAllow)
 	l.Address = up.RemoteAddr().String()
 	f.told.Store(true)
 	s.voice.say(l)
 
-	// From here the connection's owner is this tunnel alone; net/http's request context is over.
-	stop := context.AfterFunc(f.ctx, func() { conn.Close(); up.Close() })
-	defer stop()
-	s.relay(f, conn, buffered.Reader, up)
+	t := &tunnel{flight: f, server: s, conn: conn, client: conn.(*headConn).Conn.(*net.TCPConn), up: up}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		t.early, _ = buffered.Reader.Peek(n)
+		t.early = bytes.Clone(t.early)
+	}
+	t.unhook = context.AfterFunc(f.ctx, t.cut)
+	t.left.Store(2)
+	// What net/http holds for a request ends with this call; a tunnel may be open for a day.
+	go t.send()
+	go t.receive()
+	return true
 }
 
-// relay copies both ways. An end of one direction is passed on as such, for the other may go on for long; a
-// broken one ends both.
-func (s *server) relay(f *flight, conn net.Conn, buffered *bufio.Reader, up net.Conn) {
-	client := conn
-	if c, ok := conn.(*headConn); ok {
-		client = c.Conn // the kernel splices plain TCP connections
+func (t *tunnel) cut() {
+	t.conn.Close()
+	t.up.Close()
+}
+
+// send passes on what the agent sends, after its opening was judged.
+func (t *tunnel) send() {
+	defer t.leave()
+	from, err := newSource(t.client)
+	if err == nil {
+		err = t.begin(from)
 	}
-	var both sync.WaitGroup
-	both.Go(func() {
-		first, err := s.opening(f, client, buffered)
-		if err == nil && len(first) > 0 {
-			_, err = up.Write(first)
-			f.sent.Add(int64(len(first)))
+	if err == nil {
+		err = pass(t.up, from, &t.sent)
+	}
+	finish(t.up, t.conn, err)
+}
+
+// begin passes on what the agent says first, once that was judged.
+func (t *tunnel) begin(from *source) error {
+	early := t.early
+	t.early = nil
+	if len(early) == 0 {
+		// There is no deadline until the agent speaks: in some protocols the server does first.
+		var err error
+		if early, err = from.next(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil // it only listens
+			}
+			return err
 		}
-		if err == nil {
-			var n int64
-			n, err = io.Copy(up, client)
-			f.sent.Add(n)
-		}
-		finish(up, conn, err)
-	})
-	n, err := io.Copy(client, up)
-	f.received.Add(n)
-	finish(client, up, err)
-	both.Wait()
+		defer from.release()
+	}
+	first, err := t.server.opening(t.flight, t.client, early)
+	if err != nil {
+		return err
+	}
+	n, err := t.up.Write(first)
+	t.sent.add(n)
+	return err
+}
+
+func (t *tunnel) receive() {
+	defer t.leave()
+	from, err := newSource(t.up)
+	if err == nil {
+		err = pass(t.client, from, &t.received)
+	}
+	finish(t.client, t.up, err)
+}
+
+// leave is called by each direction at its end; the last one closes the books.
+func (t *tunnel) leave() {
+	if t.left.Add(-1) > 0 {
+		return
+	}
+	t.unhook()
+	t.cut()
+	t.server.end(t.flight)
+	t.server.doors.inside.Done()
 }
 
 // finish passes on the end of one direction to its receiver, or breaks both connections.
-func finish(to, from net.Conn, err error) {
-	if c, ok := to.(interface{ CloseWrite() error }); ok && (err == nil || errors.Is(err, io.EOF)) {
-		if c.CloseWrite() == nil {
-			return
-		}
+func finish(to *net.TCPConn, from net.Conn, err error) {
+	if err == nil && to.CloseWrite() == nil {
+		return
 	}
 	to.Close()
 	from.Close()
 }
 
-// opening reads what the client says first and judges it, before the upstream hears any of it. It returns
-// the bytes to hand on. There is no deadline until the client speaks: in some protocols the server does first.
-func (s *server) opening(f *flight, client net.Conn, buffered *bufio.Reader) ([]byte, error) {
-	early, _ := buffered.Peek(buffered.Buffered())
-	early = bytes.Clone(early)
+// opening judges what the client says first, before the upstream hears any of it, and reads more where that is not
+// all of a TLS greeting. It returns the bytes to hand on.
+func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, error) {
 	if f.addr.IsValid() { // an address has no name to compare with
 		return early, nil
 	}
-	in := io.MultiReader(bytes.NewReader(early), client)
-	first := make([]byte, 1)
-	if _, err := io.ReadFull(in, first); err != nil {
-		return nil, err
-	}
-	rest := early
-	if len(early) == 0 {
-		rest = first
-	}
-	if first[0] != 22 { // not a TLS handshake record
+	if early[0] != 22 { // not a TLS handshake record
 		if f.onlyTLS {
 			return nil, s.distrust(f, client, "what it sends through the tunnel to port 443 is not TLS")
 		}
-		return rest, nil
+		return early, nil
 	}
 	client.SetReadDeadline(time.Now().Add(helloTimeout)) //nolint:errcheck
-	name, hello, err := readHello(io.MultiReader(bytes.NewReader(rest), client))
+	name, hello, err := readHello(io.MultiReader(bytes.NewReader(early), client))
 	client.SetReadDeadline(time.Time{}) //nolint:errcheck
 	switch {
 	case err != nil && f.ctx.Err() != nil:
@@ -128,8 +174,8 @@ func (s *server) opening(f *flight, client net.Conn, buffered *bufio.Reader) ([]
 		return nil, s.distrust(f, client, "its TLS greeting names another host: "+printable(name))
 	}
 	// What early holds beyond the greeting was read into hello as far as it was needed.
-	if len(hello) < len(rest) {
-		hello = rest
+	if len(hello) < len(early) {
+		hello = early
 	}
 	return hello, nil
 }

@@ -105,10 +105,11 @@ type route struct {
 	Roles      []string `json:"role"`
 }
 
-func routesOf(all []bottles.Route) []route {
+// routesOf are routes with the public names of their tokens, which name makes of a reference.
+func routesOf(all []bottles.Route, name func(string) string) []route {
 	out := make([]route, 0, len(all))
 	for _, r := range all {
-		out = append(out, route{r.Path, r.Upstream, r.AuthScheme, bottles.TokenName(r.TokenRef), list(r.Roles)})
+		out = append(out, route{r.Path, r.Upstream, r.AuthScheme, name(r.TokenRef), list(r.Roles)})
 	}
 	return out
 }
@@ -119,7 +120,7 @@ func list[T any](all []T) []T { return append([]T{}, all...) }
 func factsOf(p bottles.Profile) agentFacts {
 	f := agentFacts{
 		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Command: list(p.Program.Command), EnvNames: []string{},
-		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Allow: list(p.Egress)}, Routes: routesOf(p.Routes), Remotes: list(p.Git),
+		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Allow: list(p.Egress)}, Routes: routesOf(p.Routes, bottles.TokenName), Remotes: list(p.Git),
 		Supervise: p.Supervise, BuildNetwork: p.BuildNetwork, Memory: p.Memory, Pids: p.Pids, Dockerfile: string(p.Dockerfile),
 	}
 	for _, e := range p.Env {
@@ -247,7 +248,7 @@ func (p *program) infoBottle(ctx context.Context, root *state.Root, engine bottl
 	f := bottleFacts{
 		Identity: b.Identity, Agent: b.Agent, Status: b.Status, Detail: b.Detail, CWD: b.CWD, StartedAt: b.StartedAt, EndedAt: b.EndedAt,
 		EndReason: b.EndReason, SessionID: b.SessionID, Image: b.Image, ImageDigest: b.ImageDigest, Rebuilt: b.Rebuilt,
-		Allow: list(b.Allow), Routes: routesOf(b.Routes), Grants: list(b.Grants), Requests: []asked{},
+		Allow: list(b.Allow), Routes: routesOf(b.Routes, func(public string) string { return public }), Grants: list(b.Grants), Requests: []asked{},
 	}
 	for i := range f.Grants {
 		f.Grants[i].Tokens, f.Grants[i].Undo = nil, bottles.Change{} // where tokens come from is the host's matter
