@@ -13,6 +13,7 @@ import (
 
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/sidecars/supervise"
 	"bottle-tui/ui/cli"
 	"bottle-tui/ui/cli/demo"
@@ -34,6 +35,7 @@ func run(ctx context.Context, name string, args []string) int {
 		servers := map[string]func(context.Context, []string, io.Writer) error{
 			"cred-proxy": credproxy.Run,
 			"egress":     egress.Run,
+			"git-gate":   gitgate.Run,
 			"supervise":  supervise.Run,
 		}
 		serve, ok := servers[args[1]]

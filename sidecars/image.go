@@ -35,6 +35,7 @@ func NewImage(binary io.ReaderAt, size int64) (*Image, error) {
 		{Name: "etc/ssl/", Mode: 0o755},
 		{Name: "etc/ssl/certs/", Mode: 0o755},
 		{Name: "queue/", Mode: 0o700, Owner: UID},
+		{Name: "spool/", Mode: 0o700, Owner: UID}, // an anonymous volume of git-gate takes its owner from here
 		{Name: "tmp/", Mode: 0o1777},
 	}, BinaryPath, binary, size, ImageConfig{
 		Entrypoint: []string{BinaryPath},
