@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 )
@@ -77,41 +78,56 @@ func (u *upload) can(what string) bool {
 	return false
 }
 
-// request asks for what wants lead to and have does not, and only for commits where the upstream knows how.
-func (u *upload) request(wants []oid, have oid) []byte {
+// wish is what is asked of an upload-pack.
+type wish struct {
+	wants  []oid
+	have   oid    // none: nothing
+	depth  int    // of history; 0: all
+	filter string // as far as the upstream knows how
+}
+
+func (u *upload) request(w wish) []byte {
+	filter := w.filter
+	if !u.can("filter") {
+		filter = ""
+	}
 	var b []byte
 	if u.v2 {
 		b = appendPkt(b, "command=fetch\n")
 		b = append(b, "0001"...)
-		for _, o := range []string{"no-progress", "ofs-delta"} {
-			b = appendPkt(b, o+"\n")
-		}
-		if u.can("filter") {
-			b = appendPkt(b, "filter tree:0\n")
-		}
-		for _, w := range wants {
-			b = appendPkt(b, "want "+w.String()+"\n")
-		}
-		b = appendPkt(b, "have "+have.String()+"\n")
-		b = appendPkt(b, "done\n")
-		return append(b, flushPkt...)
+		b = appendPkt(b, "no-progress\n")
+		b = appendPkt(b, "ofs-delta\n")
 	}
-	for i, w := range wants {
-		line := "want " + w.String()
-		if i == 0 {
+	for i, id := range w.wants {
+		line := "want " + id.String()
+		if i == 0 && !u.v2 {
 			line += " side-band-64k ofs-delta no-progress"
-			if u.can("filter") {
+			if filter != "" {
 				line += " filter"
+			}
+			if w.depth > 0 {
+				line += " shallow"
 			}
 		}
 		b = appendPkt(b, line+"\n")
 	}
-	if u.can("filter") {
-		b = appendPkt(b, "filter tree:0\n")
+	if w.depth > 0 {
+		b = appendPkt(b, fmt.Sprintf("deepen %d\n", w.depth))
 	}
-	b = append(b, flushPkt...)
-	b = appendPkt(b, "have "+have.String()+"\n")
-	return appendPkt(b, "done\n")
+	if filter != "" {
+		b = appendPkt(b, "filter "+filter+"\n")
+	}
+	if !u.v2 {
+		b = append(b, flushPkt...)
+	}
+	if !w.have.none() {
+		b = appendPkt(b, "have "+w.have.String()+"\n")
+	}
+	b = appendPkt(b, "done\n")
+	if u.v2 {
+		b = append(b, flushPkt...)
+	}
+	return b
 }
 
 // sideband reads the first band.
@@ -142,71 +158,97 @@ func (s *sideband) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// upstreamLeads says whether old is among the ancestors of what is in open, which the upstream has and the push
-// does not hold. It believes nothing but commits whose names it has computed itself.
-func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
-	if len(open) > maxWants {
-		return false, fmt.Errorf("it ends at %d commits of the upstream", len(open))
-	}
-	if len(open) == 0 {
-		return false, nil
+// history is what an upstream sent of its own. It must be closed.
+type history struct {
+	*graph
+	*resolver
+	spool *os.File
+}
+
+func (h *history) close() {
+	h.resolver.close()
+	h.spool.Close()
+}
+
+var errMuch = errors.New("there is too much history between")
+
+// fetchUpstream asks the upstream for something. It believes nothing but objects whose names it has computed.
+func (s *server) fetchUpstream(p *pushing, w wish) (*history, error) {
+	if len(w.wants) > maxWants {
+		return nil, fmt.Errorf("%d objects of the upstream would have to be asked for", len(w.wants))
 	}
 	u, err := p.converse(p.ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer u.close()
 	if !u.v2 {
-		for _, id := range open {
+		for _, id := range w.wants {
 			if !u.tips[id] {
-				return false, fmt.Errorf("the upstream does not speak git's protocol version 2, and %.12s is not the tip of a branch there", id)
+				return nil, fmt.Errorf("the upstream does not speak git's protocol version 2, and %.12s is not the tip of a branch there", id)
 			}
 		}
 	}
-	answer, err := u.ask(p.ctx, u.request(open, old))
+	answer, err := u.ask(p.ctx, u.request(w))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer answer.Close()
 	in := bufio.NewReaderSize(answer, copyBuffer)
 	for packfile := false; !packfile; {
 		head, err := in.Peek(5)
 		if err != nil {
-			return false, unexpected(err)
+			return nil, unexpected(err)
 		}
-		if !u.v2 && head[4] < 4 { // a band
+		if !u.v2 && head[4] < 4 && string(head[:4]) != flushPkt { // a band
 			break
 		}
 		line, err := readPkt(in)
 		switch {
 		case err != nil:
-			return false, unexpected(err)
+			return nil, unexpected(err)
 		case strings.HasPrefix(line.line(), "ERR "):
-			return false, &upstreamSaid{plain(line.line()[4:], maxReason)}
+			return nil, &upstreamSaid{plain(line.line()[4:], maxReason)}
 		}
 		packfile = u.v2 && line.line() == "packfile"
 	}
 	spool, err := nameless(s.spoolDir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	defer spool.Close()
+	h := &history{spool: spool}
 	packed, err := readPack(&sideband{in: in}, spool, maxHistory, maxHistoryFile)
+	if err == nil {
+		h.resolver = newResolver(p.ctx, packed, s.spoolDir)
+		h.graph, err = learn(p.ctx, h.resolver, func(kind, oid, []byte) error { return nil })
+	}
 	if err != nil {
+		spool.Close()
+		if h.resolver != nil {
+			h.resolver.close()
+		}
 		var large *refusal
 		if errors.As(err, &large) {
-			return false, errors.New("there is too much history between")
+			return nil, errMuch
 		}
-		return false, err
+		return nil, err
 	}
-	r := newResolver(p.ctx, packed, s.spoolDir)
-	defer r.close()
-	g, err := learn(p.ctx, r, func(kind, oid, []byte) error { return nil })
+	return h, nil
+}
+
+// upstreamLeads says whether old is among the ancestors of what is in open, which the upstream has and the push
+// does not hold.
+func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
+	if len(open) == 0 {
+		return false, nil
+	}
+	h, err := s.fetchUpstream(p, wish{wants: open, have: old, filter: "tree:0"})
 	if err != nil {
 		return false, err
 	}
+	defer h.close()
 	for _, id := range open {
-		if yes, _ := g.leadsTo(id, old); yes {
+		if yes, _ := h.leadsTo(id, old); yes {
 			return true, nil
 		}
 	}

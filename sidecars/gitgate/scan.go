@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/zricethezav/gitleaks/v8/detect"
 	"github.com/zricethezav/gitleaks/v8/logging"
+	"github.com/zricethezav/gitleaks/v8/regexp"
 	"github.com/zricethezav/gitleaks/v8/report"
 	"github.com/zricethezav/gitleaks/v8/sources"
 )
@@ -30,7 +31,6 @@ const (
 // scanner looks for secrets with gitleaks' rules. It is safe for use by many.
 type scanner struct {
 	detector *detect.Detector
-	filter   *filter
 }
 
 var silence = sync.OnceFunc(func() { logging.Logger = zerolog.Nop() }) // it would log what it found
@@ -43,11 +43,14 @@ func newScanner() (*scanner, error) {
 	}
 	d.IgnoreGitleaksAllow = true // or the agent's own comment would switch it off
 	d.MaxDecodeDepth = decodeDepth
-	f, err := newFilter(d.Config)
-	if err != nil {
-		return nil, fmt.Errorf("read the rules of the scan for secrets: %w", err)
+	for id, rule := range d.Config.Rules {
+		// The end that such a rule asks for is that of a line, not only that of the whole text.
+		if rule.Regex != nil && strings.HasSuffix(rule.Regex.String(), "|$)") {
+			rule.Regex = regexp.MustCompile("(?m)" + rule.Regex.String())
+			d.Config.Rules[id] = rule
+		}
 	}
-	return &scanner{detector: d, filter: f}, nil
+	return &scanner{detector: d}, nil
 }
 
 // hit is a rule that a text met, and the line from 0 on.
@@ -62,13 +65,10 @@ func (s *scanner) look(ctx context.Context, text []byte, path string) []hit {
 	guess := true
 	if bytes.IndexByte(text, 0) >= 0 {
 		guess = false
-		text = bytes.ReplaceAll(text, []byte{0}, nil) // as it is between the letters of UTF-16
+		text = printed(bytes.ReplaceAll(text, []byte{0}, nil)) // they are between the letters of UTF-16
 	}
 	if path != "" && s.usuallyFull(path) {
 		guess, path = false, ""
-	}
-	if !s.filter.mayHold(text) && !s.filter.pathMatters(path) {
-		return nil
 	}
 	found := s.detector.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: string(text), FilePath: path}))
 	found = slices.DeleteFunc(found, func(f report.Finding) bool { return !guess && f.RuleID == guessRule })
@@ -77,6 +77,32 @@ func (s *scanner) look(ctx context.Context, text []byte, path string) []hit {
 		hits = append(hits, hit{f.RuleID, f.StartLine})
 	}
 	return hits
+}
+
+// shortWord is how many printable bytes in a row are noise in binary data; no rule has a shorter secret.
+const shortWord = 8
+
+// printed is what of binary data could be read: its runs of printable ASCII, and its line ends.
+func printed(data []byte) []byte {
+	text := make([]byte, 0, len(data)/8)
+	run := 0 // where it begins
+	end := func(at int) {
+		if at-run >= shortWord {
+			text = append(append(text, data[run:at]...), ' ')
+		}
+		run = at + 1
+	}
+	for i, c := range data {
+		switch {
+		case c == '\n':
+			end(i)
+			text = append(text, '\n')
+		case (c < ' ' || c > '~') && c != '\t' && c != '\r':
+			end(i)
+		}
+	}
+	end(len(data))
+	return text
 }
 
 // usuallyFull says whether gitleaks would leave the file at path out.
