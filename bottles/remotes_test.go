@@ -88,7 +88,7 @@ func TestGitReachesItsRemoteThroughGitGate(t *testing.T) {
 		t.Errorf("the upstream has %q", got)
 	}
 	out, err := run("cd api && git push origin agent/one:main")
-	if err == nil || !strings.Contains(out, "refs/heads/main") {
+	if err == nil || !strings.Contains(out, "not among the refs") {
 		t.Errorf("pushed to main: %v: %s", err, out)
 	}
 	// A key that nobody gave out; it is put together here, so that this file holds none.
