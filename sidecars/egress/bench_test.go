@@ -149,7 +149,8 @@ func (c child) open(t testing.TB, at string, first []byte) net.Conn {
 	const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 	status := make([]byte, len(established))
 	if _, err := io.ReadFull(conn, status); err != nil || string(status) != established {
-		t.Errorf("CONNECT: %q, %v", status, err)
+		rest, _ := io.ReadAll(conn)
+		t.Errorf("CONNECT: %q, %v", append(status, rest...), err)
 		conn.Close()
 		return nil
 	}
@@ -204,6 +205,51 @@ func TestIdleTunnelsAreSmall(t *testing.T) {
 		conn.(*net.TCPConn).SetLinger(0)
 		conn.Close()
 	}
+}
+
+// An agent that asks for much and reads nothing does not fill egress's memory.
+func TestReceiversThatDoNotRead(t *testing.T) {
+	const tunnels, most = 800, 120 << 20
+	l, err := net.Listen("tcp", good+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() { // sends until it is cut
+				defer c.Close()
+				for block := make([]byte, 64<<10); ; {
+					if _, err := c.Write(block); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	at := fmt.Sprintf("%s:%d", local, l.Addr().(*net.TCPAddr).Port)
+	c := newChild(t, "egress", egress.Config{Allow: []string{at}, AllowPrivate: []string{good}})
+	var conns []net.Conn
+	for range tunnels {
+		if conn := c.open(t, at, nil); conn != nil {
+			conns = append(conns, conn)
+		}
+	}
+	held := c.rss(t)
+	t.Logf("%d receivers that don't read: %d MiB", tunnels, held>>20)
+	if held > most && !raceEnabled {
+		t.Errorf("egress holds %d MiB for %d receivers that don't read", held>>20, tunnels)
+	}
+	for _, conn := range conns {
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}
+	l.Close()
+	open.Wait()
 }
 
 // BenchmarkTunnels compares egress with the bare relay, each in its own process, in turns within one run: MB/s of

@@ -32,7 +32,8 @@ import (
 
 // Bounds on what one agent may hold, and on how long it may keep egress waiting before a request is whole.
 const (
-	maxConns      = 4096
+	maxConns      = 4096             // tunnels and requests
+	maxRequests   = 1024             // those that are not tunnels yet
 	maxHeader     = 32 << 10         // bytes of one request's head
 	headerTimeout = 10 * time.Second // to send it
 	helloTimeout  = 15 * time.Second // to send the rest of a ClientHello after its first byte
@@ -184,7 +185,7 @@ func Serve(ctx context.Context, o Options) error {
 		if l == nil {
 			return nil
 		}
-		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns)})
+		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns), busy: make(chan struct{}, maxRequests)})
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

@@ -5,21 +5,47 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
-// bufferSize is what a fast stream fills at once, in bytes.
-const bufferSize = 128 << 10
+// What the tunnels copy through, in bytes: bigBuffer is what a fast stream fills at once; when bigBuffers of these are
+// on their way, as with a host of receivers that don't read, the others do with smallBuffer.
+const (
+	bigBuffer   = 128 << 10
+	smallBuffer = 8 << 10
+	bigBuffers  = 256
+)
 
-// buffers are what the tunnels copy through: one is in use only while bytes are on their way, so that an idle
-// tunnel holds none.
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+// A buffer is in use only while bytes are on their way, so that an idle tunnel holds none.
+var (
+	big    = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
+	small  = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	bigOut atomic.Int32
+)
+
+func takeBuffer() *[]byte {
+	if bigOut.Add(1) <= bigBuffers {
+		return big.Get().(*[]byte)
+	}
+	bigOut.Add(-1)
+	return small.Get().(*[]byte)
+}
+
+func giveBuffer(b *[]byte) {
+	if len(*b) == smallBuffer {
+		small.Put(b)
+		return
+	}
+	bigOut.Add(-1)
+	big.Put(b)
+}
 
 // source reads from a connection into a buffer that it takes when there is something to read, and not before.
 type source struct {
 	raw    syscall.RawConn
 	take   func(fd uintptr) bool
-	b      *[bufferSize]byte
+	b      *[]byte
 	n      int
 	failed error
 }
@@ -35,9 +61,9 @@ func newSource(from *net.TCPConn) (*source, error) {
 }
 
 func (s *source) read(fd uintptr) bool {
-	s.b = buffers.Get().(*[bufferSize]byte)
+	s.b = takeBuffer()
 	for {
-		s.n, s.failed = syscall.Read(int(fd), s.b[:])
+		s.n, s.failed = syscall.Read(int(fd), *s.b)
 		if !errors.Is(s.failed, syscall.EINTR) {
 			break
 		}
@@ -56,7 +82,7 @@ func (s *source) next() ([]byte, error) {
 		err = s.failed
 	}
 	if err == nil && s.n > 0 {
-		return s.b[:s.n], nil
+		return (*s.b)[:s.n], nil
 	}
 	s.release()
 	if err == nil {
@@ -67,7 +93,7 @@ func (s *source) next() ([]byte, error) {
 
 func (s *source) release() {
 	if s.b != nil {
-		buffers.Put(s.b)
+		giveBuffer(s.b)
 		s.b = nil
 	}
 }

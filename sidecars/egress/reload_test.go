@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -82,6 +83,36 @@ func TestReloadUnderLoad(t *testing.T) {
 					}
 				} else if gone && removed.Load() && string(status) != "HTTP/1.1 403" {
 					t.Errorf("after its removal: %q", status)
+				}
+				c.Close()
+			}
+		})
+	}
+	for range 2 { // and to the host that stays: none of them is refused
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c, err := net.Dial("tcp", p.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.SetDeadline(time.Now().Add(heard.Patience))
+				fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", keep, keep)
+				r := bufio.NewReader(c)
+				status, err := r.ReadString('\n')
+				if err == nil {
+					_, err = r.ReadString('\n')
+				}
+				if err == nil {
+					err = ping(end{c, r})
+				}
+				if err != nil || !strings.Contains(status, " 200 ") {
+					t.Errorf("a tunnel to a host that stays: %q, %v", status, err)
 				}
 				c.Close()
 			}

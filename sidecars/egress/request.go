@@ -18,11 +18,29 @@ import (
 
 var discardLog = log.New(io.Discard, "", 0)
 
-// gate accepts at most as many connections as free has room for, and answers the others at once.
+// gate accepts at most as many connections as free has room for, and of those that are not tunnels yet as many as
+// busy has; it answers the others at once. A tunnel costs little, a request that is read or forwarded much.
 type gate struct {
 	net.Listener
 	server *server
 	free   chan struct{}
+	busy   chan struct{}
+}
+
+// admit takes a place in both, or in none.
+func (g *gate) admit() bool {
+	select {
+	case g.free <- struct{}{}:
+	default:
+		return false
+	}
+	select {
+	case g.busy <- struct{}{}:
+		return true
+	default:
+		<-g.free
+		return false
+	}
 }
 
 const tooMany = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 50\r\n\r\n" +
@@ -34,15 +52,16 @@ func (g *gate) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case g.free <- struct{}{}:
-			return &headConn{Conn: c, server: g.server, release: sync.OnceFunc(func() { <-g.free })}, nil
-		default:
-			c.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
-			io.WriteString(c, tooMany)                      //nolint:errcheck
-			c.Close()
-			g.server.voice.say(sidecars.Line{Event: sidecars.EventError, Reason: "the agent holds too many connections; one more was turned away"})
+		if g.admit() {
+			return &headConn{
+				Conn: c, server: g.server,
+				release: sync.OnceFunc(func() { <-g.free }), settle: sync.OnceFunc(func() { <-g.busy }),
+			}, nil
 		}
+		c.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
+		io.WriteString(c, tooMany)                      //nolint:errcheck
+		c.Close()
+		g.server.voice.say(sidecars.Line{Event: sidecars.EventError, Reason: "the agent holds too many connections; one more was turned away"})
 	}
 }
 
@@ -51,7 +70,8 @@ func (g *gate) Accept() (net.Conn, error) {
 type headConn struct {
 	net.Conn
 	server  *server
-	release func()
+	release func() // its place among the connections
+	settle  func() // its place among those that are not tunnels
 
 	mu    sync.Mutex
 	head  []byte
@@ -97,6 +117,7 @@ func (c *headConn) Close() error {
 	unjudged := len(c.head) > 0 && !c.taken
 	c.taken = true
 	c.mu.Unlock()
+	c.settle()
 	c.release()
 	if unjudged {
 		c.server.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Reason: "not a request that a proxy can read"})

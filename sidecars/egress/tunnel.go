@@ -69,6 +69,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request, f *flight) bool
 		t.early, _ = buffered.Reader.Peek(n)
 		t.early = bytes.Clone(t.early)
 	}
+	conn.(*headConn).settle()
 	t.unhook = context.AfterFunc(f.ctx, t.cut)
 	t.left.Store(2)
 	// What net/http holds for a request ends with this call; a tunnel may be open for a day.
