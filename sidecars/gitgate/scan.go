@@ -70,6 +70,7 @@ func (s *scanner) look(ctx context.Context, text []byte, path string) []hit {
 	if path != "" && s.usuallyFull(path) {
 		guess, path = false, ""
 	}
+	//lint:ignore SA1019 the detector takes no other type yet
 	found := s.detector.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: string(text), FilePath: path}))
 	found = slices.DeleteFunc(found, func(f report.Finding) bool { return !guess && f.RuleID == guessRule })
 	var hits []hit
