@@ -84,7 +84,7 @@ func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 	if !p.Image.Build || p.Image.Rebuilt || p.Image.Reference == "" || !p.Supervise || p.Egress.Engine != "builtin" || !slices.Equal(p.Egress.Allow, []string{"example.com"}) {
 		t.Errorf("the plan is %s", out)
 	}
-	if len(p.GitGate) != 1 || p.GitGate[0].To != "git://git-gate:9418/origin.git" {
+	if len(p.GitGate) != 1 || p.GitGate[0].To != "git://git-gate/origin" {
 		t.Errorf("forwards: %v", p.GitGate)
 	}
 	// What stands in the way: a token and a key that are not there.

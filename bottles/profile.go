@@ -99,7 +99,7 @@ type Remote struct {
 	IdentityFile string   `json:"identity_file,omitempty"`
 	KnownHost    string   `json:"known_host,omitempty"`
 	TokenRef     string   `json:"token_ref,omitempty"` // in a Preflight, its TokenName
-	AllowRefs    []string `json:"allow_refs,omitempty"`
+	AllowRefs    []string `json:"allow_refs"`          // empty: none
 	AllowForce   bool     `json:"allow_force,omitempty"`
 	Approve      bool     `json:"approve,omitempty"` // each push waits for the operator
 }

@@ -5,25 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
 
-	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
 )
 
 // overSSH says whether a remote's upstream is reached by ssh.
 func (r Remote) overSSH() bool { return !strings.HasPrefix(r.Upstream, "https:") }
 
+// gate is a remote as git-gate's configuration has it.
+func (r Remote) gate() gitgate.Remote {
+	return gitgate.Remote{
+		Name: r.Name, Upstream: r.Upstream, Secret: r.secretName(), KnownHost: r.KnownHost,
+		AllowRefs: r.AllowRefs, AllowForce: r.AllowForce, Approve: r.Approve,
+	}
+}
+
 // address is how the agent reaches a remote: at git-gate, by the protocol that fits its upstream.
 func (r Remote) address() string {
-	if r.overSSH() {
-		return fmt.Sprintf("git://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGate, r.Name)
+	to, err := r.gate().Address()
+	if err != nil {
+		return "" // the manifest was checked; git-gate's configuration says what is wrong with any other
 	}
-	return fmt.Sprintf("http://%s:%d/%s.git", RoleGitGate, sidecars.PortGitGateHTTP, r.Name)
+	return to
 }
 
 // secretName is the public name under which git-gate gets a remote's key or token; "" for one that needs none.
@@ -37,66 +44,21 @@ func (r Remote) secretName() string {
 	return ""
 }
 
-// usual are the addresses by which people name a remote's repository: the upstream as it is declared, and for one on
-// ssh its other spelling and the one over https.
-func (r Remote) usual() []string {
-	forms := []string{r.Upstream}
-	add := func(form string) {
-		for _, f := range forms {
-			if f == form {
-				return
-			}
-		}
-		forms = append(forms, form)
-	}
-	if !r.overSSH() {
-		return forms
-	}
-	user, host, port, path := "git", "", "", ""
-	if u, err := url.Parse(r.Upstream); err == nil && u.Scheme == "ssh" {
-		host, port, path = u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/")
-		if u.User != nil {
-			user = u.User.Username()
-		}
-	} else {
-		var rest string
-		if before, after, found := strings.Cut(r.Upstream, "@"); found {
-			user, rest = before, after
-		} else {
-			rest = r.Upstream
-		}
-		host, path, _ = strings.Cut(rest, ":")
-		path = strings.TrimPrefix(path, "/")
-	}
-	if host == "" || path == "" || port != "" && port != "22" {
-		return forms
-	}
-	add("ssh://" + user + "@" + host + "/" + path)
-	add(user + "@" + host + ":" + path)
-	add("https://" + host + "/" + path)
-	return forms
-}
-
 // remoteConfig is the part of ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
 func remoteConfig(remotes []Remote) string {
-	var b strings.Builder
+	var gates []gitgate.Remote
 	for _, r := range remotes {
-		fmt.Fprintf(&b, "[url %q]\n", r.address())
-		for _, form := range r.usual() {
-			fmt.Fprintf(&b, "\tinsteadOf = %s\n", form)
-		}
+		gates = append(gates, r.gate())
 	}
-	return b.String()
+	text, _ := gitgate.GitConfig(gates) // what can't be named there is left out; git-gate's configuration says why
+	return text
 }
 
 // gateConfig is git-gate's configuration.
 func (l layout) gateConfig() gitgate.Config {
 	c := gitgate.Config{Identity: l.identity, CA: string(l.profile.CA)}
 	for _, r := range l.profile.Git {
-		c.Remotes = append(c.Remotes, gitgate.Remote{
-			Name: r.Name, Upstream: r.Upstream, Secret: r.secretName(), KnownHost: r.KnownHost,
-			AllowRefs: r.AllowRefs, AllowForce: r.AllowForce, Approve: r.Approve,
-		})
+		c.Remotes = append(c.Remotes, r.gate())
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/claudecode"
+	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/state"
 )
 
@@ -279,9 +280,17 @@ func (p Profile) bottle(a Agent) (bottles.Profile, error) {
 	}
 	for _, g := range p.Git {
 		out.Git = append(out.Git, bottles.Remote{Name: g.Name, Upstream: g.Upstream, IdentityFile: g.IdentityFile,
-			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: slices.Clone(g.AllowRefs), AllowForce: g.AllowForce, Approve: g.Approve})
+			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: g.allowRefs(), AllowForce: g.AllowForce, Approve: g.Approve})
 	}
 	return out, nil
+}
+
+// allowRefs are the refs that may be pushed; none written is every branch, and an empty list none.
+func (g Remote) allowRefs() []string {
+	if g.AllowRefs == nil {
+		return gitgate.DefaultAllowRefs()
+	}
+	return append([]string{}, g.AllowRefs...)
 }
 
 // environment is Claude Code's, then the profile's own, which wins where both name a variable.

@@ -107,7 +107,7 @@ func TestCatalogProfile(t *testing.T) {
 	if !reflect.DeepEqual(p.Routes, routes) {
 		t.Errorf("routes: %+v", p.Routes)
 	}
-	if want := []bottles.Remote{{Name: "a", Upstream: "https://git.example.com/me/a.git"}}; !reflect.DeepEqual(p.Git, want) {
+	if want := []bottles.Remote{{Name: "a", Upstream: "https://git.example.com/me/a.git", AllowRefs: []string{"refs/heads/*"}}}; !reflect.DeepEqual(p.Git, want) {
 		t.Errorf("remotes: %+v", p.Git)
 	}
 	if !slices.Contains(p.Env, "LANG=de_DE.UTF-8") || !slices.Contains(p.Env, "EDITOR=true") || slices.Contains(p.Env, "LANG=C.UTF-8") {

@@ -204,7 +204,11 @@ func (p *program) printPassage(x bottles.Passage, asJSON bool) error {
 	if x.Why != "" {
 		why = "  " + queue.Visible(x.Why)
 	}
+	what := queue.Visible(x.What)
+	if x.Gate == bottles.RoleGitGate && x.Via != "" {
+		what = queue.Visible(x.Via) + " " + what
+	}
 	_, err := fmt.Fprintf(p.out, "%s  %-10s  %-7s  %s%s%s\n",
-		x.Last.Local().Format("2006-01-02 15:04:05"), x.Gate, x.Verdict, queue.Visible(x.What), times, why)
+		x.Last.Local().Format("2006-01-02 15:04:05"), x.Gate, x.Verdict, what, times, why)
 	return err
 }
