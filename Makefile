@@ -4,8 +4,8 @@ GO       ?= go
 BIN      := bin/bottle-tui
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PACKAGES ?= ./...
-# Integration and scenario tests share one engine and, often, few cores.
-PARALLEL ?= 2
+# Integration and scenario tests share one engine and, often, few cores; some wait for minutes without a core.
+PARALLEL ?= 3
 TIMEOUT  ?= 25m
 
 STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
