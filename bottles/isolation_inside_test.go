@@ -101,7 +101,7 @@ func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []st
 	podIn, podOut := pod[their], pod["claude-bottle-out-"+c.other]
 	ownOut := addresses(t, "claude-bottle-egress-"+c.id)["claude-bottle-out-"+c.id]
 
-	go c.agents(c.other)(t, "listen 7777 20s")
+	c.sup.Type(c.other, []byte("try listening listen 7777 20s\n"))
 	neighbour := c.beside(t, "neighbour", "--network", their, c.image, "sleep")
 	mate := c.beside(t, "podmate", "--network", "container:claude-bottle-egress-"+c.id, c.image, "sleep")
 	for deadline := time.Now().Add(patience); !neighbour(t, "tcp "+agent+":7777").OK; {
@@ -274,9 +274,9 @@ func (c *cell) noWayByFiles(t *testing.T) {
 			name: "current-config: it belongs to root, in a directory that belongs to root",
 			tries: []string{
 				"write " + allowlistFile, "openwrite " + allowlistFile, "write /proc/self/root" + allowlistFile, "write /proc/1/root" + allowlistFile,
-				"chmod " + allowlistFile, "chown " + allowlistFile, "chmod " + dir, "remove " + allowlistFile, "create " + dir + "/routes", "link /workspace/own " + dir + "/linked",
+				"chmod " + allowlistFile, "chown " + allowlistFile, "chmod " + dir, "remove " + allowlistFile, "create " + dir + "/routes", "link /workspace/own-link " + dir + "/linked",
 				"rename /workspace/own " + allowlistFile, "rename " + dir + " /workspace/away", "symlink /workspace " + dir + "/link", "symlink /workspace " + dir,
-				"link " + allowlistFile + " /workspace/linked", "bind /workspace/own " + allowlistFile, "bind /workspace " + dir, "mount tmpfs " + dir,
+				"link " + allowlistFile + " /workspace/linked", "bind /workspace/own-bind " + allowlistFile, "bind /workspace " + dir, "mount tmpfs " + dir,
 			},
 			fails: "permission denied|operation not permitted|file exists|cross-device",
 			controls: []control{{root, []string{

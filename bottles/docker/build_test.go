@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,7 +173,7 @@ func TestBuildStopsWithItsContext(t *testing.T) {
 		r.until("the end of the classic builder's container", func() bool {
 			left, err := r.raw.ContainerList(r.ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("ancestor", probe))})
 			r.ok(err)
-			return len(left) == 0
+			return !slices.ContainsFunc(left, func(c container.Summary) bool { return strings.Contains(c.Command, token) })
 		})
 		_, err = r.Image(r.ctx, ref)
 		wantErr(t, err, bottles.ErrNotFound)

@@ -57,15 +57,25 @@ func rename(args []string) (string, error) {
 func remove(args []string) (string, error)  { return "removed", os.Remove(args[0]) }
 func chmod(args []string) (string, error)   { return "changed", os.Chmod(args[0], 0o666) }
 func chown(args []string) (string, error)   { return "changed", os.Chown(args[0], 1000, 1000) }
-func link(args []string) (string, error)    { return "linked", os.Link(args[0], args[1]) }
 func symlink(args []string) (string, error) { return "linked", os.Symlink(args[0], args[1]) }
+
+// link gives a file a second name: link FROM TO.
+func link(args []string) (string, error) {
+	there(args[0])
+	return "linked", os.Link(args[0], args[1])
+}
 
 // bind mounts one place over another: bind FROM TO.
 func bind(args []string) (string, error) {
-	if f, err := os.OpenFile(args[0], os.O_CREATE|os.O_RDONLY, 0o644); err == nil {
+	there(args[0])
+	return "mounted", unix.Mount(args[0], args[1], "", unix.MS_BIND, "")
+}
+
+// there makes a file of its own where there is none, if it may.
+func there(path string) {
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o644); err == nil {
 		f.Close()
 	}
-	return "mounted", unix.Mount(args[0], args[1], "", unix.MS_BIND, "")
 }
 
 // mountFS mounts a file system: mountFS KIND WHERE [SOURCE].
