@@ -7,6 +7,7 @@ import (
 
 	"bottle-tui/bottles/dockerfile"
 	"bottle-tui/queue"
+	"bottle-tui/sidecars"
 )
 
 // Status is what a bottle does, in one word.
@@ -102,7 +103,14 @@ type Request struct {
 	// Tokens are the public names that the proposed routes use and the bottle does not have: approving needs a
 	// token_ref for each.
 	Tokens []string
+	// Remote and Push are what a push would do, of a request with the tool ToolPush; such a one is in no queue but
+	// held by git-gate, has no Current, and can't be edited.
+	Remote string
+	Push   *sidecars.Push
 }
+
+// ToolPush is the Tool of a request that git-gate makes for a push that waits for the operator.
+const ToolPush = "git-push"
 
 // Scope is how long a grant of egress or of routes lasts. The zero Scope is this bottle, until it is deleted.
 type Scope struct {
