@@ -273,7 +273,7 @@ func TestImage(t *testing.T) {
 				"etc/ssl/": {tar.TypeDir, 0o755, 0, 0}, "etc/ssl/certs/": {tar.TypeDir, 0o755, 0, 0},
 				"etc/passwd": {tar.TypeReg, 0o644, 0, 0}, "etc/group": {tar.TypeReg, 0o644, 0, 0}, "etc/nsswitch.conf": {tar.TypeReg, 0o644, 0, 0},
 				"config/": {tar.TypeDir, 0o755, sidecars.UID, sidecars.UID}, "queue/": {tar.TypeDir, 0o700, sidecars.UID, sidecars.UID},
-				"spool/": {tar.TypeDir, 0o700, sidecars.UID, sidecars.UID},
+				"spool/": {tar.TypeDir, 0o1777, 0, 0}, // whoever the sidecar runs as
 			}
 			for range 2 { // each call starts anew
 				r := tar.NewReader(i.RootFS())
