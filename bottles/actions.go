@@ -220,6 +220,8 @@ func outcome(kind string) string {
 		return "has what it asked for"
 	case "revoke":
 		return "has it no more"
+	case "push":
+		return "its push goes on to the remote"
 	case "teardown":
 		return "is down, its state is kept"
 	case "delete", "cleanup":

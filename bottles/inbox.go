@@ -204,6 +204,8 @@ func subjectOf(tool string) string {
 		return "a way out"
 	case queue.ToolCredProxy:
 		return "a route"
+	case ToolPush:
+		return "a push"
 	}
 	return queue.Visible(cut(tool, 40))
 }
@@ -217,6 +219,8 @@ func effectOf(tool string) string {
 		return "Makes this the bottle's allowlist at once, while the agent runs. Open connections go on, except those to a host that is taken away."
 	case queue.ToolCredProxy:
 		return "Makes these the bottle's routes at once, while the agent runs. The agent uses the credentials through cred-proxy and never sees them."
+	case ToolPush:
+		return "Lets this push go on to the remote, as git-gate holds it: it keeps the remote's rules, and the scan found no secret in it."
 	}
 	return ""
 }

@@ -273,11 +273,6 @@ func conflictError(found []Conflict) error {
 // unbuilt are the parts of a profile that this version can't give it.
 func unbuilt(p Profile) []Conflict {
 	var out []Conflict
-	for _, r := range p.Git {
-		if r.Approve {
-			out = append(out, Conflict{"the git remote " + r.Name + " wants each push approved, which this version can't ask for", "take approve out of it; allow_refs says what may be pushed"})
-		}
-	}
 	if p.EgressEngine == enginePipelock {
 		out = append(out, Conflict{"the profile asks for pipelock, which this version does not run", "set egress.engine to builtin"})
 	}

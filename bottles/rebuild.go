@@ -24,6 +24,9 @@ const recordedWithin = 2 * time.Second
 
 // decide answers a request. shown is the hash of what the operator saw. Owner only.
 func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision, note string, edited []byte, terms Terms) (<-chan error, error) {
+	if done, err, ok := s.decidePush(identity, id, shown, decision, note); ok {
+		return done, err
+	}
 	var req Request
 	kind := s.kindOf(identity, id, decision)
 	done, err := s.onBottle(identity, kind, false, func(r *record) (work, error) {

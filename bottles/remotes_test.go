@@ -2,6 +2,7 @@ package bottles_test
 
 import (
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -10,9 +11,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bottle-tui/bottles"
 )
+
+// gitImage has git, and an agent that does nothing.
+const gitImage = "FROM bottle-tui-test-debian:bookworm\n" +
+	"RUN apt-get update -q && apt-get install -y -q --no-install-recommends git ca-certificates && useradd -u 1000 -m agent\n" +
+	"ENTRYPOINT [\"/bin/sh\", \"-c\", \"exec sleep 1000000\", \"agent\"]\n"
 
 // repository is a bare repository behind TLS and a password, served by git itself.
 func repository(t *testing.T) (u *upstream, dir string) {
@@ -61,9 +68,7 @@ func TestGitReachesItsRemoteThroughGitGate(t *testing.T) {
 	w := newWorld(t)
 	u, dir := repository(t)
 	w.tokens["GIT_TOKEN"] = secret
-	w.cat.dockerfile = "FROM bottle-tui-test-debian:bookworm\n" +
-		"RUN apt-get update -q && apt-get install -y -q --no-install-recommends git ca-certificates && useradd -u 1000 -m agent\n" +
-		"ENTRYPOINT [\"/bin/sh\", \"-c\", \"exec sleep 1000000\", \"agent\"]\n"
+	w.cat.dockerfile = gitImage
 	remote := bottles.Remote{Name: "api", Upstream: u.URL + "/team/api.git", TokenRef: "GIT_TOKEN", AllowRefs: []string{"refs/heads/agent/*"}}
 	w.cat.tune = func(p *bottles.Profile) {
 		p.CA, p.BuildNetwork, p.Git = u.ca, "default", []bottles.Remote{remote}
@@ -109,4 +114,114 @@ func TestGitReachesItsRemoteThroughGitGate(t *testing.T) {
 	w.must(bottles.Resume{Identity: id})
 	must("cd api && git fetch -q origin && git reset -q --hard origin/agent/one")
 	w.noLeak(id, secret)
+}
+
+// A push that waits is a request: the operator reads what it would do, and only what was approved arrives.
+func TestPushesWaitForTheOperator(t *testing.T) {
+	w := newWorld(t)
+	u, dir := repository(t)
+	w.tokens["GIT_TOKEN"] = secret
+	w.cat.dockerfile = gitImage
+	w.cat.tune = func(p *bottles.Profile) {
+		p.CA, p.BuildNetwork = u.ca, "default"
+		p.Git = []bottles.Remote{{Name: "api", Upstream: u.URL + "/team/api.git", TokenRef: "GIT_TOKEN", AllowRefs: []string{"refs/heads/agent/*"}, Approve: true}}
+	}
+	w.run(nil)
+	id := w.launch("")
+	run := func(script string) (string, error) {
+		out, err := exec.Command("docker", "exec", "-u", "1000:1000", "-w", "/workspace/api", "claude-bottle-"+id, "sh", "-ec", script).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := exec.Command("docker", "exec", "-u", "1000:1000", "-w", "/workspace", "claude-bottle-"+id, "git", "clone", "-q", u.URL+"/team/api.git", "api").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	push := func(branch string) (end chan string, q bottles.Request) {
+		end = make(chan string, 1)
+		go func() {
+			out, err := run("git config user.name agent; git config user.email agent@example.com; git checkout -q -B " + branch + " origin/main; seq 12000 > " +
+				"many; echo two >> README; git add .; git commit -qm 'what " + branch + " does'; git push origin " + branch)
+			if err != nil {
+				out += "\nfailed: " + err.Error()
+			}
+			end <- out
+		}()
+		w.await("the push is asked about", func(s *bottles.Snapshot) bool {
+			b, _ := find(s, id)
+			i := slices.IndexFunc(b.Requests, func(q bottles.Request) bool {
+				return q.Tool == bottles.ToolPush && q.State == bottles.Waiting && strings.Contains(q.Justification, branch)
+			})
+			if i >= 0 {
+				q = b.Requests[i]
+			}
+			return i >= 0
+		})
+		return end, q
+	}
+	none := func(s *bottles.Snapshot) bool { b, _ := find(s, id); return len(b.Requests) == 0 }
+	has := func(branch string) bool {
+		return exec.Command("git", "-C", dir, "rev-parse", "-q", "--verify", branch).Run() == nil
+	}
+
+	end, q := push("agent/one")
+	p := q.Push
+	if p == nil || q.Remote != "api" || len(p.Commits) != 1 || p.Commits[0].Subject != "what agent/one does" || len(p.Files) != 2 || !p.DiffCut || !strings.Contains(p.Diff, "+two") {
+		t.Fatalf("%+v", q)
+	}
+	if has("agent/one") {
+		t.Error("it went on before it was approved")
+	}
+	if survey, err := bottles.Survey(t.Context(), w.root, w.engine, time.Now()); err != nil || survey.Bottles[0].Waiting() != 1 {
+		t.Errorf("a survey has %+v, %v", survey.Bottles, err)
+	}
+	if _, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: q.ID, Shown: "another"}); !errors.Is(err, bottles.ErrRefused) {
+		t.Errorf("approved unseen: %v", err)
+	}
+	if _, err := w.sup.Start(t.Context(), bottles.ApproveEdited{Identity: id, Request: q.ID, Shown: q.Hash, Content: []byte("x")}); !errors.Is(err, bottles.ErrRefused) {
+		t.Errorf("a push was edited: %v", err)
+	}
+	// Whoever supervised it is gone; the next program is told as well.
+	w.end()
+	w.run(nil)
+	w.await("it is asked about again", func(s *bottles.Snapshot) bool { return !none(s) })
+	w.must(bottles.Approve{Identity: id, Request: q.ID, Shown: q.Hash})
+	if out := <-end; !strings.Contains(out, "the operator approved this push") || !has("agent/one") {
+		t.Errorf("approved: %s", out)
+	}
+	w.await("nothing waits", none)
+
+	end, q = push("agent/two")
+	w.must(bottles.Deny{Identity: id, Request: q.ID, Shown: q.Hash, Reason: "not on a Tuesday"})
+	if out := <-end; !strings.Contains(out, "not on a Tuesday") || has("agent/two") {
+		t.Errorf("denied: %s", out)
+	}
+	w.await("nothing waits", none)
+
+	_, _ = push("agent/three")
+	if out, err := exec.Command("docker", "exec", "-u", "1000:1000", "claude-bottle-"+id, "sh", "-c", "for p in /proc/[0-9]*; do grep -q '^git' $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; true").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.await("what was taken back waits no more", none)
+	if has("agent/three") {
+		t.Error("what was taken back arrived")
+	}
+
+	_, q = push("agent/four")
+	w.must(bottles.TearDown{Identity: id})
+	w.await("a bottle that is down asks nothing", none)
+	if _, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: q.ID, Shown: q.Hash}); !errors.Is(err, bottles.ErrRefused) {
+		t.Errorf("approved after the end: %v", err)
+	}
+	var kinds []string
+	entries, err := w.root.Audit(id).Entries(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Kind == "request" || e.Kind == "decision" {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "request decision request decision request request" {
+		t.Errorf("the audit log has: %s", got)
+	}
 }

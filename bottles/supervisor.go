@@ -105,6 +105,7 @@ type record struct {
 	have     parts
 	agent    Container // inspected, when it ended
 	requests []Request
+	pushes   []Request  // that git-gate holds for the operator
 	op       *operation // ours, in flight
 	failed   *Operation // the last of ours, if it failed
 	closing  bool       // the end of its agent is being dealt with

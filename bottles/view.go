@@ -3,6 +3,7 @@ package bottles
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,7 +58,7 @@ func (r *record) view() Bottle {
 	b := Bottle{
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
-		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: r.requests,
+		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: withPushes(r.requests, r.pushes),
 		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Feed: r.feed,
 	}
 	for _, g := range r.grants {
@@ -114,7 +115,7 @@ func (r *record) busy() (Status, string) {
 			return Orphan, detail
 		}
 		return Stopping, detail
-	case "deny":
+	case "deny", "push":
 		return Live, ""
 	case "grant", "revoke", "expire":
 		if running {
@@ -221,6 +222,13 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 			if p.Answer == nil {
 				r.requests = append(r.requests, Request{Request: p.Request, State: Waiting})
 			}
+		}
+		if r.have.containers[RoleGitGate].State == StateRunning {
+			pushes, err := pushesOf(ctx, engine, id)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				bad = append(bad, Problem{Path: sidecarName(RoleGitGate, id), Err: err.Error()})
+			}
+			r.pushes = pushes
 		}
 		snap.Problems = append(snap.Problems, bad...)
 		snap.Bottles = append(snap.Bottles, r.view())

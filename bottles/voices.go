@@ -27,6 +27,7 @@ type voice struct {
 	told     map[string]bool // requests whose answer the agent has got
 	waits    map[string]bool // requests for whose answer a call of the agent waits
 	fed      []string        // nonces of the tokens that it has, the latest last
+	held     held            // of git-gate
 	ended    bool
 }
 
@@ -61,6 +62,9 @@ func (s *Supervisor) hear(v *voice, container string) {
 			delete(s.voices, container)
 		}
 		s.mu.Unlock()
+		if v.role == RoleGitGate {
+			s.post(func() { s.takePushes(v) }) // whoever holds them is gone
+		}
 	}()
 	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, true)
 	if err != nil {
@@ -89,6 +93,13 @@ func (s *Supervisor) hear(v *voice, container string) {
 // heard takes in one line.
 func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	s.mu.Lock()
+	if v.role == RoleGitGate && v.held.hear(line) {
+		close(v.changed)
+		v.changed = make(chan struct{})
+		s.mu.Unlock()
+		s.heardPush(v, line)
+		return
+	}
 	switch line.Event {
 	case sidecars.EventReady:
 		v.ready, v.config = true, line.Config

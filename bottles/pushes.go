@@ -1,0 +1,301 @@
+package bottles
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"bottle-tui/queue"
+	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/gitgate"
+	"bottle-tui/state"
+)
+
+// held are the pushes that a git-gate told of: those that wait for the operator, and how the last of the others ended.
+type held struct {
+	waiting map[string]sidecars.Line
+	settled []settledPush // the latest last
+}
+
+type settledPush struct {
+	id       string
+	decision string // gitgate.Approved or gitgate.Denied; "" when nobody decided
+	reason   string // why not
+}
+
+// maxSettled bounds how many ends of pushes are remembered.
+const maxSettled = 64
+
+// hear takes in a line of git-gate; it says whether it was about a push that waits.
+func (h *held) hear(l sidecars.Line) bool {
+	switch {
+	case l.ID == "":
+		return false
+	case l.Event == sidecars.EventPushWaits && l.Push != nil:
+		if h.waiting == nil {
+			h.waiting = map[string]sidecars.Line{}
+		}
+		h.waiting[l.ID] = l
+		return true
+	case l.Event == sidecars.EventDelivered || l.Event == sidecars.EventAbandoned:
+		delete(h.waiting, l.ID)
+		h.settled = append(h.settled, settledPush{l.ID, l.Decision, l.Reason})
+		h.settled = h.settled[max(0, len(h.settled)-maxSettled):]
+		return true
+	}
+	return false
+}
+
+// requests are the pushes that wait, the oldest first.
+func (h *held) requests(identity string) []Request {
+	lines := slices.SortedFunc(maps.Values(h.waiting), func(a, b sidecars.Line) int {
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	var out []Request
+	for _, l := range lines {
+		shown, _ := json.Marshal(struct {
+			Remote string         `json:"remote"`
+			Push   *sidecars.Push `json:"push"`
+		}{l.Remote, l.Push}) // strings and numbers
+		out = append(out, Request{
+			Request: queue.Request{
+				ID: l.ID, Tool: ToolPush, Identity: identity, ArrivedAt: l.At,
+				Justification: pushWords(l.Remote, l.Push), Proposed: string(shown),
+			},
+			State: Waiting, Hash: queue.Hash(shown), Effect: effectOf(ToolPush), Remote: l.Remote, Push: l.Push,
+		})
+	}
+	return out
+}
+
+// pushWords say in a line what a push would do.
+func pushWords(remote string, p *sidecars.Push) string {
+	var refs []string
+	for _, r := range p.Refs {
+		name := r.Ref
+		if strings.Trim(r.New, "0") == "" {
+			name = "no more " + name
+		}
+		refs = append(refs, name)
+	}
+	if more := len(refs) - 3 + p.MoreRefs; more > 1 {
+		refs = append(refs[:min(len(refs), 3)], fmt.Sprintf("%d more refs", more))
+	}
+	text := strings.Join(refs, ", ") + " to " + remote
+	switch n := len(p.Commits) + p.MoreCommits; {
+	case n == 1:
+		text += ", 1 commit"
+	case n > 1:
+		text += fmt.Sprintf(", %d commits", n)
+	}
+	if len(p.Commits) > 0 {
+		text += ": " + p.Commits[0].Subject
+	}
+	return cut(text, 400)
+}
+
+// replayed is how old a line must be to come from a log that is read again; settleReplay is how long the rest of
+// that log may take to say that the push was settled long ago.
+const (
+	replayed     = 2 * time.Second
+	settleReplay = 300 * time.Millisecond
+)
+
+// heardPush has the pushes of a bottle looked at again.
+func (s *Supervisor) heardPush(v *voice, l sidecars.Line) {
+	if l.Event != sidecars.EventPushWaits || s.cfg.Now().Sub(l.At) < replayed {
+		s.post(func() { s.takePushes(v) })
+		return
+	}
+	s.spawn(func() {
+		select {
+		case <-time.After(settleReplay):
+			s.post(func() { s.takePushes(v) })
+		case <-s.ctx.Done():
+		}
+	})
+}
+
+// takePushes takes in which pushes a git-gate holds: each new one is an alert. Owner only.
+func (s *Supervisor) takePushes(v *voice) {
+	r := s.bottles[v.identity]
+	if r == nil || r.disk == nil {
+		return
+	}
+	s.mu.Lock()
+	var now []Request
+	if !v.ended {
+		now = v.held.requests(v.identity)
+	}
+	s.mu.Unlock()
+	for i, q := range now {
+		if j := slices.IndexFunc(r.pushes, func(o Request) bool { return o.ID == q.ID }); j >= 0 {
+			now[i] = r.pushes[j] // with what was said of it
+			continue
+		}
+		s.alert(AlertRequest, v.identity, q.ID, fmt.Sprintf("%s wants to push %q", v.identity, cut(queue.Visible(q.Justification), 120)))
+		s.spawn(func() { s.auditPush(v.identity, q) })
+	}
+	r.pushes = now
+	s.changed()
+}
+
+// auditPush writes down once that a push waits, and what it would do; the diff is in the commits that it names.
+func (s *Supervisor) auditPush(identity string, q Request) {
+	entries, err := s.cfg.Root.Audit(identity).Entries(500)
+	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Kind == "request" && containsID(e.Data, q.ID) }) {
+		return
+	}
+	push := *q.Push
+	push.Diff = ""
+	s.audit(identity, "request", map[string]any{
+		"id": q.ID, "tool": q.Tool, "arrived_at": q.ArrivedAt, "proposed_hash": q.Hash, "remote": q.Remote, "push": push,
+	})
+}
+
+// decidePush answers a push that waits; ok is false when there is none of that id. Owner only.
+func (s *Supervisor) decidePush(identity, id, shown string, decision queue.Decision, note string) (done <-chan error, err error, ok bool) {
+	r := s.bottles[identity]
+	if r == nil {
+		return nil, nil, false
+	}
+	i := slices.IndexFunc(r.pushes, func(q Request) bool { return q.ID == id })
+	if i < 0 {
+		return nil, nil, false
+	}
+	kind := "push"
+	if decision == queue.Denied {
+		kind = "deny"
+	}
+	done, err = s.onBottle(identity, kind, false, func(r *record) (work, error) {
+		q := r.pushes[i]
+		switch {
+		case q.State == Applying:
+			return nil, refuse("the push was settled meanwhile")
+		case q.Hash != shown:
+			return nil, refuse("the push is not what you were shown; look at it again")
+		case decision == queue.Edited:
+			return nil, refuse("a push can't be edited: deny it, and say what should be different")
+		}
+		return func(ctx context.Context, x *execution) error { return s.answerPush(ctx, x, q, decision, note) }, nil
+	})
+	if err == nil {
+		r.op.view.Request = id
+		s.changePush(identity, id, func(q *Request) { q.State, q.Err = Applying, "" })
+	}
+	return done, err, true
+}
+
+// answerPush gives git-gate the operator's decision and waits until it says that it has taken it.
+func (s *Supervisor) answerPush(ctx context.Context, x *execution, q Request, decision queue.Decision, note string) (err error) {
+	identity := x.layout.identity
+	container := sidecarName(RoleGitGate, identity)
+	defer func() {
+		failure := err
+		s.post(func() {
+			s.changePush(identity, q.ID, func(o *Request) {
+				if o.State = Waiting; failure != nil && !errors.Is(failure, ErrRefused) {
+					o.State, o.Err = Unapplied, failure.Error()
+				}
+			})
+		})
+	}()
+	v := s.follow(identity, RoleGitGate, container)
+	waits := func(v *voice) bool { _, ok := v.held.waiting[q.ID]; return ok }
+	s.mu.Lock()
+	there := waits(v)
+	s.mu.Unlock()
+	if !there {
+		return refuse("the push was settled meanwhile")
+	}
+	s.auditDecision(identity, journal{Request: q.ID, Decision: decision, Note: note, Shown: q.Hash, Content: q.Proposed})
+	line, err := json.Marshal(gitgate.Decision{Push: q.ID, Decision: string(decision), Note: note})
+	if err != nil {
+		return fmt.Errorf("write the decision for %s: %w", container, err)
+	}
+	if err := s.cfg.Engine.Feed(ctx, container, append(line, '\n')); err != nil {
+		return fmt.Errorf("give the decision to %s: %w", container, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	var end settledPush
+	err = s.await(ctx, v, func(v *voice) (bool, error) {
+		if i := slices.IndexFunc(v.held.settled, func(o settledPush) bool { return o.id == q.ID }); i >= 0 {
+			end = v.held.settled[i]
+			return true, nil
+		}
+		return false, nil
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s did not take the decision: %w%s", container, err, s.lastWords(container))
+	case end.decision == "":
+		return refuse("the push was taken back before your answer came: %s", queue.Visible(cut(end.reason, 200)))
+	case end.decision != string(decision):
+		return refuse("another program answered first: %s", end.decision)
+	}
+	return nil
+}
+
+// changePush changes one push of a bottle. Owner only.
+func (s *Supervisor) changePush(identity, id string, f func(*Request)) {
+	r, ok := s.bottles[identity]
+	if !ok {
+		return
+	}
+	pushes := slices.Clone(r.pushes) // the old slice may be in a snapshot
+	for i := range pushes {
+		if pushes[i].ID == id {
+			f(&pushes[i])
+			r.pushes = pushes
+			s.changed()
+			return
+		}
+	}
+}
+
+// withPushes are a bottle's requests and pushes, the oldest first.
+func withPushes(requests, pushes []Request) []Request {
+	if len(pushes) == 0 {
+		return requests
+	}
+	all := slices.Concat(requests, pushes)
+	slices.SortStableFunc(all, func(a, b Request) int { return a.ArrivedAt.Compare(b.ArrivedAt) })
+	return all
+}
+
+// pushesOf reads from the log of a git-gate which pushes it holds now.
+func pushesOf(ctx context.Context, engine Engine, identity string) ([]Request, error) {
+	r, err := engine.Logs(ctx, sidecarName(RoleGitGate, identity), 0, false)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var h held
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		b, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue // no git-gate says so much in a line
+		}
+		if l, ok := sidecars.ParseLine(b); ok {
+			h.hear(l)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return h.requests(identity), nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
