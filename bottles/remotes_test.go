@@ -197,7 +197,7 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 	w.await("nothing waits", none)
 
 	_, _ = push("agent/three")
-	if out, err := exec.Command("docker", "exec", "-u", "1000:1000", "claude-bottle-"+id, "sh", "-c", "for p in /proc/[0-9]*; do grep -q '^git' $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; true").CombinedOutput(); err != nil {
+	if out, err := exec.Command("docker", "exec", "-u", "1000:1000", "claude-bottle-"+id, "sh", "-c", "for p in /proc/[0-9]*; do grep -q 'gi[t]' $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; true").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	w.await("what was taken back waits no more", none)
