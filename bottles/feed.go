@@ -31,14 +31,15 @@ const (
 // Passage is what a gate of a bottle told of: something that wanted through, or several alike. What and Why come
 // from an agent: pass them through queue.Visible before they reach a terminal.
 type Passage struct {
-	Gate    Role      `json:"gate"`
-	Verdict Verdict   `json:"verdict"`
-	What    string    `json:"what"`          // "host:port", a name that was looked up, a route's path, or a ref
-	Via     string    `json:"via,omitempty"` // "connect", "http", "dns", "route", "fetch" or "push"
-	Why     string    `json:"why,omitempty"`
-	Count   int       `json:"count"` // how many alike, those included that a gate left out under a flood
-	First   time.Time `json:"first"`
-	Last    time.Time `json:"last"`
+	Gate    Role           `json:"gate"`
+	Verdict Verdict        `json:"verdict"`
+	What    string         `json:"what"`          // "host:port", a name that was looked up, a route's path, or a ref
+	Via     string         `json:"via,omitempty"` // "connect", "http", "dns", "route", "fetch" or "push"
+	Why     string         `json:"why,omitempty"`
+	Cause   sidecars.Cause `json:"cause,omitempty"` // of a refusal by egress
+	Count   int            `json:"count"`           // how many alike, those included that a gate left out under a flood
+	First   time.Time      `json:"first"`
+	Last    time.Time      `json:"last"`
 }
 
 // maxFeed bounds what is remembered of one bottle's gates: as many that differ.
@@ -71,7 +72,7 @@ func PassageOf(gate Role, l sidecars.Line) (p Passage, ok bool) {
 	if why == "" && l.Status > 0 && verdict == Denied {
 		why = fmt.Sprintf("the upstream answered %d", l.Status)
 	}
-	return Passage{gate, verdict, cut(what, 300), via, cut(why, 300), 1 + l.Suppressed, l.At, l.At}, true
+	return Passage{gate, verdict, cut(what, 300), via, cut(why, 300), l.Cause, 1 + l.Suppressed, l.At, l.At}, true
 }
 
 // alike says whether two differ in nothing but time.

@@ -19,7 +19,7 @@ const (
 	EventConfigError Event = "config-error" // a delivered configuration was refused, the old one stays: Config (the one in force), Reason
 	EventTokens      Event = "tokens"       // tokens that came to cred-proxy or git-gate are in its memory: ID (the nonce they came with)
 	EventAllow       Event = "allow"        // egress let one through: Host, Port, Via, Address (the one dialled); or cred-proxy did: Host, Via, Route, Status (the upstream's answer)
-	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Reason, Suppressed; or git-gate did: Remote, Via, Refs, Rule, Reason, Suppressed
+	EventRefuse      Event = "refuse"       // egress or cred-proxy refused one: Host, Port, Via, Route, Cause, Reason, Suppressed; or git-gate did: Remote, Via, Refs, Rule, Reason, Suppressed
 	EventDenied      Event = "denied"       // cred-proxy's upstream answered 401 or 403, so that the token may be bad: Host, Via, Route, Status, Suppressed
 	EventTunnelEnd   Event = "tunnel-end"   // what egress let through has ended: Host, Port, Via, Sent, Received, Millis, Reason (when egress ended it)
 	EventTraffic     Event = "traffic"      // all that went through egress since it started: Sent, Received
@@ -32,6 +32,15 @@ const (
 	EventError       Event = "error"        // something went wrong that an operator should know: Reason, and whom it concerns (Host, Port, Via; ID)
 )
 
+// Cause is why egress refused something, for who acts on it; Reason says it to people.
+type Cause string
+
+// The causes that are told apart; all others are "".
+const (
+	CauseUnlisted Cause = "unlisted" // no rule names the target: one that does would let it through
+	CauseInward   Cause = "inward"   // the host leads to no public address: no rule changes that
+)
+
 // Line is one thing that a sidecar said: one JSON object on one line of its standard output. Host, Reason and
 // whatever else came from an agent is hostile text, bounded in length but to be made visible before it is shown.
 type Line struct {
@@ -39,6 +48,7 @@ type Line struct {
 	Event  Event     `json:"event"`
 	Config string    `json:"config,omitempty"` // Hash of a configuration file
 	Reason string    `json:"reason,omitempty"`
+	Cause  Cause     `json:"cause,omitempty"`
 
 	// Address is where a sidecar listens (ready), or what was dialled (allow): "ip:port".
 	Address string `json:"address,omitempty"`

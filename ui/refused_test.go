@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bottle-tui/bottles"
+	"bottle-tui/sidecars"
 	"bottle-tui/ui/dialog"
 )
 
@@ -40,7 +41,7 @@ func init() {
 func passage(what string, count int, age time.Duration) bottles.Passage {
 	host := strings.TrimSuffix(what, ":443")
 	why := host + " is not on this bottle's allowlist"
-	return bottles.Passage{Gate: bottles.RoleEgress, Verdict: bottles.Refused, What: what, Via: "connect", Why: why, Count: count,
+	return bottles.Passage{Gate: bottles.RoleEgress, Verdict: bottles.Refused, What: what, Via: "connect", Why: why, Cause: sidecars.CauseUnlisted, Count: count,
 		First: start.Add(-age - time.Minute), Last: start.Add(-age)}
 }
 

@@ -300,7 +300,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f, err := s.traffic.admit(r.Context(), t, via)
 	if err != nil {
-		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via}, err.Error(), notAllowed)
+		s.refuse(w, sidecars.Line{Host: t.host, Port: t.port, Via: via, Cause: sidecars.CauseUnlisted}, err.Error(), notAllowed)
 		return
 	}
 	defer func() {
@@ -327,7 +327,10 @@ func (s *server) end(f *flight) {
 }
 
 // refusal is a policy's no, as against a network's.
-type refusal struct{ reason string }
+type refusal struct {
+	reason string
+	cause  sidecars.Cause
+}
 
 func (r *refusal) Error() string { return r.reason }
 
@@ -361,7 +364,7 @@ func (s *server) dial(ctx context.Context, t target) (*net.TCPConn, error) {
 		if bad == "" {
 			return nil, fmt.Errorf("resolve %s: it has no address", t.host)
 		}
-		return nil, &refusal{t.host + " leads to " + bad}
+		return nil, &refusal{t.host + " leads to " + bad, sidecars.CauseInward}
 	}
 	var failed error
 	for _, a := range good[:min(len(good), maxAddrs)] {

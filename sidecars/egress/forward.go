@@ -26,7 +26,7 @@ func (s *server) newPool() *http.Transport {
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			t, err := parseTarget(addr, 0)
 			if err != nil {
-				return nil, &refusal{err.Error()}
+				return nil, &refusal{reason: err.Error()}
 			}
 			conn, err := s.dial(ctx, t)
 			if err != nil {

@@ -276,7 +276,7 @@ func TestRefusalTellsTheWayOut(t *testing.T) {
 		}
 	}
 	l := w.ear.Wait(t, sidecars.EventRefuse)
-	if l.Host != "evil.test" || l.Port != 443 || l.Via != "connect" || l.Reason == "" {
+	if l.Host != "evil.test" || l.Port != 443 || l.Via != "connect" || l.Reason == "" || l.Cause != sidecars.CauseUnlisted {
 		t.Errorf("line %+v", l)
 	}
 	back = w.send(t, "CONNECT good.test:8443 HTTP/1.1\r\nHost: good.test:8443\r\n\r\n")
@@ -289,6 +289,7 @@ func TestRefusalTellsTheWayOut(t *testing.T) {
 		!strings.Contains(back, "no rule of the allowlist changes that") || !strings.Contains(back, "say so in your answer") || strings.Contains(back, "egress-block") {
 		t.Errorf("of a host that is listed and leads astray it says:\n%s", back)
 	}
+	w.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool { return l.Host == "metadata.test" && l.Cause == sidecars.CauseInward })
 }
 
 // A flood of refusals costs the operator's side a bounded number of lines, and none is forgotten.

@@ -289,7 +289,9 @@ func (s *server) fail(w http.ResponseWriter, f *flight, err error) {
 	var no *refusal
 	var cut *errCut
 	if errors.As(err, &no) {
-		s.refuse(w, f.line(""), no.reason, notPublic)
+		l := f.line("")
+		l.Cause = no.cause
+		s.refuse(w, l, no.reason, notPublic)
 		return
 	}
 	if errors.As(context.Cause(f.ctx), &cut) {

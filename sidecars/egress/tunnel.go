@@ -188,7 +188,7 @@ func (s *server) distrust(f *flight, client net.Conn, reason string) error {
 	s.voice.say(l)
 	client.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
 	client.Write(alert)                                  //nolint:errcheck
-	return &refusal{reason}
+	return &refusal{reason: reason}
 }
 
 // readHello reads a ClientHello and returns the server name in it and all bytes that were read. crypto/tls

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bottle-tui/bottles"
+	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/ui/frame"
 )
@@ -17,15 +18,12 @@ func Held(p *bottles.Passage) bool {
 	return p.Verdict == bottles.Refused || p.Verdict == bottles.Denied || p.Verdict == bottles.Faulty
 }
 
-// unlisted ends egress's reason when no rule names the target, which is the one reason that a rule takes away.
-const unlisted = "is not on this bottle's allowlist"
-
-// leads is in egress's reason when a host has no public address.
+// leads stands in egress's reason before where a host leads that has no public address.
 const leads = " leads to "
 
 // Unlisted says whether egress refused a passage because no rule names its target.
 func Unlisted(p *bottles.Passage) bool {
-	return p.Gate == bottles.RoleEgress && p.Verdict == bottles.Refused && strings.HasSuffix(p.Why, unlisted)
+	return p.Gate == bottles.RoleEgress && p.Verdict == bottles.Refused && p.Cause == sidecars.CauseUnlisted
 }
 
 // target is whom a passage through egress was for.
@@ -48,9 +46,10 @@ type Inward map[string]string
 func Inwards(feed []bottles.Passage) Inward {
 	out := Inward{}
 	for i := range feed {
-		if p := &feed[i]; p.Gate == bottles.RoleEgress && p.Verdict == bottles.Refused {
+		if p := &feed[i]; p.Gate == bottles.RoleEgress && p.Verdict == bottles.Refused && p.Cause == sidecars.CauseInward {
+			host, _ := target(p)
+			out[host] = "no public address"
 			if _, where, ok := strings.Cut(p.Why, leads); ok {
-				host, _ := target(p)
 				out[host] = where
 			}
 		}

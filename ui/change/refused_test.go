@@ -5,11 +5,19 @@ import (
 	"testing"
 
 	"bottle-tui/bottles"
+	"bottle-tui/sidecars"
 	"bottle-tui/ui/change"
 )
 
 func refusal(what, via, why string) bottles.Passage {
-	return bottles.Passage{Gate: bottles.RoleEgress, Verdict: bottles.Refused, What: what, Via: via, Why: why}
+	p := bottles.Passage{Gate: bottles.RoleEgress, Verdict: bottles.Refused, What: what, Via: via, Why: why}
+	switch {
+	case strings.HasSuffix(why, "is not on this bottle's allowlist"):
+		p.Cause = sidecars.CauseUnlisted
+	case strings.Contains(why, " leads to "):
+		p.Cause = sidecars.CauseInward
+	}
+	return p
 }
 
 // The rule that would be added is as narrow as egress's notation allows, and there is none where it would not help.
