@@ -233,15 +233,17 @@ func recordOn(t testing.TB, l net.Listener) *recorder {
 func (r *recorder) serve(c net.Conn) {
 	defer c.Close()
 	buf := make([]byte, 32<<10)
+	answered := false
 	for {
 		n, err := c.Read(buf)
 		r.mu.Lock()
 		r.bytes.Write(buf[:n])
 		whole := bytes.Contains(buf[:n], []byte("\r\n\r\n"))
 		r.mu.Unlock()
-		if whole {
+		if whole && !answered {
+			answered = true
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nseen")
-			return
+			c.(*net.TCPConn).CloseWrite() //nolint:errcheck // the body may still come: closing now would break it off
 		}
 		if err != nil {
 			return
