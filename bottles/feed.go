@@ -126,6 +126,16 @@ func (s *Supervisor) passed(identity string, p Passage) {
 	})
 }
 
+// counted takes in how much went through egress.
+func (s *Supervisor) counted(identity string, sent, received int64) {
+	s.post(func() {
+		if r := s.bottles[identity]; r != nil {
+			r.sent, r.received = sent, received
+			s.changed()
+		}
+	})
+}
+
 // GateFacts is what the audit log says of a bottle's gates from time to time: everything alike is one entry.
 type GateFacts struct {
 	Until    time.Time `json:"until"` // of the latest that is in it; what was said later is in the next one
@@ -218,8 +228,26 @@ func GateHistory(root *state.Root, identity string) ([]Passage, error) {
 		return nil, err
 	}
 	var out []Passage
+	pushes := map[string]string{} // what those would do that waited, by their requests
 	for _, e := range entries {
 		switch e.Kind {
+		case "request":
+			var q struct {
+				ID     string         `json:"id"`
+				Remote string         `json:"remote"`
+				Push   *sidecars.Push `json:"push"`
+			}
+			if json.Unmarshal(e.Data, &q) == nil && q.Push != nil {
+				pushes[q.ID] = whatPushed(q.Remote, q.Push)
+			}
+		case "decision": // of a denied one git-gate tells itself
+			var d struct {
+				Request  string         `json:"request"`
+				Decision queue.Decision `json:"decision"`
+			}
+			if json.Unmarshal(e.Data, &d) == nil && pushes[d.Request] != "" && d.Decision == queue.Approved {
+				out = append(out, Passage{Gate: RoleGitGate, Verdict: Granted, What: pushes[d.Request], Via: "push", Why: "the operator approved it", Count: 1, First: e.At, Last: e.At})
+			}
 		case auditGates:
 			var f GateFacts
 			if err := json.Unmarshal(e.Data, &f); err == nil {
@@ -247,6 +275,15 @@ func GateHistory(root *state.Root, identity string) ([]Passage, error) {
 		}
 	}
 	return out, nil
+}
+
+// whatPushed names a push as PassageOf does.
+func whatPushed(remote string, p *sidecars.Push) string {
+	what := []string{remote}
+	for _, r := range p.Refs {
+		what = append(what, r.Ref)
+	}
+	return cut(strings.Join(what, " "), 300)
 }
 
 // closed names what a change takes away.

@@ -211,6 +211,17 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 	if _, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: q.ID, Shown: q.Hash}); !errors.Is(err, bottles.ErrRefused) {
 		t.Errorf("approved after the end: %v", err)
 	}
+	history, err := bottles.GateHistory(w.root, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verdict, what := range map[bottles.Verdict]string{bottles.Granted: "api refs/heads/agent/one", bottles.Allowed: "api refs/heads/agent/one", bottles.Refused: "api refs/heads/agent/two"} {
+		if !slices.ContainsFunc(history, func(p bottles.Passage) bool {
+			return p.Gate == bottles.RoleGitGate && p.Via == "push" && p.Verdict == verdict && p.What == what
+		}) {
+			t.Errorf("the history does not say that %s was %s: %+v", what, verdict, history)
+		}
+	}
 	var kinds []string
 	entries, err := w.root.Audit(id).Entries(0)
 	if err != nil {

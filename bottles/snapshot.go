@@ -61,6 +61,8 @@ type Bottle struct {
 	Routes      []Route   // in force; TokenRef is the public name
 	Grants      []Grant   // what the operator granted beyond the profile, the oldest first
 	Feed        []Passage // what its gates told, the latest last; alike ones are one
+	Sent        int64     // bytes, from the agent through egress since that started
+	Received    int64     // bytes, to the agent
 	Requests    []Request
 	Operation   *Operation // in flight, or the last one if it failed; else nil
 }

@@ -102,6 +102,8 @@ type record struct {
 	expiry   *time.Timer // of the next end of a grant
 	feed     feed        // what its gates told, and
 	untold   untold      // what of that the audit log does not have
+	sent     int64       // bytes through egress since it started
+	received int64
 	have     parts
 	agent    Container // inspected, when it ended
 	requests []Request

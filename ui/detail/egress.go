@@ -111,6 +111,10 @@ func (p *Pane) egress(v View, w int) []string {
 	}
 	lines = p.refused(lines, v, w)
 	head("Hosts in force", len(b.Allow))
+	if b.Sent+b.Received > 0 && b.Status == bottles.Live {
+		last := &lines[len(lines)-1]
+		*last = frame.Ends(*last, s.Muted.Render(Bytes(b.Sent)+" out · "+Bytes(b.Received)+" in ")+" ", w)
+	}
 	if len(b.Allow) == 0 {
 		lines = append(lines, "    "+s.Muted.Render("none: every host is refused"))
 	}
@@ -221,4 +225,17 @@ func lasts(g *bottles.Grant, now time.Time) string {
 		return g.Scope.String()
 	}
 	return g.Scope.String() + " · " + ago.Left(g.Until.Sub(now))
+}
+
+// Bytes is a size in the largest unit of which there is at least one: "412 B", "3.4 MiB".
+func Bytes(n int64) string {
+	const units = "KMGTPE"
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, unit := float64(n)/(1<<10), 0
+	for ; size >= 1023.95 && unit < len(units)-1; unit++ {
+		size /= 1 << 10
+	}
+	return fmt.Sprintf("%.1f %ciB", size, units[unit])
 }
