@@ -152,6 +152,8 @@ func (s *Supervisor) takePushes(v *voice) {
 
 // auditPush writes down once that a push waits, and what it would do; the diff is in the commits that it names.
 func (s *Supervisor) auditPush(identity string, q Request) {
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
 	entries, err := s.cfg.Root.Audit(identity).Entries(500)
 	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Kind == "request" && containsID(e.Data, q.ID) }) {
 		return
@@ -218,6 +220,7 @@ func (s *Supervisor) answerPush(ctx context.Context, x *execution, q Request, de
 	if !there {
 		return refuse("the push was settled meanwhile")
 	}
+	s.auditPush(identity, q)
 	s.auditDecision(identity, journal{Request: q.ID, Decision: decision, Note: note, Shown: q.Hash, Content: q.Proposed})
 	line, err := json.Marshal(gitgate.Decision{Push: q.ID, Decision: string(decision), Note: note})
 	if err != nil {

@@ -65,6 +65,8 @@ type Supervisor struct {
 	slots   *semaphore.Weighted
 	once    once
 
+	arrivals sync.Mutex // one push is written down at a time: before the decision on it, and once
+
 	// Below: touched by the owner goroutine alone.
 	bottles   map[string]*record
 	problems  map[string][]Problem // by their source: "state", or a queue's identity
