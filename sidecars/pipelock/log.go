@@ -19,6 +19,10 @@ const (
 	maxReason = 512
 )
 
+// reloading is the method that pipelock names in what it says of a reload by itself. An agent may send a request with
+// such a method, which then has a client.
+const reloading = "CONFIG_RELOAD"
+
 // entry is one JSON line of pipelock's log, as far as it matters here. Source: pipelock's internal/audit.
 type entry struct {
 	Time       time.Time       `json:"-"`
@@ -26,7 +30,9 @@ type entry struct {
 	Event      string          `json:"event"`
 	Method     string          `json:"method"`
 	Target     string          `json:"target"` // host:port of a tunnel
-	URL        string          `json:"url"`    // of a plain request
+	URL        string          `json:"url"`    // of a plain request; of a reload, the file
+	ClientIP   string          `json:"client_ip"`
+	RequestID  string          `json:"request_id"`
 	Scanner    string          `json:"scanner"`
 	Reason     string          `json:"reason"`
 	Error      string          `json:"error"`
@@ -86,11 +92,18 @@ func Lines(b []byte) []sidecars.Line {
 		l.Event = sidecars.EventRefuse
 		e.whom(&l)
 		l.Reason = bounded(e.because(e.Reason))
+		if e.Scanner == "allowlist" && l.Host != "" {
+			l.Cause = sidecars.CauseUnlisted
+		}
 	case "sni_mismatch", "kill_switch_deny", "body_dlp", "header_dlp":
 		l.Event = sidecars.EventRefuse
 		e.whom(&l)
 		l.Reason = bounded(e.because(strings.ReplaceAll(e.Event, "_", " ")))
 	case "error":
+		if e.Method == reloading && e.URL == ConfigFile && e.ClientIP == "" && e.RequestID == "" {
+			l.Event, l.Reason = sidecars.EventConfigError, bounded("pipelock refused its configuration: "+e.Error)
+			break
+		}
 		l.Event, l.Reason = sidecars.EventError, bounded(e.Error)
 		e.whom(&l)
 	default:
@@ -149,10 +162,10 @@ func hash(s string) string {
 	return "sha256:" + s
 }
 
-// text reads what pipelock says in plain words, on its standard error: that a reload failed is said nowhere else.
+// text reads what pipelock says in plain words, on its standard error: that a file can't be read is said nowhere else.
 func text(s string) []sidecars.Line {
 	low := strings.ToLower(s)
-	if !strings.Contains(low, "reload") {
+	if !strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(low, "pipelock: "), "warning: "), "config reload") {
 		return nil
 	}
 	for _, word := range []string{"error", "fail", "invalid", "reject", "refus"} {

@@ -14,8 +14,10 @@
 //     pipelock is replaced, and reads the same allowlist as egress.Config.
 //   - A read-only root, no capabilities and any user will do; it must be able to read the file.
 //
-// A change is in force when a line says EventConfig with sidecars.Hash of the file. What adds to Config.Private is
-// refused by a running pipelock: see Config.Restart.
+// A change is in force when a line says EventConfig with sidecars.Hash of the file. There is no end of a rule in it: who
+// opens a host for a time takes it out again.
+//
+// No name leads to a private address by it, as by the built-in egress (pipelock's trusted_domains are not written).
 package pipelock
 
 import (
@@ -49,17 +51,16 @@ const nobody = "nobody.invalid"
 // Command are the arguments of pipelock's own entrypoint.
 func Command() []string { return []string{"run", "--config", ConfigFile} }
 
-// Absent is the error of a launch for want of the image.
-func Absent(image string) error {
-	return fmt.Errorf("the engine does not have pipelock's image %s: fetch it with `docker pull %[1]s` (or `docker load` what was saved elsewhere) and start again, or take \"engine\" out of the profile's egress for the built-in one", image)
+// Absent says that an engine lacks the image, and what to do: nothing pulls it unasked.
+func Absent(image string) (what, fix string) {
+	return "the engine does not have pipelock's image " + image,
+		fmt.Sprintf("fetch it with `docker pull %s`, or `docker load` what was saved elsewhere; or take \"engine\" and \"image\" out of the profile's egress for the built-in one", image)
 }
 
 // Config is what a bottle's pipelock is to do.
 type Config struct {
 	// Allow are rules as egress reads them, but names without ports alone: pipelock lets any port of a host through.
 	Allow []string
-	// Private are names, each of them in Allow or under a wildcard there, which may lead to private addresses.
-	Private []string
 }
 
 // Encode is the configuration as pipelock's file. The same rules, in whatever order, are the same text.
@@ -68,24 +69,13 @@ func (c Config) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := names(c.Private)
-	if err != nil {
-		return nil, err
-	}
 	if len(allow) == 0 {
 		allow = []string{nobody}
 	}
 	var b bytes.Buffer
-	list := func(key string, entries []string) {
-		fmt.Fprintf(&b, "%s:\n", key)
-		for _, e := range entries {
-			fmt.Fprintf(&b, "  - %q\n", e) // letters, digits, "-", "_", "." and "*" alone
-		}
-	}
-	b.WriteString("version: 1\nmode: strict\n")
-	list("api_allowlist", allow)
-	if len(private) > 0 {
-		list("trusted_domains", private)
+	b.WriteString("version: 1\nmode: strict\napi_allowlist:\n")
+	for _, name := range allow {
+		fmt.Fprintf(&b, "  - %q\n", name) // letters, digits, "-", "_", "." and "*" alone
 	}
 	// 60 tunnels a minute, two minutes of silence and names with many different letters are an agent's ordinary day:
 	// what pipelock forbids by default there is lifted. Zero would mean the default.
@@ -112,31 +102,36 @@ sentry:
 	return b.Bytes(), nil
 }
 
-// Restart says whether a running pipelock would refuse to go from c to next: it takes no new private names.
-func (c Config) Restart(next Config) bool {
-	have, err := names(c.Private)
-	want, wrong := names(next.Private)
-	if err != nil || wrong != nil {
-		return true
+// Check says why pipelock can't keep a rule in egress's notation; nil when it can.
+func Check(rule string) error {
+	_, err := name(rule)
+	return err
+}
+
+// name is a rule as pipelock writes it.
+func name(rule string) (string, error) {
+	r, err := egress.ParseRule(rule)
+	if err != nil {
+		return "", err
 	}
-	return slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(have, name) })
+	switch {
+	case r.Port != 0:
+		return "", fmt.Errorf("allowlist entry %q: pipelock knows no ports; write the host alone, which lets any port of it through, or use the built-in egress", rule)
+	case strings.Contains(r.Host, ":") || digitsAndDots(r.Host):
+		return "", fmt.Errorf("allowlist entry %q: pipelock's allowlist is of names; give the address a name, or use the built-in egress", rule)
+	}
+	return r.String(), nil
 }
 
 // names are rules as pipelock writes them, sorted, each once.
 func names(rules []string) ([]string, error) {
 	var all []string
-	for _, s := range rules {
-		r, err := egress.ParseRule(s)
+	for _, rule := range rules {
+		n, err := name(rule)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case r.Port != 0:
-			return nil, fmt.Errorf("allowlist entry %q: pipelock knows no ports; write the host alone, which lets any port of it through, or use the built-in egress", s)
-		case strings.Contains(r.Host, ":") || digitsAndDots(r.Host):
-			return nil, fmt.Errorf("allowlist entry %q: pipelock's allowlist is of names; give the address a name, or use the built-in egress", s)
-		}
-		all = append(all, r.String())
+		all = append(all, n)
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil

@@ -23,8 +23,6 @@ api_allowlist:
   - "*.example.org"
   - "example.com"
   - "xn--bcher-kva.example"
-trusted_domains:
-  - "git.example.org"
 fetch_proxy:
   listen: "0.0.0.0:8888"
   monitoring:
@@ -47,7 +45,7 @@ sentry:
 `
 
 func TestTheTextOfTheConfiguration(t *testing.T) {
-	c := pipelock.Config{Allow: []string{"Example.com.", "*.example.org", "bücher.example", "example.com"}, Private: []string{"git.example.org"}}
+	c := pipelock.Config{Allow: []string{"Example.com.", "*.example.org", "bücher.example", "example.com"}}
 	got, err := c.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -70,27 +68,15 @@ func TestRulesThatPipelockCannotKeep(t *testing.T) {
 		"example.com:8443": "knows no ports", "*.example.com:443": "knows no ports", "192.0.2.1": "is of names", "2001:db8::1": "is of names",
 		"*": "wildcard", "http://example.com/": "host alone", "a\"\n- b": "not a host name", "a b": "not a host name",
 	} {
-		for _, c := range []pipelock.Config{{Allow: []string{rule}}, {Private: []string{rule}}} {
-			if _, err := c.Encode(); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := pipelock.Config{Allow: []string{"example.org", rule}}.Encode()
+		for _, err := range []error{err, pipelock.Check(rule)} {
+			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: %v, not %q", rule, err, want)
 			}
 		}
 	}
-}
-
-func TestWhatNeedsARestart(t *testing.T) {
-	with := func(names ...string) pipelock.Config { return pipelock.Config{Private: names} }
-	for _, c := range []struct {
-		from, to pipelock.Config
-		want     bool
-	}{
-		{with(), with(), false}, {with("a.test"), with("A.test."), false}, {with("a.test", "b.test"), with("b.test"), false},
-		{with(), with("a.test"), true}, {with("a.test"), with("a.test", "b.test"), true}, {with("a.test"), with("b.test"), true},
-		{pipelock.Config{Allow: []string{"a.test"}}, pipelock.Config{Allow: []string{"b.test"}}, false},
-	} {
-		if got := c.from.Restart(c.to); got != c.want {
-			t.Errorf("from %v to %v: %v", c.from, c.to, got)
-		}
+	if err := pipelock.Check("*.Example.com."); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -117,8 +103,9 @@ func TestTheArchive(t *testing.T) {
 	if _, err := pipelock.Archive(make([]byte, sidecars.MaxConfig+1), 0); err == nil {
 		t.Error("any size is taken")
 	}
-	if err := pipelock.Absent("registry.example.com/pipelock:2.3.0"); !strings.Contains(err.Error(), "docker pull registry.example.com/pipelock:2.3.0`") {
-		t.Error(err)
+	const image = "registry.example.com/pipelock:2.3.0"
+	if what, fix := pipelock.Absent(image); !strings.Contains(what, image) || !strings.Contains(fix, "`docker pull "+image+"`") {
+		t.Errorf("%s; %s", what, fix)
 	}
 }
 
@@ -141,9 +128,9 @@ func TestTheLog(t *testing.T) {
 		{At: at(2), Event: sidecars.EventTunnelEnd, Host: "example.com", Port: 443, Via: "connect", Received: 5321, Millis: 1042},
 		{At: at(3), Event: sidecars.EventAllow, Host: "example.com", Port: 80, Via: "http", Status: 200},
 		{At: at(3), Event: sidecars.EventTunnelEnd, Host: "example.com", Port: 80, Via: "http", Received: 648, Millis: 31},
-		{At: at(4), Event: sidecars.EventRefuse, Host: "evil.example.net", Port: 443, Via: "connect", Reason: "allowlist: domain not in allowlist: evil.example.net"},
+		{At: at(4), Event: sidecars.EventRefuse, Host: "evil.example.net", Port: 443, Via: "connect", Cause: sidecars.CauseUnlisted, Reason: "allowlist: domain not in allowlist: evil.example.net"},
 		{At: at(5), Event: sidecars.EventRefuse, Host: "nowhere.example.com", Port: 8443, Via: "connect", Reason: "ssrf: DNS resolution failed"},
-		{At: at(6), Event: sidecars.EventRefuse, Host: "evil.example.net", Port: 8080, Via: "http", Reason: "allowlist: domain not in allowlist: evil.example.net"},
+		{At: at(6), Event: sidecars.EventRefuse, Host: "evil.example.net", Port: 8080, Via: "http", Cause: sidecars.CauseUnlisted, Reason: "allowlist: domain not in allowlist: evil.example.net"},
 		{At: at(7), Event: sidecars.EventRefuse, Host: "example.com", Port: 443, Via: "connect", Reason: "sni mismatch"},
 		{At: at(8), Event: sidecars.EventError, Host: "example.com", Port: 443, Via: "connect", Reason: "dial tcp: connection refused"},
 		{At: at(9), Event: sidecars.EventConfig, Config: after},
@@ -151,6 +138,10 @@ func TestTheLog(t *testing.T) {
 		{At: at(10), Event: sidecars.EventError, Reason: "pipelock ignored a part of its configuration: conductor settings restart-only"},
 		{At: at(11), Event: sidecars.EventConfigError, Reason: "pipelock refused its configuration: trusted_domains expanded"},
 		{At: at(12), Event: sidecars.EventRefuse, Host: "2001:db8::1", Port: 443, Via: "connect", Reason: "ssrf: private address"},
+		{At: at(12), Event: sidecars.EventConfigError, Reason: "pipelock refused its configuration: rejected: security downgrade from strict mode"},
+		{Event: sidecars.EventConfigError, Reason: "pipelock: config reload failed: reading config: permission denied"},
+		// An agent's request that looks like it, and a word of the agent's in a line.
+		{At: at(12), Event: sidecars.EventError, Via: "http", Reason: "rejected"},
 	}
 	for i := range max(len(got), len(want)) {
 		switch {
