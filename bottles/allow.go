@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"bottle-tui/queue"
-	"bottle-tui/sidecars/egress"
 )
 
 // beginAllow opens hosts that nobody asked for. Owner only.
@@ -17,11 +16,11 @@ func (s *Supervisor) beginAllow(a Allow) (<-chan error, error) {
 			return nil, refuse("there is no host to open")
 		case a.Scope.Profile || a.Scope.For < 0 || a.Scope.For > maxScope:
 			return nil, refuse("a host is opened for a time, or for the bottle; for the profile, write it into the manifest")
-		case r.have.containers[RoleEgress].State != StateRunning:
+		case !r.have.wayOut():
 			return nil, refuse("its egress does not run, so nothing can be opened")
 		}
 		for _, rule := range a.Rules {
-			if _, err := egress.ParseRule(rule); err != nil {
+			if err := checkRule(rule, r.have.engine()); err != nil {
 				return nil, refuse("%w", err)
 			}
 		}

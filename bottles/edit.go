@@ -76,10 +76,11 @@ func (s *Supervisor) editOf(b *state.Bottle, g Grant) (*Edit, error) {
 func (s *Supervisor) PreviewEdit(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*Edit, error) {
 	var disk *state.Bottle
 	var req Request
+	var engine string
 	if !s.ask(func() {
 		if r := s.bottles[identity]; r != nil && r.disk != nil {
 			if i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == request }); i >= 0 {
-				disk, req = r.disk, r.requests[i]
+				disk, req, engine = r.disk, r.requests[i], r.have.engine()
 			}
 		}
 	}) || disk == nil {
@@ -91,7 +92,7 @@ func (s *Supervisor) PreviewEdit(ctx context.Context, identity, request string, 
 	}
 	next, err := now.proposal(req.Tool, string(content))
 	if err == nil {
-		err = next.check()
+		err = next.check(engine)
 	}
 	if err != nil {
 		return nil, refuse("%w", err)

@@ -41,6 +41,7 @@ type Role string
 const (
 	RoleAgent     Role = "agent"
 	RoleEgress    Role = "egress"
+	RolePipelock  Role = "pipelock" // where it stands in egress's place, which then answers DNS alone
 	RoleCredProxy Role = "cred-proxy"
 	RoleGitGate   Role = "git-gate"
 	RoleSupervise Role = "supervise"

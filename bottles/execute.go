@@ -16,6 +16,7 @@ import (
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
 
@@ -207,7 +208,11 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 	if err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", container, err)
 	}
-	return x.sup.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, bytes.NewReader(sidecars.ConfigArchive(content, x.layout.owner)))
+	archive, err := configArchive(role, content, x.layout.owner)
+	if err != nil {
+		return fmt.Errorf("write the configuration of %s: %w", container, err)
+	}
+	return x.sup.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, bytes.NewReader(archive))
 }
 
 // config is the configuration file of a sidecar.
@@ -224,6 +229,8 @@ func (l layout) config(role Role) ([]byte, error) {
 			}
 		}
 		return c.Encode()
+	case RolePipelock:
+		return pipelock.Config{Allow: rulesOf(l.force.allow)}.Encode()
 	case RoleCredProxy:
 		c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
 		for _, r := range l.force.routes {

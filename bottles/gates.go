@@ -59,7 +59,7 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 		}
 	}
 	if err == nil && slices.Contains(g.tools, queue.ToolEgress) {
-		err = s.applyTo(ctx, x, RoleEgress)
+		err = s.applyAllowlist(ctx, x, have.parts)
 	}
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ type grantJournal struct {
 
 // grantable checks a request for a way out or for routes against what is in force. Owner only.
 func (s *Supervisor) grantable(r *record, req Request, j *journal, terms Terms) error {
-	if r.have.containers[RoleEgress].State != StateRunning {
+	if !r.have.wayOut() {
 		return refuse("its egress does not run, so nothing can be put in force; x and r start it anew")
 	}
 	if len(j.Content) > queue.MaxFile/2 {
@@ -38,7 +38,7 @@ func (s *Supervisor) grantable(r *record, req Request, j *journal, terms Terms) 
 	}
 	next, err := (inForce{}).proposal(req.Tool, j.Content)
 	if err == nil {
-		err = next.check()
+		err = next.check(r.have.engine())
 	}
 	if err != nil {
 		return refuse("%w", err)

@@ -14,6 +14,7 @@ import (
 	"bottle-tui/queue"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
 
@@ -88,10 +89,19 @@ func (r Route) public() Route {
 	return r
 }
 
-// check refuses what no gate could put in force. It does not look at tokens.
-func (f inForce) check() error {
+// checkRule refuses a rule that the engine of egress can't keep.
+func checkRule(rule, engine string) error {
+	if engine == enginePipelock {
+		return pipelock.Check(rule)
+	}
+	_, err := egress.ParseRule(rule)
+	return err
+}
+
+// check refuses what no gate could put in force, with that engine of egress. It does not look at tokens.
+func (f inForce) check(engine string) error {
 	for i, rule := range rulesOf(f.allow) {
-		if _, err := egress.ParseRule(rule); err != nil {
+		if err := checkRule(rule, engine); err != nil {
 			return fmt.Errorf("the allowlist, rule %d: %w", i+1, err)
 		}
 	}

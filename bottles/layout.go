@@ -10,6 +10,7 @@ import (
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
+	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
 
@@ -82,6 +83,9 @@ func (l *layout) dress(own []byte) {
 // sidecarRoles are the sidecars this bottle has, the pod's holder first.
 func (l layout) sidecarRoles() []Role {
 	roles := []Role{RoleEgress}
+	if l.profile.pipelock() {
+		roles = append(roles, RolePipelock)
+	}
 	if len(l.force.routes) > 0 {
 		roles = append(roles, RoleCredProxy)
 	}
@@ -138,6 +142,13 @@ func (l layout) container(role Role, net Network) (ContainerSpec, error) {
 			},
 			{Network: networkName(labelOut, l.identity)},
 		}
+		if l.profile.pipelock() {
+			spec.Cmd = append(spec.Cmd, "-listen", "off") // its port is pipelock's
+		}
+	case RolePipelock:
+		spec = l.sidecar(role)
+		spec.Image, spec.Cmd = l.profile.EgressImage, pipelock.Command()
+		spec.JoinPod = sidecarName(RoleEgress, l.identity)
 	case RoleCredProxy:
 		spec = l.sidecar(role)
 		spec.JoinPod = sidecarName(RoleEgress, l.identity)

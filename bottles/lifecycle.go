@@ -159,7 +159,7 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 		}
 	}
 	l.force = effective(l.profile, running, s.cfg.Now())
-	if err := l.force.check(); err != nil {
+	if err := l.force.check(l.profile.EgressEngine); err != nil {
 		return fmt.Errorf("what the profile %s and the grants of %s let through does not go together: %w; change the manifest, or take a grant back (%s/grants.json)", l.profile.Name, l.identity, err, x.bottle.Dir())
 	}
 	meta, err := x.bottle.Metadata()
@@ -191,6 +191,11 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 		if len(x.layout.profile.Git) > 0 && have.containers[RoleGitGate].State != StateRunning {
 			if _, missing := s.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
 				return missingError(missing)
+			}
+		}
+		if wanted := x.layout.keepEngine(have.parts).profile; have.containers[RolePipelock].State != StateRunning {
+			if missing, err := s.lacksPipelock(ctx, wanted); err != nil || len(missing) > 0 {
+				return errors.Join(err, missingError(missing))
 			}
 		}
 		if err := s.noStrangers(ctx, x, have.parts); err != nil {

@@ -112,7 +112,7 @@ func (p parts) names() []string {
 }
 
 // roles in the order in which people read them; the pod's holder first among the sidecars.
-var roles = []Role{RoleAgent, RoleEgress, RoleCredProxy, RoleGitGate, RoleSupervise}
+var roles = []Role{RoleAgent, RoleEgress, RolePipelock, RoleCredProxy, RoleGitGate, RoleSupervise}
 
 // group sorts a listing by bottle.
 func group(o Observed) map[string]parts {

@@ -36,6 +36,7 @@ func planSidecars(l layout, have observed, cause string) Plan {
 // planPod makes the networks and sidecars that are not there or do not run. It gives the keys of the networks' steps
 // and those after which the agent may start.
 func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]string, ready []string) {
+	l = l.keepEngine(have.parts)
 	for i, role := range []string{labelNet, labelOut} {
 		if _, ok := have.networks[role]; !ok {
 			nets[i] = p.then(doNetwork, networkName(role, l.identity), cause)
@@ -44,6 +45,9 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 	podUp := have.containers[RoleEgress].State == StateRunning && nets[0] == "" && nets[1] == ""
 	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && len(l.force.routes) == 0 {
 		p.then(doRemove, c.Name, "its pod is made anew, and it has no routes")
+	}
+	if c, ok := have.containers[RolePipelock]; ok && !l.profile.pipelock() {
+		p.then(doRemove, c.Name, "its pod is made anew with the built-in egress")
 	}
 	var holder, pod string // the keys of the steps that make and start the pod's holder
 	for _, role := range l.sidecarRoles() {
@@ -61,6 +65,9 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 			gone = p.then(doRemove, name, why)
 		}
 		after := []string{gone, imported, holder}
+		if role == RolePipelock {
+			after = []string{gone, holder} // its image is its own
+		}
 		if role == RoleEgress {
 			after = append(after, nets[:]...)
 		}

@@ -49,7 +49,8 @@ type PlannedCopy struct {
 
 // PlannedEgress is the way out.
 type PlannedEgress struct {
-	Engine string   `json:"engine"` // "builtin" or "pipelock"
+	Engine string   `json:"engine"`          // "builtin" or "pipelock"
+	Image  string   `json:"image,omitempty"` // of pipelock
 	Allow  []string `json:"allow"`
 }
 
@@ -102,14 +103,14 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	p.Agent, p.Profile, p.Manifest = meta.AgentName, profile.Name, profile.Manifest
 	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
 	p.CWD, p.Supervise, p.Grants = meta.CWD, profile.Supervise, grants
-	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Allow: rulesOf(l.force.allow)}
+	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Image: profile.EgressImage, Allow: rulesOf(l.force.allow)}
 	p.EnvNames, p.Routes = envNames(*l), slots(l.force.routes)
 	p.Remotes, p.GitGate = profile.Git, forwards(profile.Git)
 	if meta.CopyCWD && !meta.Filled {
 		s.planCopy(ctx, meta.CWD, &p)
 	}
 	p.conflict(unbuilt(profile)...)
-	if err := l.force.check(); err != nil {
+	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
 	_, missing := s.tokens(ctx, l.force.routes, l.tokens)
@@ -120,11 +121,6 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	p.noNulls()
 	return &p, ctx.Err()
 }
-
-const (
-	engineBuiltin  = "builtin"
-	enginePipelock = "pipelock"
-)
 
 // planned fills in what a Launch or a Resume names, and gives the state that it is made from.
 func (s *Supervisor) planned(a Action, x *execution, p *Preflight) (state.Metadata, []Grant, error) {
@@ -201,6 +197,11 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, p *Preflight)
 	case here.containers[RoleAgent].State == StateRunning:
 		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui"})
 	}
+	missing, err := s.lacksPipelock(ctx, x.layout.profile)
+	if err != nil {
+		p.conflict(Conflict{"pipelock's image can't be looked for: " + err.Error(), "see whether the engine answers"})
+	}
+	p.conflict(missing...)
 	strangers, err := s.strangers(ctx, x.layout, here)
 	if err != nil {
 		p.conflict(Conflict{"the names on the engine can't be looked at: " + err.Error(), "see whether the engine answers"})
@@ -273,9 +274,6 @@ func conflictError(found []Conflict) error {
 // unbuilt are the parts of a profile that this version can't give it.
 func unbuilt(p Profile) []Conflict {
 	var out []Conflict
-	if p.EgressEngine == enginePipelock {
-		out = append(out, Conflict{"the profile asks for pipelock, which this version does not run", "set egress.engine to builtin"})
-	}
 	return out
 }
 

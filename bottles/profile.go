@@ -30,6 +30,7 @@ type Profile struct {
 	Supervise    bool     // the agent may ask the operator
 	Egress       []string // the allowlist, in the notation of sidecars/egress
 	EgressEngine string   // "builtin" or "pipelock"; "" is builtin
+	EgressImage  string   // reference of pipelock's image, with that engine
 	Routes       []Route  // through cred-proxy
 	CA           []byte   // PEM of roots that cred-proxy trusts besides the usual ones
 	Git          []Remote // through git-gate

@@ -83,6 +83,7 @@ func (s *Supervisor) beginRevoke(a Revoke) (<-chan error, error) {
 // expire takes back what is over. Owner only.
 func (s *Supervisor) expire(r *record) {
 	if r.op != nil || r.disk == nil || r.unread != "" || !s.engine.Reachable {
+		s.shutPipelock(r)
 		return // when the operation ends, or the engine comes, this is looked at again
 	}
 	now := s.cfg.Now()

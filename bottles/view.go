@@ -59,7 +59,7 @@ func (r *record) view() Bottle {
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
 		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: withPushes(r.requests, r.pushes),
-		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Feed: r.feed,
+		Allow: rulesOf(r.force.allow), Routes: r.force.routes, Feed: r.feed, Sent: r.sent, Received: r.received,
 	}
 	for _, g := range r.grants {
 		if !g.Scope.Profile { // the manifest has it
@@ -151,7 +151,7 @@ func observedStatus(have parts, inspected Container, meta state.Metadata, journa
 	case journal != nil:
 		return journalStatus(journal)
 	case exists && (agent.State == StateRunning || agent.State == StatePaused):
-		if have.containers[RoleEgress].State != StateRunning {
+		if !have.wayOut() {
 			return Live, "its egress does not run: no way out; x and r start it anew"
 		}
 		return Live, ""

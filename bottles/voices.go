@@ -21,13 +21,16 @@ type voice struct {
 	changed  chan struct{} // closed and made anew with each line; guarded by Supervisor.mu
 	ready    bool
 	config   string         // hash of the configuration in force
+	configs  int            // how often it named one
 	refused  string         // the last config-error's reason
 	left     map[string]int // requests whose call was cut, by the count of the cut
 	cuts     int
 	told     map[string]bool // requests whose answer the agent has got
 	waits    map[string]bool // requests for whose answer a call of the agent waits
 	fed      []string        // nonces of the tokens that it has, the latest last
+	given    string          // hash of the configuration that this program delivered last; "": none
 	held     held            // of git-gate
+	received int64           // bytes through pipelock
 	ended    bool
 }
 
@@ -73,14 +76,18 @@ func (s *Supervisor) hear(v *voice, container string) {
 	}
 	defer r.Close()
 	lines := bufio.NewReaderSize(r, 64<<10)
-	for {
+	for cut := false; ; {
 		b, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			continue // no sidecar says so much in a line; its rest will not parse either
+			cut = true // no sidecar says so much in a line; its end must not pass for one
+			continue
 		}
-		if line, ok := sidecars.ParseLine(b); ok {
-			s.heard(v, line)
+		if !cut {
+			for _, line := range v.role.lines(b, s.cfg.Now) {
+				s.heard(v, line)
+			}
 		}
+		cut = false
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				s.cfg.Log.Debug("follow", "container", container, "err", err)
@@ -103,8 +110,10 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	switch line.Event {
 	case sidecars.EventReady:
 		v.ready, v.config = true, line.Config
+		v.configs++
 	case sidecars.EventConfig:
 		v.config, v.refused = line.Config, ""
+		v.configs++
 	case sidecars.EventTokens:
 		v.fed = append(v.fed, line.ID)
 		v.fed = v.fed[max(0, len(v.fed)-keptNonces):]
@@ -121,8 +130,15 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.cuts++
 		v.left[line.ID] = v.cuts
 	}
-	if p, ok := PassageOf(v.role, line); ok {
+	if p, ok := PassageOf(v.role.Gate(), line); ok {
 		defer s.passed(v.identity, p)
+	}
+	if line.Event == sidecars.EventTraffic {
+		defer s.counted(v.identity, line.Sent, line.Received)
+	}
+	if v.role == RolePipelock && line.Event == sidecars.EventTunnelEnd {
+		v.received += line.Received // it counts both ways together
+		defer s.counted(v.identity, 0, v.received)
 	}
 	cut := v.cuts
 	close(v.changed)
@@ -187,24 +203,32 @@ func (s *Supervisor) apply(ctx context.Context, identity string, role Role, cont
 	defer cancel()
 	v := s.follow(identity, role, container)
 	hash := sidecars.Hash(content)
+	archive, err := configArchive(role, content, owner)
+	if err != nil {
+		return fmt.Errorf("%s: %w", container, err)
+	}
 	s.mu.Lock()
-	there := v.config == hash && v.refused == "" && !v.ended
-	v.refused = ""
+	// A voice that is only being read again may name one that was in force long ago.
+	there := v.given == hash && v.config == hash && v.refused == "" && !v.ended
+	before := v.configs
+	v.refused, v.given = "", hash
 	s.mu.Unlock()
 	if there {
 		return nil
 	}
-	archive := bytes.NewReader(sidecars.ConfigArchive(content, owner))
-	if err := s.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, archive); err != nil {
+	if err := s.cfg.Engine.CopyIn(ctx, container, sidecars.ConfigDir, bytes.NewReader(archive)); err != nil {
 		return err
 	}
-	err := s.await(ctx, v, func(v *voice) (bool, error) {
+	err = s.await(ctx, v, func(v *voice) (bool, error) {
 		if v.refused != "" && v.config != hash {
 			return false, fmt.Errorf("it refused the new configuration: %s", queue.Visible(v.refused))
 		}
-		return v.config == hash, nil
+		return v.config == hash && v.configs > before, nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s did not say within %s that its new configuration is in force: %w", container, readyWithin, err)
+	case err != nil:
 		return fmt.Errorf("%s: %w", container, err)
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
-	"bottle-tui/sidecars"
 )
 
 // gates are what `log --gate` may name.
@@ -87,17 +86,17 @@ func (p *program) gateLog(ctx context.Context, identity string, only bottles.Rol
 	return p.followGates(ctx, engine, running, last, asJSON)
 }
 
-// liveGates are the containers of a bottle's gates, by gate, and when the first of them was made.
+// liveGates are the containers of a bottle's gates, by role, and when the first of them was made.
 func liveGates(have bottles.Observed, identity string, only bottles.Role) (map[bottles.Role]string, time.Time) {
 	found := map[bottles.Role]string{}
 	var since time.Time
 	for _, c := range have.Containers {
 		role := bottles.Role(c.Labels[bottles.LabelRole])
-		if c.Labels[bottles.LabelIdentity] != identity || only != "" && role != only {
+		if c.Labels[bottles.LabelIdentity] != identity || only != "" && role.Gate() != only {
 			continue
 		}
 		for _, gate := range gates {
-			if role == gate {
+			if role.Gate() == gate {
 				found[role] = c.Name
 				if since.IsZero() || c.CreatedAt.Before(since) {
 					since = c.CreatedAt
@@ -129,18 +128,20 @@ func listen(ctx context.Context, engine bottles.Engine, role bottles.Role, name 
 	}
 	defer r.Close()
 	lines := bufio.NewReaderSize(r, 64<<10)
-	for {
+	for cut := false; ; {
 		b, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			continue // no gate says so much in a line
+			cut = true // no gate says so much in a line; its end must not pass for one
+			continue
 		}
-		if line, ok := sidecars.ParseLine(b); ok {
-			if x, ok := bottles.PassageOf(role, line); ok {
+		if !cut {
+			for _, x := range bottles.PassagesIn(role, b) {
 				if err := say(x); err != nil {
 					return err
 				}
 			}
 		}
+		cut = false
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
