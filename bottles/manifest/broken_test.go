@@ -244,6 +244,17 @@ var broken = []struct{ name, text, want string }{
   "egress": {"engine": "pipelock", "image": "Pipelock:2"}
 }}}`,
 		`2:45: bottles.dev.egress.image: "Pipelock:2" is not an image: invalid reference format: repository name (library/Pipelock) must be lowercase; write it as in registry.example.com/name:tag or …/name@sha256:…`},
+	{"hosts that pipelock can't keep",
+		`{"bottles": {"dev": {
+  "egress": {"engine": "pipelock", "image": "registry.example.com/pipelock:2", "allow": [
+    "example.com",
+    "example.com:8443",
+    "192.0.2.7",
+    "[2001:db8::1]:443"
+]}}}}`,
+		`4:5: bottles.dev.egress.allow[1]: pipelock knows no ports of hosts; write "example.com", which allows them all
+5:5: bottles.dev.egress.allow[2]: pipelock's allowlist is of names; write the name of "192.0.2.7", or take "engine" and "image" out for the built-in egress
+6:5: bottles.dev.egress.allow[3]: pipelock's allowlist is of names; write the name of "[2001:db8::1]:443", or take "engine" and "image" out for the built-in egress`},
 	{"route without anything",
 		`{"bottles": {"dev": {"cred_proxy": {"routes": [
   {}

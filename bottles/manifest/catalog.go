@@ -248,7 +248,7 @@ func (p Profile) bottle(a Agent) (bottles.Profile, error) {
 	out := bottles.Profile{
 		Agent: a.Name, Name: p.Name, Manifest: a.At.File,
 		BuildNetwork: p.BuildNetwork, Program: claudecode.Program(options), Env: p.environment(), Files: files,
-		Supervise: p.Supervise, Egress: slices.Clone(p.Egress.Allow), EgressEngine: p.Egress.Engine,
+		Supervise: p.Supervise, Egress: slices.Clone(p.Egress.Allow), EgressEngine: p.Egress.Engine, EgressImage: p.Egress.Image,
 		Memory: int64(p.Limits.Memory), Pids: p.Limits.Pids,
 	}
 	if out.BuildNetwork == "" {

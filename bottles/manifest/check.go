@@ -9,6 +9,7 @@ import (
 	"bottle-tui/bottles/claudecode"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/pipelock"
 )
 
 // reservedEnv are the variables that bottle-tui gives to every agent.
@@ -47,9 +48,16 @@ func (r *reader) profile(p Profile, path string) {
 		r.fault(path+".egress.allow", "there are %d hosts; an allowlist has %d at most", n, maxHosts)
 	}
 	for i, host := range p.Egress.Allow {
-		if rule, err := egress.ParseRule(host); err == nil && rule.Port != 0 && p.Egress.Engine == EnginePipelock {
+		rule, err := egress.ParseRule(host)
+		if err != nil || p.Egress.Engine != EnginePipelock {
+			continue
+		}
+		switch at := fmt.Sprintf("%s.egress.allow[%d]", path, i); {
+		case rule.Port != 0 && pipelock.Check(rule.Host) == nil:
 			rule.Port = 0
-			r.fault(fmt.Sprintf("%s.egress.allow[%d]", path, i), "pipelock knows no ports of hosts; write %s, which allows them all", quoted(rule.String()))
+			r.fault(at, "pipelock knows no ports of hosts; write %s, which allows them all", quoted(rule.String()))
+		case pipelock.Check(host) != nil:
+			r.fault(at, `pipelock's allowlist is of names; write the name of %s, or take "engine" and "image" out for the built-in egress`, quoted(host))
 		}
 	}
 	r.routes(p.CredProxy.Routes, path+".cred_proxy.routes")
