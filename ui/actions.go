@@ -83,7 +83,11 @@ func (m *model) kindOf(a bottles.Action) string {
 		if m.snap != nil {
 			for _, b := range m.snap.Bottles {
 				for _, r := range b.Requests {
-					if b.Identity == identity && r.ID == id && change.Scoped(r.Tool) {
+					switch {
+					case b.Identity != identity || r.ID != id:
+					case r.Tool == bottles.ToolPush:
+						return "push"
+					case change.Scoped(r.Tool):
 						return "grant"
 					}
 				}
@@ -171,6 +175,10 @@ func (m *model) done(d doneMsg) {
 	case bottles.Cleanup:
 		said("the orphans are removed")
 	case bottles.Approve:
+		if d.kind == "push" { // nothing is in force by it, and what the upstream says is the agent's to read
+			said("approved: git-gate lets the push of " + a.Identity + " go on")
+			return
+		}
 		said("approved and in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")
 	case bottles.ApproveEdited:
 		said("your version is in force" + lasting(a.Terms.Scope, d.kind) + ": " + a.Identity + " goes on")

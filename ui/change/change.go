@@ -41,11 +41,13 @@ func Subject(tool string) string {
 		return "a way out"
 	case queue.ToolCredProxy:
 		return "a route"
+	case bottles.ToolPush:
+		return "a push"
 	}
 	return frame.Line(tool)
 }
 
-// Scoped says whether what a tool asks for is granted for a time, a bottle or a profile.
+// Scoped says whether what a tool asks for is granted for a time, a bottle or a profile. A push is let through once.
 func Scoped(tool string) bool { return tool == queue.ToolEgress || tool == queue.ToolCredProxy }
 
 // Rules are the lines of an allowlist.

@@ -106,12 +106,15 @@ func (p *Pane) requests(v View, w, h int) []string {
 			cursor = s.Cursor.Render("▌")
 			name = s.Selected
 		}
-		sign, state := s.Waiting.Render("⚑"), s.Waiting.Render("waits for you")
+		sign, state, done := s.Waiting.Render("⚑"), s.Waiting.Render("waits for you"), "applied"
+		if r.Tool == bottles.ToolPush {
+			done = "answered"
+		}
 		switch r.State {
 		case bottles.Applying:
-			sign, state = s.Busy.Render("◐"), s.Busy.Render("is being applied")
+			sign, state = s.Busy.Render("◐"), s.Busy.Render("is being "+done)
 		case bottles.Unapplied:
-			sign, state = s.Bad.Render("✗"), s.Bad.Render("could not be applied")
+			sign, state = s.Bad.Render("✗"), s.Bad.Render("could not be "+done)
 		}
 		lines = append(lines, "", frame.Ends(cursor+sign+" "+name.Render(change.Subject(r.Tool))+s.Muted.Render("  "+ago.Long(v.Now.Sub(r.ArrivedAt))+"  ")+state,
 			Tally(s.Bad, s.Danger, s.Muted, r.Findings)+" ", w))

@@ -121,17 +121,21 @@ var Table = []Binding{
 
 	{Action: Approve, Place: Request, Keys: []string{"y"}, Hint: "approve", Help: "Approve exactly what is shown.",
 		When: "the keyboard was quiet for 0.4 s with the request on the screen, and its end was shown"},
-	{Action: Edit, Place: Request, Keys: []string{"e"}, Hint: "edit", Help: "Edit the proposed file here.", When: "the keyboard was quiet for 0.4 s"},
-	{Action: Editor, Place: Request, Keys: []string{"E"}, Hint: "$EDITOR", Help: "Edit it in $VISUAL or $EDITOR.", When: "the keyboard was quiet for 0.4 s"},
+	{Action: Edit, Place: Request, Keys: []string{"e"}, Hint: "edit", Help: "Edit the proposed file here.", When: "the keyboard was quiet for 0.4 s, and it is no push", Disabled: notOfPushes(uneditable)},
+	{Action: Editor, Place: Request, Keys: []string{"E"}, Hint: "$EDITOR", Help: "Edit it in $VISUAL or $EDITOR.", When: "the keyboard was quiet for 0.4 s, and it is no push", Disabled: notOfPushes(uneditable)},
 	{Action: Deny, Place: Request, Keys: []string{"n"}, Hint: "deny", Help: "Deny it; asks for the reason, which the agent is told.", When: "the keyboard was quiet for 0.4 s"},
 	{Action: Scope, Place: Request, Keys: []string{"s"}, Hint: "scope", Help: "Choose how long it is granted: for a time, for this bottle, or for the profile, whose manifest is then changed as shown.",
 		When: "the request is for a way out or a route", Disabled: func(s State) string {
-			if s.Tool == queue.ToolCapability {
+			switch s.Tool {
+			case queue.ToolCapability:
 				return "a capability has no scope: the new image is this bottle's from then on"
+			case bottles.ToolPush:
+				return "a push has no scope: the answer is for this one alone"
 			}
 			return ""
 		}},
-	{Action: Whole, Place: Request, Keys: []string{"f"}, Hint: "whole file", Help: "Show the whole file, or again only what changes."},
+	{Action: Whole, Place: Request, Keys: []string{"f"}, Hint: "whole file", Help: "Show the whole file, or again only what changes.", When: "it is no push",
+		Disabled: notOfPushes("of a push there is no whole file: what it changes is all that git-gate tells")},
 	{Action: Later, Place: Request, Keys: []string{"esc", "q", "ctrl+c"}, Label: "esc", Hint: "later", Help: "Close it; it goes on waiting."},
 	{Action: Up, Place: Request, Keys: []string{"up", "k"}, Label: "↑ k", Help: "Scroll up."},
 	{Action: Down, Place: Request, Keys: []string{"down", "j"}, Label: "↓ j", Help: "Scroll down."},
@@ -178,6 +182,18 @@ var Table = []Binding{
 	{Action: Left, Place: Dialog, Keys: []string{"left"}, Label: "← →", Hint: "choose", Help: "Choose another agent."},
 	{Action: Right, Place: Dialog, Keys: []string{"right"}, Label: "→", Help: "Choose another agent."},
 	{Action: PageDown, Place: Dialog, Keys: []string{"pgdown", "space"}, Label: "pgdn", Help: "Scroll a long text; so do the arrows, pgup, home and end."},
+}
+
+const uneditable = "a push can't be edited: deny it, and say what it should be instead"
+
+// notOfPushes is the condition of a key that does nothing for a push.
+func notOfPushes(why string) func(State) string {
+	return func(s State) string {
+		if s.Tool == bottles.ToolPush {
+			return why
+		}
+		return ""
+	}
 }
 
 func noBottles(s State) string {

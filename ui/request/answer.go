@@ -43,11 +43,15 @@ func (d *Dialog) approve() dialog.Result {
 		return dialog.Result{Close: true, Doing: "approving your version for " + d.identity,
 			Act: bottles.ApproveEdited{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Content: slices.Clone(d.edited), Terms: terms}}
 	}
-	return dialog.Result{Close: true, Doing: "approving for " + d.identity,
+	doing := "approving for " + d.identity
+	if d.push() {
+		doing = "approving the push of " + d.identity
+	}
+	return dialog.Result{Close: true, Doing: doing,
 		Act: bottles.Approve{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Terms: terms}}
 }
 
-// terms are the scope and the sources of credentials, and the manifest that was shown; none for a capability.
+// terms are the scope and the sources of credentials, and the manifest that was shown; none for a capability or a push.
 func (d *Dialog) terms() bottles.Terms {
 	if !change.Scoped(d.req.Tool) {
 		return bottles.Terms{}
@@ -88,7 +92,11 @@ func (d *Dialog) denyKey(k tea.KeyPressMsg) dialog.Result {
 				d.note = "a reason is needed: the agent is told these words"
 				return dialog.Result{}
 			}
-			return dialog.Result{Close: true, Doing: "denying the request of " + d.identity,
+			doing := "denying the request of " + d.identity
+			if d.push() {
+				doing = "denying the push of " + d.identity
+			}
+			return dialog.Result{Close: true, Doing: doing,
 				Act: bottles.Deny{Identity: d.identity, Request: d.req.ID, Shown: d.req.Hash, Reason: reason}}
 		}
 	}

@@ -41,9 +41,12 @@ func (d *Dialog) compose(w int) []string {
 			out = append(out, st.Render(line))
 		}
 	}
-	if d.mode == preview {
+	switch {
+	case d.push():
+		out = append(out, d.pushHead(w)...)
+	case d.mode == preview:
 		say(s.Strong, "Your version, as it would be put in force:")
-	} else {
+	default:
 		out = append(out, s.Strong.Render("Why")+s.Muted.Render("  in the agent's words"))
 		words := frame.Text(strings.TrimSpace(d.req.Justification))
 		if words == "" {
@@ -60,7 +63,11 @@ func (d *Dialog) compose(w int) []string {
 		}
 	}
 	if d.req.Err != "" {
-		out = append(out, "", s.Bad.Render("✗ It was approved and could not be applied"))
+		what := "✗ It was approved and could not be applied"
+		if d.push() {
+			what = "✗ Your last answer may not have got to git-gate"
+		}
+		out = append(out, "", s.Bad.Render(what))
 		for _, line := range frame.Wrap(frame.Text(d.req.Err), w-2) {
 			out = append(out, "  "+s.Text.Render(line))
 		}
@@ -76,7 +83,11 @@ func (d *Dialog) compose(w int) []string {
 		out = append(out, "", s.Strong.Render("Look at"))
 		out = append(out, d.findingLines(found, w)...)
 	}
-	out = append(append(out, ""), d.diff(document{fileName(d.req.Tool), "the one in force", d.req.Current, d.proposed()}, w)...)
+	if d.push() {
+		out = append(append(out, ""), d.pushed(w)...)
+	} else {
+		out = append(append(out, ""), d.diff(document{fileName(d.req.Tool), "the one in force", d.req.Current, d.proposed()}, w)...)
+	}
 	if d.req.Effect != "" || change.Scoped(d.req.Tool) {
 		out = append(out, "", s.Strong.Render("Approving"))
 		if d.req.Effect != "" {

@@ -112,7 +112,14 @@ func (d *Dialog) foot(w int) []string {
 	line := ""
 	for _, drop := range []string{"", whole, editor} { // what there is no room for, the least first
 		parts := append([]string{dialog.Hint(s, &approve, why != "")}, d.scopeHint()...)
-		parts = append(parts, hint(keys.Request, keys.Edit, wait), editor, hint(keys.Request, keys.Deny, wait), whole, dialog.Hint(s, &later, false))
+		if !d.push() {
+			parts = append(parts, hint(keys.Request, keys.Edit, wait), editor)
+		}
+		parts = append(parts, hint(keys.Request, keys.Deny, wait))
+		if !d.push() {
+			parts = append(parts, whole)
+		}
+		parts = append(parts, dialog.Hint(s, &later, false))
 		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" || part == drop || drop == editor && part == whole })
 		if line = strings.Join(parts, "  "); frame.Width(line) <= w {
 			break

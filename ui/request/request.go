@@ -139,6 +139,8 @@ const tooSoon = "not taken: this key works once the keyboard was quiet for a mom
 func (d *Dialog) Blocked() string {
 	d.settleArm()
 	switch {
+	case d.push() && d.req.Push == nil:
+		return "what it would do is not known"
 	case d.req.Stale:
 		return "what is in force changed since the agent asked: deny it, and let the agent ask again"
 	case d.mode == preview && bytes.Equal(d.edited, d.req.Current):
@@ -192,6 +194,9 @@ func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
 			return dialog.Result{}
 		}
 	}
+	if d.note = b.Why(keys.State{Tool: d.req.Tool}); d.note != "" {
+		return dialog.Result{}
+	}
 	switch b.Action {
 	case keys.Later:
 		if d.mode == preview {
@@ -216,7 +221,7 @@ func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
 		d.offset = 0
 		d.lines.forget()
 	case keys.Scope:
-		d.nextScope(b)
+		d.nextScope()
 	case keys.Approve, keys.Edit, keys.Editor, keys.Deny:
 		if !armed {
 			d.note = tooSoon
@@ -240,6 +245,9 @@ func (d *Dialog) Paste(text string) dialog.Result {
 	return dialog.Result{}
 }
 
+// push says that the request is a push, which is approved or denied as it is.
+func (d *Dialog) push() bool { return d.req.Tool == bottles.ToolPush }
+
 // Wheel scrolls n lines down.
 func (d *Dialog) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
 
@@ -248,22 +256,30 @@ func (d *Dialog) Wheel(n int) { d.offset = max(min(d.offset+n, d.most), 0) }
 func (d *Dialog) Refresh(s *bottles.Snapshot) dialog.Result { return d.withManifest(d.refresh(s)) }
 
 func (d *Dialog) refresh(s *bottles.Snapshot) dialog.Result {
-	who := frame.Line(d.identity)
+	who, what := frame.Line(d.identity), "the request of "+frame.Line(d.identity)
+	if d.push() {
+		what = "the push of " + who
+	}
 	i := slices.IndexFunc(s.Bottles, func(b bottles.Bottle) bool { return b.Identity == d.identity })
 	if i < 0 {
 		return dialog.Result{Close: true, Note: who + " is gone, and its request with it"}
 	}
 	requests := s.Bottles[i].Requests
 	j := slices.IndexFunc(requests, func(r bottles.Request) bool { return r.ID == d.req.ID })
-	if j < 0 {
-		return dialog.Result{Close: true, Note: "the request of " + who + " was settled elsewhere, or taken back"}
+	switch {
+	case j < 0 && d.push():
+		return dialog.Result{Close: true, Note: what + " waits no more: it was settled elsewhere, or broken off, or took too long"}
+	case j < 0:
+		return dialog.Result{Close: true, Note: what + " was settled elsewhere, or taken back"}
 	}
 	now := requests[j]
 	switch {
+	case now.State == bottles.Applying && d.push():
+		return dialog.Result{Close: true, Note: what + " was answered elsewhere"}
 	case now.State == bottles.Applying:
-		return dialog.Result{Close: true, Note: "the request of " + who + " was approved elsewhere"}
+		return dialog.Result{Close: true, Note: what + " was approved elsewhere"}
 	case now.Hash != d.req.Hash || now.Proposed != d.req.Proposed:
-		return dialog.Result{Close: true, Note: "the request of " + who + " is another one now: a opens it again"}
+		return dialog.Result{Close: true, Note: what + " is another one now: a opens it again"}
 	}
 	changed := now.Stale != d.req.Stale || !bytes.Equal(now.Current, d.req.Current) ||
 		!slices.Equal(now.Findings, d.req.Findings) || now.Effect != d.req.Effect ||

@@ -45,11 +45,7 @@ func (d *Dialog) forProfile() bool {
 
 // nextScope chooses the next scope. What approving means is something else then, so the keyboard has to be
 // quiet again.
-func (d *Dialog) nextScope(b *keys.Binding) {
-	if why := b.Why(keys.State{Tool: d.req.Tool}); why != "" {
-		d.note = why
-		return
-	}
+func (d *Dialog) nextScope() {
 	if !change.Scoped(d.req.Tool) {
 		d.note = "a request of this kind has no scope"
 		return
