@@ -104,6 +104,23 @@ func TestWhatWasRefusedIsShown(t *testing.T) {
 	s.sees("Refused lately  60", "… 52 more; bottle-tui log implementer-k3x9q")
 }
 
+// How much went through egress stands beside the hosts that it may go to.
+func TestTrafficIsShown(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {120, 36}, {200, 50}} {
+		s := newStage(t, size[0], size[1])
+		b := flooded(1)
+		s.show(b)
+		s.press("3")
+		s.lacks(" out ·")
+		b.Sent, b.Received = 900, 3_500_000_000
+		s.show(b)
+		s.sees("Hosts in force  1", "900 B out · 3.3 GiB in")
+		b.Sent, b.Received = 1<<20-1, 1<<20
+		s.show(b)
+		s.sees("1.0 MiB out · 1.0 MiB in")
+	}
+}
+
 // The tab's title counts the kinds that nobody has looked at, and rings nothing.
 func TestTheCountGoesWhenTheTabIsLookedAt(t *testing.T) {
 	s := newStage(t, 120, 36)
