@@ -282,7 +282,7 @@ func (o *operator) answers(key string, done func(screen string) bool) {
 // approves approves what is shown.
 func (o *operator) approves() {
 	o.s.t.Helper()
-	o.answers("y", func(screen string) bool { return !strings.Contains(screen, "f whole file") })
+	o.answers("y", func(screen string) bool { return !strings.Contains(screen, "n deny") })
 }
 
 // denies says no to what is shown.

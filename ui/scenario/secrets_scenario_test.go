@@ -179,8 +179,9 @@ func (h *search) process(who string, pid int) {
 	}
 }
 
-// guarded is an upstream that wants each route's own credential, and never says one.
-func guarded(t *testing.T) (url, ca string) {
+// overTLS serves on an address that containers reach, with a certificate of its own.
+func overTLS(t *testing.T, h http.Handler) (url, ca string) {
+	t.Helper()
 	host := messages.HostAddress(t)
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
@@ -198,6 +199,17 @@ func guarded(t *testing.T) (url, ca string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := httptest.NewUnstartedServer(h)
+	s.Listener.Close()
+	s.Listener = l
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// guarded is an upstream that wants each route's own credential, and never says one.
+func guarded(t *testing.T) (url, ca string) {
 	basic := func(text string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(text)) }
 	want := map[string][2]string{
 		"/bearer/":  {"Authorization", "Bearer " + held["/bearer/"]},
@@ -208,7 +220,7 @@ func guarded(t *testing.T) (url, ca string) {
 		"/oauth/":   {"Authorization", "Bearer " + held["/oauth/"]},
 		"/granted/": {"Authorization", "Bearer " + held["/granted/"]},
 	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for path, header := range want {
 			if strings.HasPrefix(r.URL.Path, path) && r.Header.Get(header[0]) == header[1] {
 				fmt.Fprint(w, "welcome")
@@ -217,12 +229,6 @@ func guarded(t *testing.T) (url, ca string) {
 		}
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
-	s.Listener.Close()
-	s.Listener = l
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 // plantedAgent is an image with the stand-in agent, which fetches what it is told to.
