@@ -53,7 +53,7 @@ func (c *cell) noWayByNames(t *testing.T, port, docker0 string, others []string)
 		},
 		{
 			name:     "egress's resolver: it knows no name, and no other port of it is one",
-			tries:    both("egress:53", "cred-proxy:53", "supervise:53"),
+			tries:    both("egress:53", "cred-proxy:53", "git-gate:53", "supervise:53"),
 			fails:    "RCodeNameError",
 			controls: []control{{resolving, both(docker0 + ":53")}},
 		},
@@ -109,7 +109,7 @@ func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []st
 			t.Fatal("the other agent does not listen")
 		}
 	}
-	served := []string{podIn + ":8888", podIn + ":8080", podIn + ":9100", podIn + ":53", agent + ":7777"}
+	served := []string{podIn + ":8888", podIn + ":8080", podIn + ":9418", podIn + ":8081", podIn + ":9100", podIn + ":53", agent + ":7777"}
 	names := at("lookup %s", "claude-bottle-egress-"+c.other, "claude-bottle-"+c.other)
 	c.none(t, []way{
 		{
@@ -152,7 +152,7 @@ func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []st
 	targets := append(at("%s:"+port, append([]string{docker0, "127.0.0.1"}, others...)...), podOut+":8888", ownOut+":8888")
 	c.none(t, []way{{
 		name: "egress: it leads to no private address, listed or not, and not into its own pod",
-		tries: append(at("proxy egress:8888 %s", targets...), at("proxy egress:8888 %s", "localhost:9100", "127.0.0.1:9100", "supervise:9100", "cred-proxy:8080",
+		tries: append(at("proxy egress:8888 %s", targets...), at("proxy egress:8888 %s", "localhost:9100", "127.0.0.1:9100", "supervise:9100", "cred-proxy:8080", "git-gate:9418", "127.0.0.1:8081",
 			"egress:8888", "0.0.0.0:9100", "[::1]:9100", place28(t, addresses(t, "claude-bottle-"+c.id)[mine], 2)+":9100", agent+":7777", podIn+":8888", "127.0.0.11:53")...),
 		fails:    "403 Forbidden|502 Bad Gateway", // sidecars' names that are listed have no public address
 		controls: []control{{c.host, at("proxy "+open+" %s", targets...)}},
@@ -207,7 +207,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 func (c *cell) noWayIntoSidecars(t *testing.T) {
 	var paths []string
-	for _, base := range []string{"http://egress:8888", "http://cred-proxy:8080", "http://supervise:9100"} {
+	for _, base := range []string{"http://egress:8888", "http://cred-proxy:8080", "http://git-gate:8081", "http://supervise:9100"} {
 		for _, try := range []string{"GET /", "GET /config", "PUT /config", "POST /config", "POST /config/config.json", "GET /config/config.json", "POST /tokens", "GET /tokens",
 			"GET /health", "GET /metrics", "GET /debug/pprof/", "POST /reload", "GET /../config/config.json", "DELETE /queue", "POST /shutdown"} {
 			method, path, _ := strings.Cut(try, " ")
@@ -215,14 +215,15 @@ func (c *cell) noWayIntoSidecars(t *testing.T) {
 		}
 	}
 	holder := pidOf(t, "claude-bottle-egress-"+c.id)
-	keeper := pidOf(t, "claude-bottle-cred-proxy-"+c.id)
+	keeper, gate := pidOf(t, "claude-bottle-cred-proxy-"+c.id), pidOf(t, "claude-bottle-git-gate-"+c.id)
 	victim := exec.Command(c.binary, "sleep") // of the host
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { victim.Process.Kill(); victim.Wait() }() //nolint:errcheck
 	there := []string{
-		"read /proc/" + holder + "/environ", "read /proc/" + keeper + "/environ", "openwrite /proc/" + keeper + "/fd/0", "read /proc/" + holder + "/root/config/config.json",
+		"read /proc/" + holder + "/environ", "read /proc/" + keeper + "/environ", "openwrite /proc/" + keeper + "/fd/0",
+		"read /proc/" + gate + "/environ", "openwrite /proc/" + gate + "/fd/0", "read /proc/" + gate + "/root/config/config.json", "read /proc/" + holder + "/root/config/config.json",
 		"kill " + holder, "setns /proc/" + holder + "/ns/net", fmt.Sprintf("ptrace %d", victim.Process.Pid), fmt.Sprintf("openwrite /proc/%d/mem", victim.Process.Pid),
 	}
 	files := c.beside(t, "files", "--volumes-from", "claude-bottle-egress-"+c.id, "--volumes-from", "claude-bottle-supervise-"+c.other, c.image, "sleep")
@@ -248,7 +249,7 @@ func (c *cell) noWayIntoSidecars(t *testing.T) {
 		},
 		{
 			name:     "files of the sidecars: no container mounts another's",
-			tries:    []string{"read /config/config.json", "read /proc/1/root/config/config.json", "create /config/config.json"},
+			tries:    []string{"read /config/config.json", "read /proc/1/root/config/config.json", "create /config/config.json", "create /spool/x"},
 			fails:    "no such file",
 			controls: []control{{files, []string{"read /config/config.json"}}},
 		},

@@ -23,9 +23,10 @@ func TestNoWayOut(t *testing.T) {
 	u := newUpstream(t)
 	c := newCell(t, func(p *bottles.Profile) {
 		p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "API_TOKEN")}
+		p.Git = []bottles.Remote{{Name: "api", Upstream: u.URL + "/team/api.git", TokenRef: "API_TOKEN", AllowRefs: []string{"refs/heads/*"}}}
 		p.Memory, p.Pids = 512<<20, 400
 		// Listed or not: egress does not lead to where the host and the other bottles are.
-		p.Egress = []string{docker0 + ":" + port, "169.254.169.254:80", "supervise:9100", "cred-proxy:8080", "*.test"}
+		p.Egress = []string{docker0 + ":" + port, "169.254.169.254:80", "supervise:9100", "cred-proxy:8080", "git-gate:9418", "git-gate:8081", "*.test"}
 		for _, a := range others {
 			p.Egress = append(p.Egress, a+":"+port)
 		}
@@ -42,7 +43,7 @@ func TestNoWayOut(t *testing.T) {
 	// After all that both bottles are as they were.
 	for _, id := range []string{c.id, c.other} {
 		c.awaitStatus(id, bottles.Live)
-		for _, role := range []bottles.Role{bottles.RoleEgress, bottles.RoleCredProxy, bottles.RoleSupervise} {
+		for _, role := range []bottles.Role{bottles.RoleEgress, bottles.RoleCredProxy, bottles.RoleGitGate, bottles.RoleSupervise} {
 			for _, l := range c.voice(t, role, id) {
 				switch l.Event {
 				case sidecars.EventConfig, sidecars.EventConfigError:
@@ -195,7 +196,7 @@ func (c *cell) noWayByNetwork(t *testing.T, port, docker0 string, others, others
 
 	t.Run("ports: exactly the served ones of the pod answer", func(t *testing.T) {
 		inside := c.agents(c.id)
-		want := fmt.Sprintf("%d %d %d %d", sidecars.PortDNS, sidecars.PortCredProxy, sidecars.PortEgress, sidecars.PortSupervise)
+		want := fmt.Sprintf("%d %d %d %d %d %d", sidecars.PortDNS, sidecars.PortCredProxy, sidecars.PortGitGateHTTP, sidecars.PortEgress, sidecars.PortSupervise, sidecars.PortGitGate)
 		if o := inside(t, "scan "+pod+" 1 65535"); o.Said != want {
 			t.Errorf("open are %s, not %s", o.Said, want)
 		}
