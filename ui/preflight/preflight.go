@@ -169,6 +169,9 @@ func (r *rows) git(p *bottles.Preflight) {
 		if g.AllowForce {
 			refs, style = refs+", and rewrite or delete what is there", Warn
 		}
+		if g.Approve && len(g.AllowRefs) > 0 {
+			refs += "; each push waits for you"
+		}
 		r.add("", style, "  %s", refs)
 	}
 	for i, f := range p.GitGate {

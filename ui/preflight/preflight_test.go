@@ -32,6 +32,7 @@ func full() *bottles.Preflight {
 		Remotes: []bottles.Remote{
 			{Name: "origin", Upstream: "ssh://git@git.example.com/op/project", AllowRefs: []string{"refs/heads/agent/*"}, AllowForce: true},
 			{Name: "mirror", Upstream: "https://git.example.com/op/mirror"},
+			{Name: "docs", Upstream: "https://git.example.com/op/docs", AllowRefs: []string{"refs/heads/*"}, Approve: true},
 		},
 		GitGate:   []bottles.Forward{{Name: "origin", From: "ssh://git@git.example.com/op/project", To: "git://git-gate:9418/origin"}},
 		Supervise: true,
