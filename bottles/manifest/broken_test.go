@@ -511,6 +511,46 @@ var broken = []struct{ name, text, want string }{
   "git": [{"name": "api", "upstream": "ssh://git@git.example.com/me/api.git", "identity_file": "~/.ssh/id", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl", "allow_refs": ["refs/heads/a..b"]}]
 }}}`,
 		`2:222: bottles.dev.git[0].allow_refs[0]: "refs/heads/a..b" is not a ref that git accepts; write it as in "refs/heads/agent/*"`},
+	{"size of a push",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_push": "lots"}]
+}}}`,
+		`2:89: bottles.dev.git[0].max_push: "lots" is not an amount of bytes; write it as in "64m" or "1g"`},
+	{"size of a push as a list",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_push": [1]}]
+}}}`,
+		`2:89: bottles.dev.git[0].max_push: want a number of bytes or a text such as "4g", found a list`},
+	{"a push too small for any",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_push": 512}]
+}}}`,
+		`2:89: bottles.dev.git[0].max_push: "512" is too little: with less than 1m nothing could be pushed; write it as in "64m" or "1g"`},
+	{"a push too large",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_push": "4.5GiB"}]
+}}}`,
+		`2:89: bottles.dev.git[0].max_push: "4.5GiB" is too much: git-gate holds 4g of a push at most; write it as in "64m" or "1g"`},
+	{"size of a file",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_object": "16 megs"}]
+}}}`,
+		`2:91: bottles.dev.git[0].max_object: "16 megs" is not an amount of bytes; write it as in "500k" or "16m"`},
+	{"a file too small for any",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_object": 100}]
+}}}`,
+		`2:91: bottles.dev.git[0].max_object: "100" is too little: with less than 1k no file could be pushed; write it as in "500k" or "16m"`},
+	{"a file too large",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_object": "2g"}]
+}}}`,
+		`2:91: bottles.dev.git[0].max_object: "2g" is too much: git-gate looks at 1g of a file at most; write it as in "500k" or "16m"`},
+	{"an upstream that git-gate would not take",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/../api.git"}]
+}}}`,
+		`2:39: bottles.dev.git[0].upstream: the upstream has a dot segment in its path`},
 	{"two images",
 		`{"bottles": {"dev": {
   "image": {"dockerfile": "Dockerfile", "base": "registry.example.com/node:22"}

@@ -9,6 +9,7 @@ import (
 	"bottle-tui/bottles/claudecode"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/sidecars/pipelock"
 )
 
@@ -32,7 +33,8 @@ var singletons = []string{bottles.RoleBaseURL, bottles.RoleNPM}
 // Bounds on a profile.
 const (
 	maxRoutes  = 256 // as cred-proxy has them
-	maxRemotes = 256
+	maxRemotes = gitgate.MaxRemotes
+	maxRefs    = gitgate.MaxRefs
 	maxHosts   = 10_000 // as egress has them
 )
 
@@ -135,6 +137,9 @@ func (r *reader) remotes(remotes []Remote, path string) {
 				r.fault(at+".name", "the name %s is that of another remote, at %d:%d; write a different one", quoted(remote.Name), first.Line, first.Column)
 				break
 			}
+		}
+		if n := len(remote.AllowRefs); n > maxRefs {
+			r.fault(at+".allow_refs", "there are %d patterns of refs; a remote has %d at most", n, maxRefs)
 		}
 		if remote.Upstream == "" {
 			continue

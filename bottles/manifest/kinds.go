@@ -19,6 +19,7 @@ import (
 	"bottle-tui/bottles/claudecode"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/state"
 )
 
@@ -186,7 +187,7 @@ func checkPath(s string) string {
 	return ownWords(credproxy.CheckPath(s))
 }
 
-// ownWords is an error of cred-proxy, which has the last word on what it takes.
+// ownWords is an error of the sidecar that a text is for, which has the last word on what it takes.
 func ownWords(err error) string {
 	if err != nil {
 		return err.Error()
@@ -254,7 +255,7 @@ func checkRemote(s string) string {
 	case slices.Contains(reservedRemotes, s):
 		return fmt.Sprintf("%s is part of every repository's address and can't name a remote; write another, such as %s", quoted(s), quoted("my-"+strings.ToLower(s)))
 	}
-	return ""
+	return ownWords(gitgate.CheckName(s))
 }
 
 // scp is user@host:path, as ssh has it; the user may be left out.
@@ -269,7 +270,7 @@ func checkRemoteUpstream(s string) string {
 	}
 	if !strings.Contains(s, "://") {
 		if scp.MatchString(s) {
-			return ""
+			return ownWords(gitgate.CheckUpstream(s))
 		}
 		return fmt.Sprintf("%s is not the address of a repository; write it as in ssh://git@host/owner/name.git or https://host/owner/name.git", quoted(s))
 	}
@@ -289,7 +290,7 @@ func checkRemoteUpstream(s string) string {
 		u.User = nil
 		return fmt.Sprintf("a credential must not stand in the manifest; write %s", quoted(u.String()))
 	}
-	return ""
+	return ownWords(gitgate.CheckUpstream(s))
 }
 
 // checkKnownHost reads a host key as sshd(8) has it in known_hosts, with or without the host in front: the
@@ -306,7 +307,7 @@ func checkKnownHost(s string) string {
 			continue
 		}
 		if n := int(binary.BigEndian.Uint32(raw)); n == len(parts[i]) && len(raw) > 4+n && string(raw[4:4+n]) == parts[i] {
-			return ""
+			return ownWords(gitgate.CheckKnownHost(s))
 		}
 	}
 	return quoted(s) + " is not a host key" + advice
@@ -332,16 +333,35 @@ func checkRefPattern(s string) string {
 	if bad || len(parts) < 2 {
 		return fmt.Sprintf("%s is not a ref that git accepts; write it as in \"refs/heads/agent/*\"", quoted(s))
 	}
-	return ""
+	return ownWords(gitgate.CheckRef(s))
+}
+
+// size bounds the amounts of bytes of a kind.
+type size struct {
+	least, most  int64
+	of           string // what they are amounts of
+	little, much string // what is wrong with less, and with more
+	example      string
+}
+
+// sizes are the kinds of amounts, by the name in the tag "kind".
+var sizes = map[string]size{
+	"": {least: minMemory, most: maxMemory, of: "memory", little: "too little: an agent needs 64m at least",
+		much: "more than any machine has", example: `"512m" or "4g"`},
+	"push_size": {least: 1 << 20, most: gitgate.LimitMaxPush, of: "bytes", little: "too little: with less than 1m nothing could be pushed",
+		much: "too much: git-gate holds 4g of a push at most", example: `"64m" or "1g"`},
+	"object_size": {least: 1 << 10, most: gitgate.LimitMaxObject, of: "bytes", little: "too little: with less than 1k no file could be pushed",
+		much: "too much: git-gate looks at 1g of a file at most", example: `"500k" or "16m"`},
 }
 
 var bytesForm = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?$`)
 
-// parseBytes reads an amount of memory as Docker writes it: the units are powers of 1024.
-func parseBytes(s string) (n int64, wrong string) {
+// parse reads an amount as Docker writes it: the units are powers of 1024.
+func (z size) parse(s string) (n int64, wrong string) {
+	advice := "; write it as in " + z.example
 	m := bytesForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(s)))
 	if m == nil {
-		return 0, fmt.Sprintf("%s is not an amount of memory; write it as in \"512m\" or \"4g\"", quoted(s))
+		return 0, fmt.Sprintf("%s is not an amount of %s%s", quoted(s), z.of, advice)
 	}
 	number, _ := strconv.ParseFloat(m[1], 64) // the form has made sure of it
 	amount := number * math.Pow(1024, float64(strings.Index("kmgt", m[2])+1))
@@ -349,10 +369,10 @@ func parseBytes(s string) (n int64, wrong string) {
 		amount = number
 	}
 	switch {
-	case amount < minMemory:
-		return 0, fmt.Sprintf("%s is too little: an agent needs 64m at least; write it as in \"512m\" or \"4g\"", quoted(s))
-	case amount > maxMemory:
-		return 0, fmt.Sprintf("%s is more than any machine has; write it as in \"512m\" or \"4g\"", quoted(s))
+	case amount < float64(z.least):
+		return 0, fmt.Sprintf("%s is %s%s", quoted(s), z.little, advice)
+	case amount > float64(z.most):
+		return 0, fmt.Sprintf("%s is %s%s", quoted(s), z.much, advice)
 	}
 	return int64(amount), ""
 }

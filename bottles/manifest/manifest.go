@@ -119,6 +119,8 @@ type Remote struct {
 	AllowRefs    []string `json:"allow_refs,omitempty" kind:"ref" jsonschema:"The refs that may be pushed, such as refs/heads/agent/*; a * stands only at the end. Default: every branch, refs/heads/*."`
 	AllowForce   bool     `json:"allow_force,omitempty" jsonschema:"Whether a push may rewrite or delete what is there. Default false."`
 	Approve      bool     `json:"approve,omitempty" jsonschema:"Whether every push waits until you have seen it and said yes. Default false."`
+	MaxPush      Bytes    `json:"max_push,omitempty" kind:"push_size" jsonschema:"How large a push may be as it comes: a number of bytes, or a text such as 64m, up to 4g. Default 512m."`
+	MaxObject    Bytes    `json:"max_object,omitempty" kind:"object_size" jsonschema:"How large one file of a push may be, likewise, up to 1g. Default 128m."`
 }
 
 // Image is what the agent's image is made from. At most one field is set.
@@ -134,7 +136,7 @@ type Limits struct {
 	Pids   int64 `json:"pids,omitempty" kind:"pids" jsonschema:"The number of processes and threads. Default 1024."`
 }
 
-// Bytes is an amount of memory.
+// Bytes is an amount of memory or of data.
 type Bytes int64
 
 // Agent is an entry of "agents".

@@ -332,7 +332,7 @@ func (roles *Roles) read(r *reader, v hujson.Value, path string, f field) {
 }
 
 // read reads a number of bytes, or a text with a unit.
-func (b *Bytes) read(r *reader, v hujson.Value, path string, _ field) {
+func (b *Bytes) read(r *reader, v hujson.Value, path string, f field) {
 	literal, _ := v.Value.(hujson.Literal)
 	text := string(literal)
 	switch v.Value.Kind() {
@@ -343,7 +343,7 @@ func (b *Bytes) read(r *reader, v hujson.Value, path string, _ field) {
 		r.wrong(v, path, `a number of bytes or a text such as "4g"`)
 		return
 	}
-	n, wrong := parseBytes(text)
+	n, wrong := sizes[f.kind].parse(text)
 	if wrong != "" {
 		r.fault(path, "%s", wrong)
 		return

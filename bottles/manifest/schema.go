@@ -30,7 +30,7 @@ func schema() (*jsonschema.Schema, error) {
 			{Type: "string"},
 			{Type: "array", Items: &jsonschema.Schema{Type: "string"}, UniqueItems: true}}},
 		reflect.TypeFor[Bytes](): {AnyOf: []*jsonschema.Schema{
-			{Type: "integer", Minimum: jsonschema.Ptr(float64(minMemory)), Maximum: jsonschema.Ptr(float64(maxMemory))},
+			{Type: "integer"}, // with the bounds of its kind
 			{Type: "string", Pattern: `^\s*[0-9]+(\.[0-9]+)?\s*[kmgtKMGT]?[iI]?[bB]?\s*$`}}},
 		reflect.TypeFor[Entries[string]](): {Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "string"}},
 	}
@@ -81,6 +81,10 @@ func refine(s *jsonschema.Schema, t reflect.Type) {
 		form(property, kinds[f.kind])
 		if f.names != "" {
 			property.PropertyNames = &jsonschema.Schema{Pattern: kinds[f.names].pattern}
+		}
+		if of == reflect.TypeFor[Bytes]() {
+			z := sizes[f.kind]
+			property.AnyOf[0].Minimum, property.AnyOf[0].Maximum = jsonschema.Ptr(float64(z.least)), jsonschema.Ptr(float64(z.most))
 		}
 		if f.kind == "pids" {
 			property.Minimum, property.Maximum = jsonschema.Ptr(float64(minPids)), jsonschema.Ptr(float64(maxPids))

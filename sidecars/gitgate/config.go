@@ -56,8 +56,8 @@ const (
 
 // Bounds on a configuration.
 const (
-	maxRemotes = 64
-	maxRefs    = 64
+	MaxRemotes = 64
+	MaxRefs    = 64      // patterns of a remote
 	maxCA      = 1 << 20 // bytes
 	maxText    = 4096    // bytes of an upstream or a host key
 )
@@ -168,8 +168,8 @@ func newTable(c Config) (*table, error) {
 	if !state.ValidIdentity(c.Identity) {
 		return nil, fmt.Errorf("git-gate's configuration: %q is not the identity of a bottle", c.Identity)
 	}
-	if len(c.Remotes) > maxRemotes {
-		return nil, fmt.Errorf("git-gate's configuration has more than %d remotes", maxRemotes)
+	if len(c.Remotes) > MaxRemotes {
+		return nil, fmt.Errorf("git-gate's configuration has more than %d remotes", MaxRemotes)
 	}
 	t := &table{ca: c.CA, remotes: map[string]*remote{}}
 	for i, r := range c.Remotes {
@@ -218,8 +218,8 @@ func newRemote(r Remote) (*remote, error) {
 			return nil, err
 		}
 	}
-	if len(r.AllowRefs) > maxRefs {
-		return nil, fmt.Errorf("it has more than %d patterns of refs", maxRefs)
+	if len(r.AllowRefs) > MaxRefs {
+		return nil, fmt.Errorf("it has more than %d patterns of refs", MaxRefs)
 	}
 	for _, p := range r.AllowRefs {
 		if err := CheckRef(p); err != nil {
@@ -233,6 +233,12 @@ func newRemote(r Remote) (*remote, error) {
 		return nil, fmt.Errorf("max_object is %d: write 1 to %d bytes", r.MaxObject, int64(LimitMaxObject))
 	}
 	return made, nil
+}
+
+// CheckKnownHost says what is wrong with a host key: it is what ssh-keyscan prints for the host.
+func CheckKnownHost(s string) error {
+	_, err := parseKnownHost(s)
+	return err
 }
 
 // parseKnownHost reads a host key as sshd(8) has it in known_hosts, with or without the host in front.
