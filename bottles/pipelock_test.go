@@ -313,3 +313,40 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 		return b.Status == bottles.Live && len(b.Grants) == 0 && slices.Equal(b.Allow, []string{"open.example.com"})
 	})
 }
+
+// Killed while pipelock is told, a grant is in force in both, and was answered once, when the next program has come.
+func TestAKilledGrantOfPipelockIsFinishedByTheNextProgram(t *testing.T) {
+	w := withPipelock(t)
+	for i, point := range []string{"configure pipelock", "after configure pipelock"} {
+		w.run(nil)
+		if i == 0 {
+			w.launch("")
+		}
+		id := w.await("the bottle is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+		host := []string{"one.example.com", "two.example.com"}[i]
+		req := w.askEgress(id, "open.example.com\n"+host+"\n")
+		w.end()
+		var dying *killer
+		w.run(func(e bottles.Engine, kill func()) bottles.Engine {
+			dying = &killer{Engine: e, kill: kill, at: point, dead: make(chan struct{})}
+			return dying
+		})
+		w.await("the request is shown", func(s *bottles.Snapshot) bool { b, _ := find(s, id); return len(b.Requests) == 1 })
+		if _, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-dying.dead:
+		case <-time.After(patience):
+			t.Fatalf("it never came to %q", point)
+		}
+		w.end()
+		w.run(nil)
+		w.await("the grant is in force", func(s *bottles.Snapshot) bool {
+			b, _ := find(s, id)
+			return b.Status == bottles.Live && b.Operation == nil && len(b.Grants) == i+1 && len(b.Requests) == 0
+		})
+		w.insist(id, "get http://"+host+"/", "http://"+host+"/ 200")
+		w.end()
+	}
+}

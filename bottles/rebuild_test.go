@@ -264,7 +264,7 @@ func (k *killer) StartContainer(ctx context.Context, name string) error {
 }
 
 func role(container string) string {
-	for _, r := range []string{"egress", "supervise"} {
+	for _, r := range []string{"egress", "pipelock", "supervise"} {
 		if strings.HasPrefix(container, "claude-bottle-"+r+"-") {
 			return r
 		}

@@ -236,3 +236,14 @@ func TestCatalogEdit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestCatalogProfileWithPipelock(t *testing.T) {
+	example, err := filepath.Abs("../../docs/examples/pipelock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := manifest.NewCatalog(example, "").Profile(state.Metadata{AgentName: "researcher"})
+	if err != nil || p.EgressEngine != "pipelock" || p.EgressImage != "registry.example.com/pipelock:2.3.0" {
+		t.Errorf("%q from %q, %v", p.EgressEngine, p.EgressImage, err)
+	}
+}
