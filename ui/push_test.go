@@ -169,6 +169,16 @@ func TestWhatIsLeftOutOfAPushIsSaid(t *testing.T) {
 		"coder <coder@example.com>", "Ada Lovelace of", "than what was thought of when…")
 }
 
+// A file whose lines all stay is there for its mode, and one that is empty has none.
+func TestFilesWithoutLines(t *testing.T) {
+	p := aPush()
+	p.Files = []sidecars.PushFile{{Path: "run.sh", Change: "changed"}, {Path: "py.typed", Change: "added"}}
+	p.Diff, p.Commits[0].Author, p.Commits[1].Author, p.Commits[2].Author = "", "", "", ""
+	s := open(t, 120, 40, pushing(p))
+	s.sees("changed  no line  run.sh", "no line: its mode alone changes", "added      empty  py.typed", "no lines to show")
+	s.lacks("no diff", "  by ")
+}
+
 func TestPushesThatSendNothing(t *testing.T) {
 	s := open(t, 120, 40, pushing(&sidecars.Push{Refs: []sidecars.PushRef{{Ref: "refs/heads/old", Old: oldTip, New: noObject}}}))
 	s.sees("▲ deletes the branch old, which is at 8d1e22f", "nothing to scan for secrets", "No new commit", "nothing is sent", "no file changes by it")

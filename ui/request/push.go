@@ -125,7 +125,7 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 		return []string{frame.Ends(s.Strong.Render("No new commit"), size, w)}
 	}
 	head, author, alike := s.Strong.Render(counted(n, "commit")), "", p.MoreCommits == 0
-	if len(p.Commits) > 1 {
+	if n > 1 && len(p.Commits) > 0 {
 		head += s.Muted.Render("  the newest first")
 	}
 	wide := 0
@@ -136,7 +136,7 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 		alike = alike && c.Author == author
 		wide = max(wide, frame.Width(frame.Line(c.Author)))
 	}
-	if alike && len(p.Commits) > 0 {
+	if alike && author != "" {
 		head += s.Muted.Render("  by ") + s.Text.Render(frame.Middle(frame.Line(author), w/2, w/6))
 		wide = -2
 	}
@@ -163,13 +163,14 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 // fileLines are the files, each with what becomes of it and the lines that it gains and loses.
 func (d *Dialog) fileLines(p *sidecars.Push, w int) []string {
 	s := d.o.Styles
-	compared, added, removed, gains, losses, counts := 0, 0, 0, 0, 0, 0
+	added, removed, gains, losses, counts := 0, 0, 0, 0, 0
+	without := map[string]bool{} // what stands in the place of counts
 	for _, f := range p.Files {
-		if f.Added < 0 || f.Removed < 0 {
-			counts = len(noDiff)
+		if word := countless(f); word != "" {
+			without[word], counts = true, max(counts, len(word))
 			continue
 		}
-		compared, added, removed = compared+1, added+f.Added, removed+f.Removed
+		added, removed = added+f.Added, removed+f.Removed
 		gains, losses = max(gains, frame.Width(some("+", f.Added))), max(losses, frame.Width(some("−", f.Removed)))
 	}
 	between := min(gains, losses, 1)
@@ -187,8 +188,8 @@ func (d *Dialog) fileLines(p *sidecars.Push, w int) []string {
 		case "removed":
 			style = s.RemovedSign
 		}
-		count := s.Muted.Render(frame.FitLeft(noDiff, counts))
-		if f.Added >= 0 && f.Removed >= 0 {
+		count := s.Muted.Render(frame.FitLeft(countless(f), counts))
+		if countless(f) == "" {
 			count = s.Good.Render(frame.FitLeft(some("+", f.Added), counts-losses-between)) + frame.Blank(between) + s.Bad.Render(frame.FitLeft(some("−", f.Removed), losses))
 		}
 		lead := "  " + style.Render(frame.Fit(frame.Line(f.Change), 7)) + "  " + count + "  "
@@ -197,8 +198,11 @@ func (d *Dialog) fileLines(p *sidecars.Push, w int) []string {
 			lead = frame.Blank(frame.Width(lead))
 		}
 	}
-	if compared < len(p.Files) {
+	if without[noDiff] {
 		out = append(out, hung(s.Muted, "  ", noDiff+": it is no text, or too large to compare", w)...)
+	}
+	if without[noLine] {
+		out = append(out, hung(s.Muted, "  ", noLine+": its mode alone changes, such as whether it can be run", w)...)
 	}
 	if p.MoreFiles > 0 {
 		out = append(out, s.Danger.Render("▲ ")+s.Text.Render("and "+counted(p.MoreFiles, "more file")+", not listed"))
@@ -206,8 +210,25 @@ func (d *Dialog) fileLines(p *sidecars.Push, w int) []string {
 	return out
 }
 
-// noDiff stands in the place of a file's counts.
-const noDiff = "no diff"
+// What stands in the place of a file's counts.
+const (
+	noDiff = "no diff"
+	noLine = "no line"
+	empty  = "empty"
+)
+
+// countless is what stands in the place of a file's counts; "" when it has some.
+func countless(f sidecars.PushFile) string {
+	switch {
+	case f.Added < 0 || f.Removed < 0:
+		return noDiff
+	case f.Added+f.Removed > 0:
+		return ""
+	case f.Change == "changed":
+		return noLine
+	}
+	return empty
+}
 
 // some is a number with its sign; "" for none.
 func some(sign string, n int) string {
