@@ -35,6 +35,9 @@ func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
 	} else if op != nil {
 		return refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
 	}
+	if err := s.changeable(ctx, x); err != nil {
+		return err
+	}
 	now, err := s.current(x)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package bottles
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -44,6 +45,9 @@ func (s *Supervisor) writeDown(x *execution, g gates) error {
 func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	l := &x.layout
 	have, err := s.look(ctx, x)
+	if err == nil {
+		err = have.frozen()
+	}
 	if err != nil || have.containers[RoleEgress].State != StateRunning {
 		return err
 	}
@@ -106,6 +110,32 @@ func (s *Supervisor) applyTo(ctx context.Context, x *execution, role Role) error
 		return err
 	}
 	return s.apply(ctx, x.layout.identity, role, sidecarName(role, x.layout.identity), content, x.layout.owner)
+}
+
+// frozen says which sidecar can't be told anything because it is paused; it would go on with what it has.
+func (p parts) frozen() error {
+	for _, role := range roles[1:] {
+		if c := p.containers[role]; c.State == StatePaused {
+			return fmt.Errorf("%s is paused, so nothing can be changed; go on with it: docker unpause %[1]s", c.Name)
+		}
+	}
+	return nil
+}
+
+// changeable refuses to begin a change of what gets out where that can't be put in force. What is known of a bottle may
+// be older than the change.
+func (s *Supervisor) changeable(ctx context.Context, x *execution) error {
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := have.frozen(); err != nil {
+		return refuse("%w", err)
+	}
+	if !have.wayOut() {
+		return refuse("its egress does not run, so nothing can be put in force; x and r start it anew")
+	}
+	return nil
 }
 
 // putConfig writes down the current three.

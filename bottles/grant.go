@@ -74,6 +74,9 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
+	if err := s.changeable(ctx, x); err != nil {
+		return err
+	}
 	now, err := s.current(x)
 	if err != nil {
 		return err

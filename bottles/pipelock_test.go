@@ -350,3 +350,39 @@ func TestAKilledGrantOfPipelockIsFinishedByTheNextProgram(t *testing.T) {
 		w.end()
 	}
 }
+
+// A pipelock that is paused can't be told, and would go on with what it has: nothing is said to be in force, and what
+// is over is taken out as soon as it can be.
+func TestAPausedPipelockIsToldLater(t *testing.T) {
+	w := withPipelock(t)
+	w.run(nil)
+	id := w.launch("")
+	w.must(bottles.Allow{Identity: id, Rules: []string{"brief.example.com"}, Scope: bottles.Scope{For: 6 * time.Second}})
+	w.insist(id, "get http://brief.example.com/1", "http://brief.example.com/1 200")
+	do := func(verb string) {
+		if out, err := exec.Command("docker", verb, "claude-bottle-pipelock-"+id).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	do("pause")
+	if err := w.do(bottles.Allow{Identity: id, Rules: []string{"new.example.com"}}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "docker unpause") {
+		t.Errorf("opened: %v", err)
+	}
+	w.await("the operator is told", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return len(b.Grants) == 1 && b.Operation != nil && b.Operation.Kind == "expire" && strings.Contains(b.Operation.Err, "is paused")
+	})
+	do("unpause")
+	w.await("it is taken back", func(s *bottles.Snapshot) bool { b, _ := find(s, id); return len(b.Grants) == 0 })
+	w.insist(id, "get http://brief.example.com/2", "http://brief.example.com/2 403")
+	w.insist(id, "get http://new.example.com/", "http://new.example.com/ 403")
+	failures := 0
+	for _, a := range w.told() {
+		if a.Kind == bottles.AlertFailed && a.Operation == "expire" {
+			failures++
+		}
+	}
+	if failures > 3 {
+		t.Errorf("told %d times", failures)
+	}
+}

@@ -88,7 +88,7 @@ func (s *Supervisor) expire(r *record) {
 	}
 	now := s.cfg.Now()
 	due := func(g Grant) bool { return !g.running(now) }
-	if !slices.ContainsFunc(r.grants, due) {
+	if !slices.ContainsFunc(r.grants, due) || now.Before(r.retry) {
 		return
 	}
 	s.operate(r, "expire", "", func(ctx context.Context, x *execution) error {
@@ -96,9 +96,24 @@ func (s *Supervisor) expire(r *record) {
 		if errors.Is(err, ErrRefused) {
 			return nil // another program was first
 		}
+		if err != nil {
+			s.post(func() {
+				r.retry = s.cfg.Now().Add(expireAgain)
+				s.spawn(func() {
+					select {
+					case <-time.After(expireAgain):
+						s.post(func() { s.expire(r) })
+					case <-s.ctx.Done():
+					}
+				})
+			})
+		}
 		return err
 	})
 }
+
+// expireAgain is until the next try where what is over could not be taken back.
+const expireAgain = 10 * time.Second
 
 // awaitExpiry sees to the next end of a grant in time. Owner only.
 func (s *Supervisor) awaitExpiry(r *record) {

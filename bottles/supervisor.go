@@ -102,6 +102,7 @@ type record struct {
 	grants   []Grant
 	expires  time.Time   // when expiry fires; zero: never
 	expiry   *time.Timer // of the next end of a grant
+	retry    time.Time   // when to take back what could not be; zero: at once
 	feed     feed        // what its gates told, and
 	untold   untold      // what of that the audit log does not have
 	sent     int64       // bytes through egress since it started
