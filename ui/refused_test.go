@@ -49,7 +49,11 @@ func passage(what string, count int, age time.Duration) bottles.Passage {
 func turnedAway() bottles.Bottle {
 	b := granted()
 	egress := func(verdict bottles.Verdict, what, via, why string, count int, age time.Duration) bottles.Passage {
-		return bottles.Passage{Gate: bottles.RoleEgress, Verdict: verdict, What: what, Via: via, Why: why, Count: count, First: start.Add(-age), Last: start.Add(-age)}
+		p := bottles.Passage{Gate: bottles.RoleEgress, Verdict: verdict, What: what, Via: via, Why: why, Count: count, First: start.Add(-age), Last: start.Add(-age)}
+		if strings.Contains(why, " leads to ") {
+			p.Cause = sidecars.CauseInward
+		}
+		return p
 	}
 	denied := egress(bottles.Denied, "/gitea/", "route", "the upstream answered 401", 2, 3*time.Minute)
 	denied.Gate = bottles.RoleCredProxy
