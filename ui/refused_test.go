@@ -57,8 +57,6 @@ func turnedAway() bottles.Bottle {
 	}
 	denied := egress(bottles.Denied, "/gitea/", "route", "the upstream answered 401", 2, 3*time.Minute)
 	denied.Gate = bottles.RoleCredProxy
-	inward := egress(bottles.Refused, "intra.example.net:443", "connect", "intra.example.net leads to a private address", 1, 70*time.Second)
-	inward.Cause = sidecars.CauseInward
 	port := passage("db.example.org:8443", 1, 30*time.Second)
 	port.Why = "port 8443 of db.example.org is not on this bottle's allowlist"
 	b.Feed = []bottles.Passage{
@@ -67,7 +65,7 @@ func turnedAway() bottles.Bottle {
 		egress(bottles.Faulty, "docs.example.com:443", "connect", "resolve docs.example.com: no such host", 1, 6*time.Minute),
 		denied,
 		egress(bottles.Refused, "telemetry.example.net:53", "dns", "no names are resolved here; the proxy resolves those that it allows", 9, 2*time.Minute),
-		inward,
+		egress(bottles.Refused, "intra.example.net:443", "connect", "intra.example.net leads to a private address", 1, 70*time.Second),
 		port,
 		egress(bottles.Allowed, "docs.example.com:443", "connect", "", 31, 15*time.Second),
 		passage("registry.example.org:443", 3, 12*time.Second),
