@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 )
@@ -162,7 +161,7 @@ func (s *sideband) Read(b []byte) (int, error) {
 type history struct {
 	*graph
 	*resolver
-	spool *os.File
+	spool *spoolFile
 }
 
 func (h *history) close() {
@@ -173,11 +172,11 @@ func (h *history) close() {
 var errMuch = errors.New("there is too much history between")
 
 // fetchUpstream asks the upstream for something. It believes nothing but objects whose names it has computed.
-func (s *server) fetchUpstream(p *pushing, w wish) (*history, error) {
+func (s *server) fetchUpstream(ctx context.Context, p *pushing, w wish) (*history, error) {
 	if len(w.wants) > maxWants {
 		return nil, fmt.Errorf("%d objects of the upstream would have to be asked for", len(w.wants))
 	}
-	u, err := p.converse(p.ctx)
+	u, err := p.converse(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +188,7 @@ func (s *server) fetchUpstream(p *pushing, w wish) (*history, error) {
 			}
 		}
 	}
-	answer, err := u.ask(p.ctx, u.request(w))
+	answer, err := u.ask(ctx, u.request(w))
 	if err != nil {
 		return nil, err
 	}
@@ -212,15 +211,15 @@ func (s *server) fetchUpstream(p *pushing, w wish) (*history, error) {
 		}
 		packfile = u.v2 && line.line() == "packfile"
 	}
-	spool, err := nameless(s.spoolDir)
+	spool, err := s.spool.create()
 	if err != nil {
 		return nil, err
 	}
 	h := &history{spool: spool}
-	packed, err := readPack(&sideband{in: in}, spool, maxHistory, maxHistoryFile)
+	packed, err := readPack(&sideband{in: in}, spool, maxHistory, maxHistoryFile, nil)
 	if err == nil {
-		h.resolver = newResolver(p.ctx, packed, s.spoolDir)
-		h.graph, err = learn(p.ctx, h.resolver, func(kind, oid, []byte) error { return nil })
+		h.resolver = newResolver(ctx, packed, s.spool)
+		h.graph, err = learn(ctx, h.resolver, func(kind, oid, []byte) error { return nil })
 	}
 	if err != nil {
 		spool.Close()
@@ -242,7 +241,7 @@ func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
 	if len(open) == 0 {
 		return false, nil
 	}
-	h, err := s.fetchUpstream(p, wish{wants: open, have: old, filter: "tree:0"})
+	h, err := s.fetchUpstream(p.ctx, p, wish{wants: open, have: old, filter: "tree:0"})
 	if err != nil {
 		return false, err
 	}

@@ -55,8 +55,8 @@ func (s *server) takeDecision(line []byte) {
 	waiting <- d // it has room for one, and there is never a second
 }
 
-// hold keeps a push until the operator has decided.
-func (s *server) hold(p *pushing, q *request, rep *reporter, g *graph, packed *pack) error {
+// hold keeps a push until the operator, who is told what it would do, has decided.
+func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	id := rand.Text()[:16]
 	decided := make(chan Decision, 1)
 	s.holding.Lock()
@@ -74,8 +74,6 @@ func (s *server) hold(p *pushing, q *request, rep *reporter, g *graph, packed *p
 		delete(s.held, id)
 		s.holding.Unlock()
 	}()
-	summary := s.summarise(p, q, g, packed)
-	g, packed = nil, nil
 	say := func(l sidecars.Line) { s.voice.voice.Say(l) } //nolint:errcheck // nobody may listen
 	say(sidecars.Line{Event: sidecars.EventPushWaits, ID: id, Remote: p.Name, Push: summary})
 	abandoned := func(reason string) {

@@ -30,12 +30,13 @@ import (
 	"bottle-tui/sidecars/internal/outward"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 // Bounds on what one agent may hold, and on how long one may keep the other waiting.
 const (
 	maxConns      = 64 // at each of the two doors
-	maxPushes     = 4  // that are received or looked at
+	maxPushes     = 4  // that are received, wait to be looked at, or are sent on
 	maxHeld       = 8  // that wait for the operator
 	maxHeader     = 32 << 10
 	headerTimeout = 10 * time.Second
@@ -59,6 +60,7 @@ type Options struct {
 	ListenGit  string // default ":9418"
 	ListenHTTP string // default ":8081"
 	SpoolDir   string // where pushes are held while they are looked at; default SpoolDir
+	SpoolRoom  int64  // bytes that they take there together; default: twice the largest max_push, and 2 GiB at least
 	// Input are the lines in which secrets and decisions come; none: nothing ever comes. Its end is no end of
 	// serving. When it is an io.Closer, Serve closes it at its own end and waits until no one reads from it.
 	Input         io.Reader
@@ -100,10 +102,12 @@ type server struct {
 	keys    sshPool
 	scanner *scanner
 	approvals
-	spoolDir string
+	spool    *spool
 	progress time.Duration
-	pushes   chan struct{} // a place for each push that is received or looked at
-	conns    conns         // of the git protocol
+	pushes   chan struct{}       // a place for each push that is received or looked at
+	looking  chan struct{}       // the place of the one that is looked at
+	objects  *semaphore.Weighted // those of the packs of all pushes, of which something is known
+	conns    conns               // of the git protocol
 
 	mu      sync.Mutex // configurations and secrets come one at a time
 	secrets sidecars.Vault
@@ -158,7 +162,8 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	s := &server{
 		voice: newTeller(o.Voice), outward: outward.Dialer{Resolver: o.Resolver, AllowLoopback: o.AllowLoopback},
-		scanner: scan, spoolDir: o.SpoolDir, progress: o.ProgressEvery, pushes: make(chan struct{}, maxPushes),
+		scanner: scan, spool: &spool{dir: o.SpoolDir, limit: o.SpoolRoom}, progress: o.ProgressEvery, pushes: make(chan struct{}, maxPushes),
+		looking: make(chan struct{}, 1), objects: semaphore.NewWeighted(maxObjects),
 		secrets: sidecars.Vault{Check: checkSecret}, ready: make(chan struct{}),
 		approvals: approvals{within: o.ApproveWithin},
 	}
@@ -274,6 +279,7 @@ func (s *server) force(t *table) error {
 		return err
 	}
 	s.waiting = nil
+	s.spool.fit(t)
 	s.traffic.swap(t, s.secrets.All(), signers, s.newTransport)
 	s.keys.keep(t)
 	select {

@@ -49,7 +49,7 @@ func sayErr(w io.Writer, reason, hint string) {
 	w.Write(appendPkt(nil, "ERR "+plain(strings.TrimSpace("git-gate: "+reason+". "+hint), 1500))) //nolint:errcheck // the agent may have gone
 }
 
-var pathRequest = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?/?$`)
+var pathRequest = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?/*$`)
 
 func (s *server) serveGitConn(ctx context.Context, c net.Conn) {
 	c.SetReadDeadline(time.Now().Add(headerTimeout)) //nolint:errcheck // of a TCP connection
@@ -71,7 +71,8 @@ func (s *server) serveGitConn(ctx context.Context, c net.Conn) {
 	}
 	m := pathRequest.FindStringSubmatch(path)
 	if m == nil {
-		turnAway("", "there is nothing at this address", "Addresses here are those of git repositories, such as git://git-gate/NAME.")
+		reason, hint := s.nowhere(path, "git://git-gate/NAME")
+		turnAway("", reason, hint)
 		return
 	}
 	f, err := s.traffic.admit(ctx, m[1], true)
@@ -85,8 +86,7 @@ func (s *server) serveGitConn(ctx context.Context, c net.Conn) {
 		return
 	}
 	defer s.traffic.remove(f)
-	// What is cut does not wait for the agent.
-	defer context.AfterFunc(f.ctx, func() { c.SetReadDeadline(time.Now()) })() //nolint:errcheck // of a TCP connection
+	defer hurry(f.ctx, c.SetReadDeadline, c.SetWriteDeadline)()
 	in := bufio.NewReaderSize(&stallReader{f.ctx, c, c.SetReadDeadline}, copyBuffer)
 	switch service {
 	case uploadPack:
@@ -125,17 +125,26 @@ func (s *server) fetchGit(c net.Conn, in *bufio.Reader, f *flight, protocol stri
 		io.CopyBuffer(struct{ io.Writer }{session.in}, struct{ io.Reader }{in}, make([]byte, copyBuffer)) //nolint:errcheck // the other side tells
 		session.in.Close()
 	})
-	n, err := io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{session.out}, make([]byte, copyBuffer))
+	out := &tail{to: c}
+	n, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{session.out}, make([]byte, copyBuffer))
 	line := sidecars.Line{Event: sidecars.EventFetch, Remote: f.Name, Via: viaGit, Received: n, Millis: time.Since(began).Milliseconds()}
+	said := false
 	var cut *errCut
 	switch cause := context.Cause(f.ctx); {
 	case errors.As(cause, &cut):
 		line.Reason = "broke off: " + cut.reason
-		sayErr(c, cut.reason, "")
+		said = out.say(cut.reason)
 	case err != nil:
 		line.Reason = "broke off: " + err.Error()
+	case !out.ended && !out.foreign:
+		said = out.say(brokeOff)
+		line.Reason = "broke off: " + session.why(io.ErrUnexpectedEOF).Error()
 	default:
 		whole = true
+	}
+	if said {
+		closeWrite(c)
+		linger(f.ctx, c)
 	}
 	s.voice.say(line)
 	c.Close()
@@ -161,13 +170,14 @@ func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
 	if _, err := c.Write(a.raw); err != nil {
 		return nil
 	}
+	a.raw = nil
 	q, err := readRequest(in)
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
 		s.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Remote: f.Name, Via: viaGit, Reason: no.reason})
 		sayErr(c, no.reason, no.hint)
-		linger(c, in)
+		linger(f.ctx, c)
 		return nil
 	case err != nil:
 		return nil // the agent has gone
@@ -218,30 +228,38 @@ func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
 	}
 	s.push(p, q)
 	if !received {
-		linger(c, in)
+		linger(f.ctx, c)
 	}
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite() //nolint:errcheck // the agent may have gone
-	}
+	closeWrite(c)
 	c.SetReadDeadline(time.Now().Add(time.Second)) //nolint:errcheck // of a TCP connection
 	c.Close()
 	watch.Wait()
 	return nil
 }
 
+const brokeOff = "the upstream broke off in the middle; try again later"
+
 var errAgentGone = errors.New("the agent broke the push off")
 
 // linger lets the agent send what it has begun, so that it gets to reading the answer.
-func linger(c net.Conn, in io.Reader) {
-	for end := time.Now().Add(lingerTime); time.Now().Before(end); {
-		c.SetReadDeadline(end) //nolint:errcheck // of a TCP connection
-		if _, err := io.CopyN(io.Discard, in, 1<<20); err != nil {
-			return
-		}
+func linger(ctx context.Context, c net.Conn) {
+	c.SetReadDeadline(time.Now().Add(lingerTime(ctx))) //nolint:errcheck // of a TCP connection
+	io.Copy(io.Discard, c)                             //nolint:errcheck // it may end
+}
+
+func closeWrite(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() //nolint:errcheck // the agent may have gone
 	}
 }
 
-const lingerTime = time.Minute
+// lingerTime is how long the agent may go on sending what nobody looks at.
+func lingerTime(ctx context.Context) time.Duration {
+	if ctx.Err() != nil {
+		return 5 * cutTime
+	}
+	return time.Minute
+}
 
 func (s *server) converseSSH(ctx context.Context, f *flight) (*upload, error) {
 	session, err := s.keys.start(ctx, f, uploadPack, "version=2")

@@ -14,14 +14,6 @@ type commit struct {
 	id      oid
 	tree    oid
 	parents []oid
-	author  string
-	subject string
-}
-
-// place is where an object is: the first commit, from the oldest on, in which it is at path.
-type place struct {
-	path   string
-	commit oid
 }
 
 // graph is what the objects of a push are to one another. It holds the objects of the push alone.
@@ -31,6 +23,7 @@ type graph struct {
 	tags    map[oid]oid    // what they are of
 	order   []*commit      // the oldest first
 	treeSum int64
+	edges   int // parents of all commits together
 	// meta takes the texts of commits and tags, and is told of directories.
 	meta func(k kind, id oid, text []byte) error
 }
@@ -72,6 +65,10 @@ func (g *graph) add(k kind, id oid, content []byte) error {
 		if err != nil {
 			return err
 		}
+		if g.edges += len(c.parents); g.edges > maxEdges {
+			return refuse("the commits of the push have more than %d parents together", maxEdges).
+				with("Push fewer commits at a time.")
+		}
 		g.commits[id] = c
 		return g.meta(k, id, text)
 	case kindTag:
@@ -111,20 +108,28 @@ func parseCommit(id oid, content []byte) (*commit, []byte, error) {
 		case string(key) == "parent" && isOid:
 			c.parents = append(c.parents, named)
 		default:
-			if string(key) == "author" {
-				who, _, _ := strings.Cut(string(value), ">")
-				c.author = plain(who+">", 200)
-			}
 			text = append(append(text, line...), '\n')
 		}
 	}
 	if c.tree.none() {
 		return nil, nil, refuse("the commit %s has no directory", id)
 	}
-	subject, _, _ := strings.Cut(strings.TrimLeft(string(message[:min(len(message), 2000)]), "\n"), "\n")
-	c.subject = plain(subject, 200)
 	// Lines are counted from the message on, as a reader of the commit sees them.
 	return c, append(message[:len(message):len(message)], append([]byte("\n"), text...)...), nil
+}
+
+// shownOf is what the operator is shown of a commit.
+func shownOf(content []byte) (author, subject string) {
+	head, message, _ := bytes.Cut(content, []byte("\n\n"))
+	for line := range bytes.SplitSeq(head, []byte("\n")) {
+		if value, is := bytes.CutPrefix(line, []byte("author ")); is {
+			who, _, _ := strings.Cut(string(value), ">")
+			author = plain(who+">", 100)
+			break
+		}
+	}
+	subject, _, _ = strings.Cut(strings.TrimLeft(string(message[:min(len(message), 2000)]), "\n"), "\n")
+	return author, plain(subject, 120)
 }
 
 // eachEntry calls f for each entry of a raw tree.
@@ -176,41 +181,6 @@ func (g *graph) sort() {
 			}
 		}
 	}
-}
-
-// places finds the path of each object that has says is wanted, by walking the directories that are new.
-func (g *graph) places(wanted func(id oid) bool) map[oid]place {
-	found := map[oid]place{}
-	seen := map[oid]bool{}
-	type dir struct {
-		id   oid
-		path string
-	}
-	for _, c := range g.order {
-		stack := []dir{{c.tree, ""}}
-		for len(stack) > 0 {
-			d := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			raw, isNew := g.trees[d.id]
-			if !isNew || seen[d.id] {
-				continue
-			}
-			seen[d.id] = true
-			found[d.id] = place{d.path, c.id}
-			eachEntry(raw, func(mode string, name []byte, id oid) { //nolint:errcheck // it was read before
-				path := d.path + string(name)
-				if len(path) > 4096 {
-					path = "…" + path[len(path)-4096:]
-				}
-				if mode == modeTree {
-					stack = append(stack, dir{id, path + "/"})
-				} else if _, known := found[id]; !known && wanted(id) {
-					found[id] = place{path, c.id}
-				}
-			})
-		}
-	}
-	return found
 }
 
 // leadsTo says whether old is among the ancestors of new, as far as the push's own commits tell. open are the

@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -58,7 +57,7 @@ func (s *server) newTransport(t *table) *http.Transport {
 }
 
 var (
-	addressForm  = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)$`)
+	addressForm  = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?/+(info/refs|git-upload-pack|git-receive-pack)$`)
 	protocolForm = regexp.MustCompile(`^[a-z0-9=:.-]{1,64}$`)
 )
 
@@ -66,7 +65,8 @@ var (
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m := addressForm.FindStringSubmatch(r.URL.Path)
 	if m == nil || r.URL.RawPath != "" {
-		s.turnAway(w, http.StatusNotFound, "", "there is nothing at this address", "Addresses here are those of git repositories, such as http://git-gate:8081/NAME.")
+		reason, hint := s.nowhere(r.URL.Path, "http://git-gate:8081/NAME")
+		s.turnAway(w, http.StatusNotFound, "", reason, hint)
 		return
 	}
 	name, what := m[1], m[2]
@@ -85,17 +85,19 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f, err := s.traffic.admit(r.Context(), name, false)
 	if err != nil {
-		s.notAdmitted(w, name, err)
+		s.notAdmitted(w, r, name, service, err)
 		return
 	}
 	defer s.traffic.remove(f)
+	control := http.NewResponseController(w)
+	defer hurry(f.ctx, control.SetReadDeadline, control.SetWriteDeadline)()
 	switch {
 	case service == uploadPack:
 		s.fetchHTTP(w, r, f, what)
 	case what == "info/refs":
 		a, err := s.advertHTTP(f.ctx, f)
 		if err != nil {
-			s.failHTTP(w, f, err)
+			s.failHTTP(w, r, f, service, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/x-git-receive-pack-advertisement")
@@ -158,7 +160,9 @@ func (f *flight) do(q *http.Request, contentType string) (*http.Response, error)
 	defer res.Body.Close()
 	bad := &badStatus{status: res.StatusCode}
 	if res.StatusCode/100 == 3 {
-		bad.to = plain(res.Header.Get("Location"), 300)
+		if to, err := res.Location(); err == nil { // which may hold a credential
+			bad.to = plain(to.Scheme+"://"+to.Host+to.EscapedPath(), 300)
+		}
 	}
 	if got == "text/plain" {
 		b, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
@@ -185,7 +189,7 @@ func (s *server) fetchHTTP(w http.ResponseWriter, r *http.Request, f *flight, wh
 	}
 	q, err := f.ask(f.ctx, r.Method, target, body)
 	if err != nil {
-		s.failHTTP(w, f, err)
+		s.failHTTP(w, r, f, uploadPack, err)
 		return
 	}
 	if body != nil {
@@ -201,7 +205,7 @@ func (s *server) fetchHTTP(w http.ResponseWriter, r *http.Request, f *flight, wh
 	}
 	res, err := f.do(q, kind)
 	if err != nil {
-		s.failHTTP(w, f, err)
+		s.failHTTP(w, r, f, uploadPack, err)
 		return
 	}
 	defer res.Body.Close()
@@ -211,19 +215,27 @@ func (s *server) fetchHTTP(w http.ResponseWriter, r *http.Request, f *flight, wh
 		}
 	}
 	w.WriteHeader(res.StatusCode)
-	n, err := io.CopyBuffer(flushing(w), struct{ io.Reader }{res.Body}, make([]byte, copyBuffer))
+	out := &tail{to: flushing(w), foreign: res.Header.Get("Content-Encoding") != ""}
+	n, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{res.Body}, make([]byte, copyBuffer))
+	why := brokeOff
+	var cut *errCut
+	switch cause := context.Cause(f.ctx); {
+	case errors.As(cause, &cut):
+		err, why = cause, cut.reason
+	case cause != nil && err != nil:
+		err = cause
+	case err == nil && !out.ended && !out.foreign:
+		err = io.ErrUnexpectedEOF
+	}
 	if quiet && err == nil {
 		return
 	}
 	line := sidecars.Line{Event: sidecars.EventFetch, Remote: f.Name, Via: viaHTTP, Received: n, Millis: time.Since(began).Milliseconds()}
 	if err != nil {
-		if cause := context.Cause(f.ctx); cause != nil {
-			err = cause
-		}
 		line.Reason = "broke off: " + err.Error()
 	}
 	s.voice.say(line)
-	if err != nil {
+	if err != nil && !out.say(why) {
 		panic(http.ErrAbortHandler) // git must not take what it has for the whole
 	}
 }
@@ -283,8 +295,7 @@ func (r *stallReader) Read(b []byte) (int, error) {
 
 func (s *server) pushHTTP(w http.ResponseWriter, r *http.Request, f *flight) {
 	control := http.NewResponseController(w)
-	// What is cut does not wait for the agent.
-	defer context.AfterFunc(f.ctx, func() { control.SetReadDeadline(time.Now()) })() //nolint:errcheck // of a TCP connection
+	drain := func() { drainHTTP(f.ctx, r, control) }
 	var body io.Reader = &stallReader{f.ctx, r.Body, control.SetReadDeadline}
 	switch r.Header.Get("Content-Encoding") {
 	case "":
@@ -304,8 +315,8 @@ func (s *server) pushHTTP(w http.ResponseWriter, r *http.Request, f *flight) {
 	if err != nil {
 		var no *refusal
 		if errors.As(err, &no) {
-			io.CopyN(io.Discard, in, f.MaxPush) //nolint:errcheck // it may end
-			s.turnAway(w, http.StatusForbidden, f.Name, no.reason, no.hint)
+			s.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Remote: f.Name, Via: viaHTTP, Reason: no.reason})
+			lastWord(f.ctx, w, r, receivePack, no.reason+". "+no.hint)
 			return
 		}
 		s.turnAway(w, http.StatusBadRequest, f.Name, "the push could not be read", "Try again.")
@@ -340,7 +351,7 @@ func (s *server) pushHTTP(w http.ResponseWriter, r *http.Request, f *flight) {
 			return res.Body, nil
 		},
 		converse: func(ctx context.Context) (*upload, error) { return s.converseHTTP(ctx, f) },
-		drain:    func() { io.CopyN(io.Discard, in, f.MaxPush) }, //nolint:errcheck // it may end
+		drain:    drain,
 		received: func() {
 			io.CopyN(io.Discard, in, 1<<10)      //nolint:errcheck // so that the end of the body is seen
 			control.SetReadDeadline(time.Time{}) //nolint:errcheck // then it has none
@@ -381,76 +392,4 @@ func (s *server) converseHTTP(ctx context.Context, f *flight) (*upload, error) {
 		return res.Body, nil
 	}
 	return u, nil
-}
-
-// notAdmitted answers a request for which there is no remote, or not yet.
-func (s *server) notAdmitted(w http.ResponseWriter, name string, err error) {
-	var none *noRemote
-	if errors.As(err, &none) {
-		s.turnAway(w, http.StatusNotFound, name, err.Error(), none.hint())
-		return
-	}
-	answer(w, http.StatusServiceUnavailable, err.Error(), "")
-}
-
-func (e *noRemote) hint() string {
-	if len(e.names) == 0 {
-		return "It has none. The operator declares remotes under git in the manifest."
-	}
-	return "Its remotes are " + strings.Join(e.names[:min(len(e.names), 20)], ", ") + ". The operator declares them under git in the manifest."
-}
-
-// turnAway answers a request that goes nowhere, and says so.
-func (s *server) turnAway(w http.ResponseWriter, status int, name, reason, hint string) {
-	s.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Remote: name, Via: viaHTTP, Reason: reason})
-	answer(w, status, reason, hint)
-}
-
-// failHTTP answers a request that was sent on, or should have been, and got no answer.
-func (s *server) failHTTP(w http.ResponseWriter, f *flight, err error) {
-	var cut *errCut
-	if errors.As(context.Cause(f.ctx), &cut) {
-		answer(w, http.StatusServiceUnavailable, cut.reason, "")
-		return
-	}
-	if f.ctx.Err() != nil {
-		panic(http.ErrAbortHandler) // the agent has gone
-	}
-	s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: f.Name, Via: viaHTTP, Host: f.to.host, Port: f.to.port, Reason: err.Error()})
-	answer(w, http.StatusBadGateway, plain(err.Error(), maxReason), hintFor(err))
-}
-
-// hintFor says who can do what about an upstream that failed.
-func hintFor(err error) string {
-	var unknown x509.UnknownAuthorityError
-	var bad *badStatus
-	var badCert *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &unknown):
-		return "Nobody whom git-gate trusts has signed the upstream's certificate. The operator can name a private authority in the manifest."
-	case errors.As(err, &badCert):
-		return "The upstream's certificate does not hold. The operator must look at it."
-	case errors.As(err, &bad) && bad.status/100 == 4:
-		return "That is for the operator to mend: the credential, its rights, or the upstream's address in the manifest."
-	}
-	return "That is not for you to mend. Try again later; if it stays so, tell the operator."
-}
-
-// answer says something to git, which shows plain text after "remote: ".
-func answer(w http.ResponseWriter, status int, reason, hint string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	io.WriteString(w, strings.TrimSpace("git-gate: "+reason+".\n"+hint)+"\n") //nolint:errcheck // the agent may have gone
-}
-
-const tooManyReason = "too many connections at once; close some"
-
-func (s *server) tooManyHTTP(c net.Conn) {
-	c.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
-	body := "git-gate: " + tooManyReason + "\n"
-	fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	s.voice.say(sidecars.Line{Event: sidecars.EventError, Via: viaHTTP, Reason: "the agent holds too many connections; one more was turned away"})
 }

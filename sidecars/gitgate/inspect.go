@@ -4,21 +4,25 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 )
 
-// inspection is what was learnt of a pack.
+// inspection is what was learnt of a push.
 type inspection struct {
 	graph *graph
 	found []finding
 }
 
-// inspect names every object of a pack and looks for secrets in each. extra are texts of the push that are in no
-// object, by what they are called.
-func (s *server) inspect(ctx context.Context, p *pack, extra map[string]string, seen func(objects int)) (*inspection, error) {
+// inspect names every object of a push and looks for secrets in each, and in what of its request goes on as well. p
+// is nil when refs are only deleted. seen is told how many objects were looked at.
+func (s *server) inspect(ctx context.Context, q *request, p *pack, seen func(objects int)) (*inspection, error) {
 	scan := s.scanner.start(ctx)
-	r := newResolver(ctx, p, s.spoolDir)
-	defer r.close()
-	g, err := s.inspectObjects(ctx, r, scan, extra, seen)
+	g, err := &graph{}, scan.request(q)
+	if err == nil && p != nil {
+		r := newResolver(ctx, p, s.spool)
+		defer r.close()
+		g, err = inspectObjects(ctx, r, scan, seen)
+	}
 	found := scan.end()
 	if errors.Is(err, errEnough) && ctx.Err() == nil {
 		err = nil // enough was found
@@ -32,12 +36,17 @@ func (s *server) inspect(ctx context.Context, p *pack, extra map[string]string, 
 	return &inspection{g, found}, nil
 }
 
-func (s *server) inspectObjects(ctx context.Context, r *resolver, scan *scan, extra map[string]string, seen func(int)) (*graph, error) {
-	for what, text := range extra {
-		if err := scan.text(finding{path: what}, []byte(text)); err != nil {
-			return nil, err
+// request looks at what of a push is in no object.
+func (c *scan) request(q *request) error {
+	for what, words := range map[string][]string{"the name of a ref": q.refs(), "a push option": q.options} {
+		if err := c.text(finding{path: what}, where{}, []byte(strings.Join(words, "\n"))); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func inspectObjects(ctx context.Context, r *resolver, scan *scan, seen func(int)) (*graph, error) {
 	count := 0
 	// Names in directories wait until their paths are known.
 	g, err := learn(ctx, r, func(k kind, id oid, text []byte) error {
@@ -46,31 +55,37 @@ func (s *server) inspectObjects(ctx context.Context, r *resolver, scan *scan, ex
 		if k == kindTree {
 			return nil
 		}
-		return scan.text(finding{kind: k, id: id}, text)
+		return scan.text(finding{kind: k, id: id}, where{}, text)
 	})
 	if err != nil {
 		return g, err
 	}
-	inPack := make(map[oid]struct{}, len(r.entries))
+	blobs := make(map[oid]struct{}, len(r.entries))
 	for i := range r.entries {
-		inPack[r.entries[i].id] = struct{}{}
+		if e := &r.entries[i]; e.kind == kindBlob {
+			blobs[e.id] = struct{}{}
+		}
 	}
-	places := g.places(func(id oid) bool { _, ok := inPack[id]; return ok })
-	inPack = nil
+	at := g.findPlaces(func(id oid) bool { _, ok := blobs[id]; return ok }, scan.scanner.usuallyFull,
+		func(id oid, path string) { scan.name(finding{kind: kindBlob, id: id}, path) })
+	blobs = nil
 	for id, raw := range g.trees {
 		names := make([]byte, 0, len(raw))
 		eachEntry(raw, func(_ string, name []byte, _ oid) { names = append(append(names, name...), '\n') }) //nolint:errcheck // it was read before
-		at := places[id]
-		if err := scan.text(finding{kind: kindTree, id: id, path: at.path, commit: at.commit}, names); err != nil {
+		f := finding{kind: kindTree, id: id}
+		f.path, f.commit = at.tree(id)
+		if err := scan.text(f, where{path: f.path}, names); err != nil {
 			return g, err
 		}
 	}
 	var blob *cutter
 	return g, r.run(func(e *entry) bool { return e.kind == kindBlob }, visit{
 		begin: func(_ kind, _ int64, i int32) (io.Writer, error) {
-			e := &r.entries[i]
-			at := places[e.id]
-			blob = scan.writer(finding{kind: kindBlob, id: e.id, path: at.path, commit: at.commit})
+			f := finding{kind: kindBlob, id: r.entries[i].id}
+			var w where
+			w, f.commit = at.file(f.id)
+			f.path = w.path
+			blob = scan.writer(f, w)
 			return blob, nil
 		},
 		ended: func(kind, int32, oid) error {

@@ -2,6 +2,7 @@ package gitgate
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha1" //nolint:gosec // the name of an object in git
 	"encoding/binary"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/klauspost/compress/zlib"
@@ -20,6 +22,7 @@ const (
 	maxDepth     = 4095     // of deltas on deltas, git's own limit
 	maxTreeBytes = 64 << 20 // of all directories of a push together
 	maxOneMeta   = 16 << 20 // of one commit, tag or directory
+	maxEdges     = 1 << 20  // parents of all commits of a push together
 	inflateTimes = 4        // how many times max_push all objects may be together, unpacked
 )
 
@@ -77,6 +80,7 @@ type pack struct {
 	byRef     map[oid][]int32
 	maxObject int64
 	inflate   int64 // what may still be unpacked, in bytes
+	round     uint8 // how often a resolver has gone through it
 }
 
 // refusal is a push that is against a rule. Its text is for the agent and the operator.
@@ -112,11 +116,12 @@ func (c *counter) Read(b []byte) (int, error) {
 }
 
 // readPack reads a pack from in, which it does not read beyond what the pack needs by more than a buffer, and
-// writes it to file, which then may have some bytes more than the pack's size.
+// writes it to file, which then may have some bytes more than the pack's size. expect is asked before as many objects
+// as the pack says that it has come; it may be nil.
 func readPack(in io.Reader, file interface {
 	io.Writer
 	io.ReaderAt
-}, maxPush, maxObject int64) (*pack, error) {
+}, maxPush, maxObject int64, expect func(objects int64) error) (*pack, error) {
 	p := &pack{file: file, maxObject: maxObject, inflate: inflateTimes * maxPush, byRef: map[oid][]int32{}}
 	count := &counter{from: in, most: maxPush}
 	spooled := bufio.NewWriterSize(file, copyBuffer)
@@ -134,7 +139,11 @@ func readPack(in io.Reader, file interface {
 	if n > maxObjects {
 		return nil, refuse("the push has %d objects, more than %d", n, maxObjects).with("Push fewer commits at a time.")
 	}
-	byStart := make(map[int64]int32, min(n, 4096))
+	if expect != nil {
+		if err := expect(int64(n)); err != nil {
+			return nil, err
+		}
+	}
 	var inflater inflater
 	for i := range int32(n) {
 		e, base, err := p.readHeader(r, at)
@@ -150,7 +159,7 @@ func readPack(in io.Reader, file interface {
 		}
 		switch {
 		case e.kind == kindOfsDelta:
-			b, ok := byStart[base]
+			b, ok := slices.BinarySearchFunc(p.entries, base, func(e entry, at int64) int { return cmp.Compare(e.start, at) })
 			if !ok {
 				return nil, refuse("object %d of the pack is a change to what is not in it", i+1)
 			}
@@ -160,7 +169,6 @@ func readPack(in io.Reader, file interface {
 		default:
 			p.roots = append(p.roots, i)
 		}
-		byStart[e.start] = i
 		p.entries = append(p.entries, e)
 	}
 	if _, err := io.CopyN(io.Discard, r, sha1.Size); err != nil { // the sum of it all, which the upstream checks
@@ -168,7 +176,7 @@ func readPack(in io.Reader, file interface {
 	}
 	p.size = at()
 	if err := spooled.Flush(); err != nil {
-		return nil, fmt.Errorf("hold the push: %w", err)
+		return nil, err
 	}
 	return p, nil
 }

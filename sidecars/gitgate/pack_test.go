@@ -86,17 +86,23 @@ func delta(base, result int64, times int) []byte {
 func blobOid(s string) oid { return sha1.Sum([]byte(fmt.Sprintf("blob %d\x00%s", len(s), s))) }
 
 // take takes a pack in as a push does.
-func take(dir string, b []byte, maxPush, maxObject int64) (*pack, error) {
-	f, err := nameless(dir)
+func take(dir string, b []byte, maxPush, maxObject int64) (p *pack, err error) {
+	held := &spool{dir: dir, room: 64 << 20}
+	defer func() {
+		if err == nil && held.used != 0 {
+			err = fmt.Errorf("%d bytes are still counted", held.used)
+		}
+	}()
+	f, err := held.create()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	p, err := readPack(bytes.NewReader(b), f, maxPush, maxObject)
+	p, err = readPack(bytes.NewReader(b), f, maxPush, maxObject, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := newResolver(context.Background(), p, dir)
+	r := newResolver(context.Background(), p, held)
 	defer r.close()
 	if _, err := learn(context.Background(), r, func(kind, oid, []byte) error { return nil }); err != nil {
 		return nil, err

@@ -31,7 +31,22 @@ func readPkt(r io.Reader) (pkt, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return pkt{}, err
 	}
-	n := 0
+	n, err := readPktLength(head)
+	if err != nil {
+		return pkt{}, err
+	}
+	if n < 4 {
+		return pkt{special: n}, nil
+	}
+	p := pkt{special: -1, data: make([]byte, n-4)}
+	if _, err := io.ReadFull(r, p.data); err != nil {
+		return pkt{}, unexpected(err)
+	}
+	return p, nil
+}
+
+// readPktLength is how long a pkt-line says that it is, or below 3 what it stands for.
+func readPktLength(head [4]byte) (n int, err error) {
 	for _, c := range head {
 		switch {
 		case '0' <= c && c <= '9':
@@ -41,20 +56,13 @@ func readPkt(r io.Reader) (pkt, error) {
 		case 'A' <= c && c <= 'F':
 			n = n<<4 | int(c-'A'+10)
 		default:
-			return pkt{}, errPkt
+			return 0, errPkt
 		}
 	}
-	if n < 3 {
-		return pkt{special: n}, nil
+	if n == 3 || n > maxPkt {
+		return 0, errPkt
 	}
-	if n < 4 || n > maxPkt {
-		return pkt{}, errPkt
-	}
-	p := pkt{special: -1, data: make([]byte, n-4)}
-	if _, err := io.ReadFull(r, p.data); err != nil {
-		return pkt{}, unexpected(err)
-	}
-	return p, nil
+	return n, nil
 }
 
 func unexpected(err error) error {

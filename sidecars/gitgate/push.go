@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -149,7 +150,7 @@ func (s *server) refuseFindings(q *request, found []finding) error {
 	r := &refusals{byRef: map[string]*refusal{}}
 	for i, f := range found {
 		r.hideRefs = r.hideRefs || f.kind == 0
-		if f.path != "" && len(s.scanner.look(context.Background(), []byte(f.path), "")) > 0 {
+		if f.path != "" && len(s.scanner.look(context.Background(), []byte(f.path), where{})) > 0 {
 			found[i].path = "(a path that holds a secret)"
 		}
 	}
@@ -171,11 +172,15 @@ func (s *server) refuseFindings(q *request, found []finding) error {
 
 // examine receives a push, looks at it, and sends it to the upstream, whose answer it gives.
 func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io.ReadCloser, error) {
-	place, err := s.place(p.ctx, rep)
+	if bad := refuseRefs(p.policy(q)); bad != nil {
+		p.drain()
+		return nil, bad
+	}
+	free, err := enter(p.ctx, s.pushes)
 	if err != nil {
 		return nil, err
 	}
-	defer place()
+	defer free()
 
 	type had struct {
 		tips map[string]oid
@@ -191,9 +196,11 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 			<-tips
 		}
 	}()
-	bad := refuseRefs(p.policy(q))
-	spool, err := nameless(s.spoolDir)
+	known := func() {} // lets go of what is known of the pack
+	defer func() { known() }()
+	spool, err := s.spool.create()
 	if err != nil {
+		p.drain()
 		return nil, err
 	}
 	defer func() {
@@ -203,47 +210,64 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 	}()
 	var packed *pack
 	if q.sendsPack() {
-		if packed, err = readPack(p.in, spool, p.MaxPush, p.MaxObject); err != nil {
-			p.drain()
-			if bad != nil {
-				return nil, bad
+		packed, err = readPack(p.in, spool, p.MaxPush, p.MaxObject, func(objects int64) error {
+			if err := s.objects.Acquire(p.ctx, objects); err != nil {
+				return err
 			}
+			known = sync.OnceFunc(func() { s.objects.Release(objects) })
+			return nil
+		})
+		if err != nil { // others need not wait until the agent has sent the rest
+			spool.Close()
+			known()
+			free()
+			p.drain()
 			return nil, err
 		}
 		*size = packed.size
 	}
 	p.received()
-	if bad != nil {
-		return nil, bad
-	}
-	g := &graph{}
-	if packed != nil {
-		var objects atomic.Int64
-		still := s.ticking(p.ctx, rep, func() string {
-			return fmt.Sprintf("looking for secrets, %d of %d objects", objects.Load(), len(packed.entries))
-		})
-		extra := map[string]string{"the name of a ref": strings.Join(q.refs(), "\n"), "a push option": strings.Join(q.options, "\n")}
-		seen, err := s.inspect(p.ctx, packed, extra, func(n int) { objects.Store(int64(n)) })
+
+	var objects atomic.Int64
+	still := s.ticking(p.ctx, rep, func() string {
+		if n := objects.Load(); n > 0 {
+			return fmt.Sprintf("looking for secrets, %d of %d objects", n, len(packed.entries))
+		}
+		return "waiting until other pushes were looked at"
+	})
+	looked, err := enter(p.ctx, s.looking)
+	if err != nil {
 		still()
-		if err != nil {
-			return nil, err
-		}
-		if len(seen.found) > 0 {
-			return nil, s.refuseFindings(q, seen.found)
-		}
-		g = seen.graph
+		return nil, err
 	}
-	known := <-tips
+	defer looked()
+	seen, err := s.inspect(p.ctx, q, packed, func(n int) { objects.Store(int64(n)) })
+	still()
+	if err != nil {
+		return nil, err
+	}
+	if len(seen.found) > 0 {
+		return nil, s.refuseFindings(q, seen.found)
+	}
+	if !p.Approve {
+		seen.graph.trees = nil // they are much
+		looked()
+	}
+	has := <-tips
 	tips = nil
-	if known.err != nil {
-		return nil, known.err
+	if has.err != nil {
+		return nil, has.err
 	}
-	if err := s.checkChanges(p, q, g, known.tips); err != nil {
+	if err := s.checkChanges(p, q, seen.graph, has.tips); err != nil {
 		return nil, err
 	}
 	if p.Approve {
-		place() // others need not wait for the operator
-		if err := s.hold(p, q, rep, g, packed); err != nil {
+		summary := s.summarise(p, q, seen.graph, packed)
+		seen, packed = nil, nil
+		looked()
+		known()
+		free() // others need not wait for the operator
+		if err := s.hold(p, rep, summary); err != nil {
 			return nil, err
 		}
 	}
@@ -253,15 +277,15 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 		return nil, err
 	}
 	// The upstream may take long to send back its first word.
-	still := s.ticking(p.ctx, rep, func() string { return "the upstream takes the push" })
+	still = s.ticking(p.ctx, rep, func() string { return "the upstream takes the push" })
 	defer still()
 	answer, err := p.forward(p.ctx, q.head(), io.NewSectionReader(spool, 0, *size), *size)
 	if err != nil {
 		return nil, err
 	}
-	held := spool
+	sent := spool
 	spool = nil
-	return &closing{answer, func() { held.Close() }}, nil
+	return &closing{answer, func() { sent.Close() }}, nil
 }
 
 type closing struct {
@@ -275,19 +299,11 @@ func (c *closing) Close() error {
 	return err
 }
 
-// place waits until there is room for one more push.
-func (s *server) place(ctx context.Context, rep *reporter) (release func(), err error) {
-	free := func() func() {
-		var done atomic.Bool
-		return func() {
-			if done.CompareAndSwap(false, true) {
-				<-s.pushes
-			}
-		}
-	}
+// enter waits for one of as many places as of has room for. leave may be called more than once.
+func enter(ctx context.Context, of chan struct{}) (leave func(), err error) {
 	select {
-	case s.pushes <- struct{}{}:
-		return free(), nil
+	case of <- struct{}{}:
+		return sync.OnceFunc(func() { <-of }), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -19,16 +19,14 @@ const (
 )
 
 // passed are the capabilities of receive-pack that git-gate passes on: gitprotocol-capabilities(5). Others could
-// lead round what it looks at, as push-cert does, which hides the commands in a signed text.
+// lead round what it looks at, as push-cert does, which hides the commands in a signed text. None has a value that
+// the agent could choose.
 var passed = []string{"report-status", "report-status-v2", "delete-refs", "quiet", "atomic", "ofs-delta", "side-band-64k",
-	"push-options", "object-format", "agent", "session-id", "no-thin"}
+	"push-options", "object-format=sha1", "no-thin"}
 
 // filterCapabilities is what of caps git-gate passes on.
 func filterCapabilities(caps string) []string {
-	return slices.DeleteFunc(strings.Fields(caps), func(c string) bool {
-		name, _, _ := strings.Cut(c, "=")
-		return !slices.Contains(passed, name)
-	})
+	return slices.DeleteFunc(strings.Fields(caps), func(c string) bool { return !slices.Contains(passed, c) })
 }
 
 // command is one change of a ref that a push asks for.
@@ -103,6 +101,9 @@ func readRequest(in io.Reader) (*request, error) {
 				return nil, refuse("repositories with SHA-256 names can't be pushed to through git-gate")
 			}
 			return nil, errPkt
+		}
+		if len(c.ref) > maxRefName {
+			return nil, refuse("the name of a ref is longer than %d bytes", maxRefName)
 		}
 		if len(q.commands) >= maxCommands {
 			return nil, refuse("the push changes more than %d refs", maxCommands).with("Push fewer refs at a time.")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 )
 
 // Bounds on what is unpacked at one time.
@@ -20,12 +19,11 @@ const (
 type resolver struct {
 	*pack
 	ctx      context.Context
-	dir      string
+	spool    *spool
 	memory   int64
-	spill    *os.File
+	spill    *spoolFile
 	spilled  int64
 	inflater inflater
-	round    uint8
 	raw      *bufio.Reader
 	deltaBuf *bufio.Reader
 	copied   []byte
@@ -37,9 +35,9 @@ type stored struct {
 	at, size int64 // in the spill
 }
 
-func newResolver(ctx context.Context, p *pack, dir string) *resolver {
+func newResolver(ctx context.Context, p *pack, spool *spool) *resolver {
 	return &resolver{
-		pack: p, ctx: ctx, dir: dir, copied: make([]byte, 32<<10),
+		pack: p, ctx: ctx, spool: spool, copied: make([]byte, 32<<10),
 		raw: bufio.NewReaderSize(nil, 32<<10), deltaBuf: bufio.NewReaderSize(nil, 4<<10),
 	}
 }
@@ -195,7 +193,7 @@ func (r *resolver) hold(size int64) (stored, io.Writer, error) {
 		return stored{size: size, at: -1}, &memoryWriter{make([]byte, 0, size)}, nil
 	}
 	if r.spill == nil {
-		f, err := nameless(r.dir)
+		f, err := r.spool.create()
 		if err != nil {
 			return stored{}, nil, err
 		}
@@ -221,19 +219,6 @@ func (r *resolver) drop(s stored) {
 }
 
 func (s *stored) length() int64 { return s.size }
-
-// nameless is a file that is gone from its directory at once, and from the disk when it is closed.
-func nameless(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "push")
-	if err != nil {
-		return nil, fmt.Errorf("hold the push: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("hold the push: %w", err)
-	}
-	return f, nil
-}
 
 // deltaReader reads a delta: gitformat-pack(5), "Deltified representation".
 type deltaReader struct {

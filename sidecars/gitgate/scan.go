@@ -11,10 +11,10 @@ import (
 	"sync"
 
 	"github.com/rs/zerolog"
+	"github.com/zricethezav/gitleaks/v8/config"
 	"github.com/zricethezav/gitleaks/v8/detect"
 	"github.com/zricethezav/gitleaks/v8/logging"
 	"github.com/zricethezav/gitleaks/v8/regexp"
-	"github.com/zricethezav/gitleaks/v8/report"
 	"github.com/zricethezav/gitleaks/v8/sources"
 )
 
@@ -31,6 +31,9 @@ const (
 // scanner looks for secrets with gitleaks' rules. It is safe for use by many.
 type scanner struct {
 	detector *detect.Detector
+	anywhere *detect.Detector          // the rules that are for certain paths, for all
+	names    map[string]*regexp.Regexp // the rules that go by the path alone
+	full     []*config.Allowlist       // the paths that gitleaks would leave out
 }
 
 var silence = sync.OnceFunc(func() { logging.Logger = zerolog.Nop() }) // it would log what it found
@@ -41,16 +44,54 @@ func newScanner() (*scanner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the rules of the scan for secrets: %w", err)
 	}
-	d.IgnoreGitleaksAllow = true // or the agent's own comment would switch it off
-	d.MaxDecodeDepth = decodeDepth
+	s := &scanner{detector: d, names: map[string]*regexp.Regexp{}}
+	anywhere := d.Config
+	anywhere.Rules, anywhere.Keywords = map[string]config.Rule{}, map[string]struct{}{}
 	for id, rule := range d.Config.Rules {
 		// The end that such a rule asks for is that of a line, not only that of the whole text.
 		if rule.Regex != nil && strings.HasSuffix(rule.Regex.String(), "|$)") {
 			rule.Regex = regexp.MustCompile("(?m)" + rule.Regex.String())
-			d.Config.Rules[id] = rule
+		}
+		// A path alone excuses nothing: the agent chooses it.
+		rule.Allowlists = slices.DeleteFunc(slices.Clone(rule.Allowlists), func(a *config.Allowlist) bool {
+			return len(a.Paths) > 0 && a.MatchCondition == config.AllowlistMatchOr
+		})
+		d.Config.Rules[id] = rule
+		switch {
+		case rule.Path != nil && rule.Regex == nil:
+			s.names[id] = rule.Path
+		case rule.Path != nil:
+			rule.Path = nil
+			anywhere.Rules[id] = rule
+			for _, k := range rule.Keywords {
+				anywhere.Keywords[strings.ToLower(k)] = struct{}{}
+			}
 		}
 	}
-	return &scanner{detector: d}, nil
+	for i, list := range d.Config.Allowlists {
+		if len(list.Paths) == 0 {
+			continue
+		}
+		s.full = append(s.full, list)
+		d.Config.Allowlists[i] = &config.Allowlist{MatchCondition: list.MatchCondition, RegexTarget: list.RegexTarget, Regexes: list.Regexes, StopWords: list.StopWords}
+		if err := d.Config.Allowlists[i].Validate(); err != nil {
+			return nil, fmt.Errorf("read the rules of the scan for secrets: %w", err)
+		}
+	}
+	anywhere.Allowlists = d.Config.Allowlists
+	s.anywhere = detect.NewDetector(anywhere)
+	for _, d := range []*detect.Detector{s.detector, s.anywhere} {
+		d.IgnoreGitleaksAllow = true // or the agent's own comment would switch it off
+		d.MaxDecodeDepth = decodeDepth
+	}
+	return s, nil
+}
+
+// where is at which paths a text is, since rules go by that, too.
+type where struct {
+	path  string // "": it has none, or none that is known
+	other bool   // it may be at others as well
+	full  bool   // and at those it would usually be full of what looks like a secret
 }
 
 // hit is a rule that a text met, and the line from 0 on.
@@ -59,23 +100,30 @@ type hit struct {
 	line int
 }
 
-// look finds what rules a text meets. path may be "". Files that are usually full of what looks like a secret,
-// and binary ones, are looked at, too, but not for what goes by its look alone.
-func (s *scanner) look(ctx context.Context, text []byte, path string) []hit {
+// look finds what rules a text meets. Files that are usually full of what looks like a secret, and binary ones, are
+// looked at, too, but not for what goes by its look alone.
+func (s *scanner) look(ctx context.Context, text []byte, w where) []hit {
 	guess := true
 	if bytes.IndexByte(text, 0) >= 0 {
 		guess = false
 		text = printed(bytes.ReplaceAll(text, []byte{0}, nil)) // they are between the letters of UTF-16
 	}
-	if path != "" && s.usuallyFull(path) {
-		guess, path = false, ""
+	if w.path != "" && (!w.other || w.full) && s.usuallyFull(w.path) {
+		guess = false
 	}
-	//lint:ignore SA1019 the detector takes no other type yet
-	found := s.detector.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: string(text), FilePath: path}))
-	found = slices.DeleteFunc(found, func(f report.Finding) bool { return !guess && f.RuleID == guessRule })
+	raw := string(text)
 	var hits []hit
-	for _, f := range found {
-		hits = append(hits, hit{f.RuleID, f.StartLine})
+	try := func(d *detect.Detector, path string) {
+		//lint:ignore SA1019 the detector takes no other type yet
+		for _, f := range d.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: raw, FilePath: path})) {
+			if h := (hit{f.RuleID, f.StartLine}); (guess || h.rule != guessRule) && !slices.Contains(hits, h) {
+				hits = append(hits, h)
+			}
+		}
+	}
+	try(s.detector, w.path)
+	if w.other {
+		try(s.anywhere, "")
 	}
 	return hits
 }
@@ -108,12 +156,7 @@ func printed(data []byte) []byte {
 
 // usuallyFull says whether gitleaks would leave the file at path out.
 func (s *scanner) usuallyFull(path string) bool {
-	for _, list := range s.detector.Config.Allowlists {
-		if list.PathAllowed(path) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.full, func(list *config.Allowlist) bool { return list.PathAllowed(path) })
 }
 
 // finding is a secret that was found, without it.
@@ -169,9 +212,10 @@ type scan struct {
 
 // part is a piece of a text.
 type part struct {
-	text []byte
-	line int // where it begins
-	of   finding
+	text  []byte
+	line  int // where it begins
+	of    finding
+	where where
 }
 
 func (s *scanner) start(ctx context.Context) *scan {
@@ -201,23 +245,40 @@ func (c *scan) end() []finding {
 }
 
 func (c *scan) look(p part) {
-	for _, h := range c.scanner.look(c.ctx, p.text, p.of.path) {
+	for _, h := range c.scanner.look(c.ctx, p.text, p.where) {
 		f := p.of
 		f.rule, f.line = h.rule, p.line+h.line+1
-		c.mu.Lock()
-		if len(c.found) >= maxFindings {
-			c.more = true
-			c.cancel()
-		} else if !slices.Contains(c.found, f) {
-			c.found = append(c.found, f)
+		if c.scanner.names[h.rule] != nil {
+			f.line = 1
 		}
-		c.mu.Unlock()
+		c.add(f)
+	}
+}
+
+func (c *scan) add(f finding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.found) >= maxFindings {
+		c.more = true
+		c.cancel()
+	} else if !slices.Contains(c.found, f) {
+		c.found = append(c.found, f)
+	}
+}
+
+// name looks at a further path of a file, for the rules that go by it alone.
+func (c *scan) name(f finding, path string) {
+	for id, rule := range c.scanner.names {
+		if rule.MatchString(path) {
+			f.rule, f.path, f.line = id, path, 1
+			c.add(f)
+		}
 	}
 }
 
 // text hands a whole text over.
-func (c *scan) text(of finding, text []byte) error {
-	w := c.writer(of)
+func (c *scan) text(of finding, at where, text []byte) error {
+	w := c.writer(of, at)
 	if _, err := w.Write(text); err != nil {
 		return err
 	}
@@ -225,14 +286,15 @@ func (c *scan) text(of finding, text []byte) error {
 }
 
 // writer takes a text in pieces; its Close hands over the last.
-func (c *scan) writer(of finding) *cutter { return &cutter{scan: c, of: of} }
+func (c *scan) writer(of finding, at where) *cutter { return &cutter{scan: c, of: of, where: at} }
 
 type cutter struct {
-	scan *scan
-	of   finding
-	buf  []byte
-	kept int // bytes at the beginning of buf that were handed over before
-	line int
+	scan  *scan
+	of    finding
+	where where
+	buf   []byte
+	kept  int // bytes at the beginning of buf that were handed over before
+	line  int
 }
 
 var _ io.WriteCloser = (*cutter)(nil)
@@ -261,7 +323,7 @@ func (w *cutter) Write(b []byte) (int, error) {
 // hand hands buf over.
 func (w *cutter) hand() error {
 	select {
-	case w.scan.work <- part{w.buf, w.line, w.of}:
+	case w.scan.work <- part{w.buf, w.line, w.of, w.where}:
 		w.buf = nil
 		return nil
 	case <-w.scan.ctx.Done():

@@ -2,11 +2,13 @@ package gitgate
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,6 +26,7 @@ const (
 	maxSumLine    = 56 << 10 // bytes of it all, as JSON
 	maxDiffFile   = 128 << 10
 	maxDiffAll    = 8 << 20 // bytes of all files that are compared
+	summaryTime   = time.Minute
 )
 
 // summarise is what a push would do.
@@ -41,12 +44,14 @@ func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack) *side
 			sum.MoreCommits = i + 1
 			break
 		}
-		c := g.order[i]
-		sum.Commits = append(sum.Commits, sidecars.PushCommit{Hash: c.id.String(), Author: plain(c.author, 100), Subject: plain(c.subject, 120)})
+		sum.Commits = append(sum.Commits, sidecars.PushCommit{Hash: g.order[i].id.String()})
 	}
 	if packed != nil {
 		sum.Bytes = packed.size
-		s.compare(p, q, g, packed, sum)
+		ctx, cancel := context.WithTimeout(p.ctx, summaryTime)
+		defer cancel()
+		s.describeCommits(ctx, packed, sum.Commits)
+		s.compare(ctx, p, q, g, packed, sum)
 	}
 	for {
 		b, err := json.Marshal(sum)
@@ -70,13 +75,37 @@ func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack) *side
 	}
 }
 
-// changed is a file that a push changes.
-type changed struct{ old, new oid }
+// describeCommits fills in who made the commits, and what they are about.
+func (s *server) describeCommits(ctx context.Context, packed *pack, commits []sidecars.PushCommit) {
+	of := map[oid]*sidecars.PushCommit{}
+	for i := range commits {
+		id, _ := parseOid(commits[i].Hash)
+		of[id] = &commits[i]
+	}
+	r := newResolver(ctx, packed, s.spool)
+	defer r.close()
+	var content bytes.Buffer
+	r.run(func(e *entry) bool { return e.kind == kindCommit }, visit{ //nolint:errcheck // what is lacking is not shown
+		begin: func(_ kind, _ int64, i int32) (io.Writer, error) {
+			content.Reset()
+			if of[r.entries[i].id] == nil {
+				return nil, nil
+			}
+			return &content, nil
+		},
+		ended: func(_ kind, _ int32, id oid) error {
+			if c := of[id]; c != nil {
+				c.Author, c.Subject = shownOf(content.Bytes())
+			}
+			return nil
+		},
+	})
+}
 
 // compare fills in which files a push changes, and how. Where the upstream can't tell what was there before,
 // everything in the push counts as changed and nothing is compared.
-func (s *server) compare(p *pushing, q *request, g *graph, packed *pack, sum *sidecars.Push) {
-	files := map[string]changed{}
+func (s *server) compare(ctx context.Context, p *pushing, q *request, g *graph, packed *pack, sum *sidecars.Push) {
+	d := &differ{ctx: ctx, files: map[string]changed{}}
 	var base *history
 	defer func() {
 		if base != nil {
@@ -99,81 +128,39 @@ func (s *server) compare(p *pushing, q *request, g *graph, packed *pack, sum *si
 			}
 		}
 		var before oid
-		trees := g.trees
+		d.trees = g.trees
 		if !old.none() && g.commits[old] == nil {
 			if base != nil {
 				base.close()
 			}
 			var err error
-			if base, err = s.fetchUpstream(p, wish{wants: []oid{old}, depth: 1, filter: "blob:none"}); err != nil {
+			if base, err = s.fetchUpstream(ctx, p, wish{wants: []oid{old}, depth: 1, filter: "blob:none"}); err != nil {
 				base, whole = nil, false
 				continue
 			}
 			if b := base.commits[old]; b != nil {
 				before = b.tree
 			}
-			trees = maps.Clone(g.trees)
-			maps.Copy(trees, base.trees)
+			d.trees = maps.Clone(g.trees)
+			maps.Copy(d.trees, base.trees)
 		}
-		diffTrees(trees, before, tip.tree, "", files)
+		d.compare(before, tip.tree, "")
 	}
 	if !whole {
-		for id, at := range g.places(func(oid) bool { return true }) {
-			if g.trees[id] == nil {
-				files[at.path] = changed{new: id}
+		at := g.findPlaces(func(oid) bool { return true }, func(string) bool { return false }, func(oid, string) {})
+		for id, f := range at.files {
+			if d.cut = d.cut || len(d.files) >= maxDiffFiles; d.cut {
+				break
 			}
+			d.files[at.path(f.dir, f.name)] = changed{new: id}
 		}
 	}
-	s.describe(p, files, packed, base, whole, sum)
-}
-
-// diffTrees finds the files that differ between two directories.
-func diffTrees(trees map[oid][]byte, a, b oid, path string, files map[string]changed) {
-	type entry struct {
-		id   oid
-		tree bool
-	}
-	read := func(id oid) map[string]entry {
-		m := map[string]entry{}
-		eachEntry(trees[id], func(mode string, name []byte, id oid) { m[string(name)] = entry{id, mode == modeTree} }) //nolint:errcheck // it was read before
-		return m
-	}
-	if a == b || len(path) > 4096 || len(files) > 10_000 {
-		return
-	}
-	before, after := read(a), read(b)
-	names := slices.Collect(maps.Keys(before))
-	for n := range after {
-		if _, both := before[n]; !both {
-			names = append(names, n)
-		}
-	}
-	for _, n := range names {
-		x, y := before[n], after[n]
-		if x == y {
-			continue
-		}
-		var c changed
-		var dirs [2]oid
-		if x.tree {
-			dirs[0] = x.id
-		} else {
-			c.old = x.id
-		}
-		if y.tree {
-			dirs[1] = y.id
-		} else {
-			c.new = y.id
-		}
-		if c != (changed{}) {
-			files[path+n] = c
-		}
-		diffTrees(trees, dirs[0], dirs[1], path+n+"/", files)
-	}
+	sum.DiffCut = sum.DiffCut || d.cut
+	s.describe(ctx, p, d.files, packed, base, whole, sum)
 }
 
 // describe counts and compares what is in files.
-func (s *server) describe(p *pushing, files map[string]changed, packed *pack, base *history, whole bool, sum *sidecars.Push) {
+func (s *server) describe(ctx context.Context, p *pushing, files map[string]changed, packed *pack, base *history, whole bool, sum *sidecars.Push) {
 	paths := slices.Sorted(maps.Keys(files))
 	if len(paths) > maxSumFiles {
 		sum.MoreFiles = len(paths) - maxSumFiles
@@ -187,7 +174,7 @@ func (s *server) describe(p *pushing, files map[string]changed, packed *pack, ba
 	}
 	delete(wanted, oid{})
 	room := int64(maxDiffAll)
-	r := newResolver(p.ctx, packed, s.spoolDir)
+	r := newResolver(ctx, packed, s.spool)
 	defer r.close()
 	r.collect(wanted, have, &room)
 	if base != nil {
@@ -199,7 +186,7 @@ func (s *server) describe(p *pushing, files map[string]changed, packed *pack, ba
 			}
 		}
 		if len(lacking) > 0 { // the upstream left the files out
-			if more, err := s.fetchUpstream(p, wish{wants: lacking}); err == nil {
+			if more, err := s.fetchUpstream(ctx, p, wish{wants: lacking}); err == nil {
 				more.collect(wanted, have, &room)
 				more.close()
 			}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,27 +176,75 @@ func (r Remote) UsualAddresses() ([]string, error) {
 	return forms, nil
 }
 
+// otherAddresses are the forms of the other protocol in which people write the upstream as well.
+func (u upstream) otherAddresses() []string {
+	bare := strings.TrimPrefix(strings.TrimSuffix(u.path, ".git"), "/")
+	if strings.HasPrefix(bare, "~") || u.ssh && u.port != 22 || !u.ssh && u.port != 443 {
+		return nil
+	}
+	prefixes := []string{"https://" + u.authority() + "/"}
+	if !u.ssh {
+		prefixes = []string{"ssh://git@" + u.authority() + "/", "git@" + u.host + ":"}
+	}
+	var forms []string
+	for _, p := range prefixes {
+		forms = append(forms, p+bare+".git", p+bare)
+	}
+	return forms
+}
+
 // GitConfig is what a bottle's ~/.gitconfig needs, so that git goes to the gate where people write a remote's
-// usual address. git replaces the beginning of an address that matches the longest: one remote's address must
-// not be the beginning of another's unless that is declared, too.
+// usual address. git puts what it is told in the place of the longest beginning of an address that it knows, and
+// leaves the rest: with a slash between them, the rest of another repository's address leads nowhere, and never to
+// another remote. Where two remotes have the same address, it is the first one's.
 func GitConfig(remotes []Remote) (string, error) {
 	var b strings.Builder
 	var errs []error
-	for _, r := range remotes {
+	claimed := map[string]bool{}
+	mine := func(forms []string) []string {
+		return slices.DeleteFunc(forms, func(f string) bool {
+			if claimed[f] {
+				return true
+			}
+			claimed[f] = true
+			return false
+		})
+	}
+	forms := make([][]string, len(remotes))
+	for i, r := range remotes {
+		usual, err := r.UsualAddresses()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		forms[i] = mine(usual)
+	}
+	for i, r := range remotes {
+		to, err := parseUpstream(r.Upstream)
+		if err != nil {
+			continue
+		}
 		address, err := r.Address()
 		if err != nil {
-			errs = append(errs, err)
 			continue
 		}
-		forms, err := r.UsualAddresses()
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		forms[i] = append(forms[i], mine(to.otherAddresses())...)
+		if len(forms[i]) > 0 {
+			fmt.Fprintf(&b, "[url %q]\n", address+"/")
 		}
-		fmt.Fprintf(&b, "[url %q]\n", address)
-		for _, f := range forms {
+		for _, f := range forms[i] {
 			fmt.Fprintf(&b, "\tinsteadOf = %q\n", f)
 		}
 	}
 	return b.String(), errors.Join(errs...)
+}
+
+// nowhere says why there is nothing at a path of git-gate's, and what to do.
+func (s *server) nowhere(path, example string) (reason, hint string) {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if t := s.traffic.table(); rest != "" && t != nil && t.remotes[name] != nil {
+		return "there is nothing at this address, which only begins as that of the remote " + name + " does",
+			"It is another repository. The operator can declare it under git in the manifest."
+	}
+	return "there is nothing at this address", "Addresses here are those of git repositories, such as " + example + "."
 }
