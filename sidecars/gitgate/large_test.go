@@ -16,60 +16,129 @@ import (
 	"bottle-tui/sidecars/internal/heard"
 )
 
-// A push of 200 MB through the program itself, as it is in a container. It reports the most memory that it held.
-func BenchmarkLargePush(b *testing.B) {
-	up := overHTTPS(b)
-	dir := up.seeded(b, "r", 1)
-	w := newWork(b, nil)
-	w.git("clone", "-q", dir, ".")
-	for i, kind := range []string{"cat", "cat", "cat", "base64 -w 80"} {
-		run(b, w.dir, nil, "sh", "-c", "head -c 48000000 /dev/urandom | "+kind+" | head -c 52000000 >large"+strconv.Itoa(i))
+// longWaits says that tests may take many minutes.
+const longWaits = "BOTTLE_LONG_WAITS"
+
+// maxResident is how much memory git-gate may hold, whatever is pushed, in bytes.
+const maxResident = 256 << 20
+
+// program is the product's own, without the race detector, as it is in a container.
+type program struct {
+	t    testing.TB
+	http string
+	pid  int
+}
+
+// runProgram runs it for the remote r of up until the test's end.
+func runProgram(t testing.TB, up *served) *program {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "bottle-tui")
+	goEnv := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod"}
+	for _, name := range []string{"GOPATH", "GOCACHE", "GOMODCACHE"} {
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Skip("no Go toolchain here: ", err)
+		}
+		goEnv = append(goEnv, name+"="+strings.TrimSpace(string(out)))
 	}
-	w.git("add", ".")
-	w.git("commit", "-q", "-m", "large")
-	program := filepath.Join(b.TempDir(), "bottle-tui")
-	run(b, "../..", []string{"CGO_ENABLED=0", "GOPATH=" + os.Getenv("HOME") + "/go", "GOCACHE=" + os.Getenv("HOME") + "/.cache/go-build", "GOFLAGS=-mod=mod"}, "go", "build", "-o", program, ".")
+	run(t, "../..", goEnv, "go", "build", "-o", binary, ".")
 	c := gitgate.Config{Identity: identity, Remotes: []gitgate.Remote{up.remote("r")}}
 	up.config(&c)
 	content, err := c.Encode()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	config, spool := filepath.Join(b.TempDir(), "config.json"), b.TempDir()
-	write(b, config, string(content))
+	config := filepath.Join(t.TempDir(), "config.json")
+	write(t, config, string(content))
 	ear := heard.New()
-	cmd := exec.Command(program, "sidecar", "git-gate", "-config", config, "-spool", spool, "-listen-git", "127.0.0.1:0", "-listen-http", "127.0.0.1:0")
+	cmd := exec.Command(binary, "sidecar", "git-gate", "-config", config, "-spool", t.TempDir(), "-listen-git", "127.0.0.1:0", "-listen-http", "127.0.0.1:0")
 	cmd.Stdout = ear
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	line, _ := json.Marshal(map[string]any{"id": "n", "tokens": map[string]string{tokenVar: token}})
 	io.WriteString(in, string(line)+"\n")
-	_, http, _ := strings.Cut(ear.Wait(b, "ready").Address, " ")
-	b.SetBytes(200e6)
-	for b.Loop() {
-		began := time.Now()
-		w.git("push", "-q", "http://"+http+"/r", "HEAD:main")
-		b.ReportMetric(time.Since(began).Seconds(), "s")
-	}
-	w.same(dir, "main", "HEAD")
-	f, err := os.Open("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
+	_, http, _ := strings.Cut(ear.Wait(t, "ready").Address, " ")
+	return &program{t, http, cmd.Process.Pid}
+}
+
+func (p *program) url() string { return "http://" + p.http + "/r" }
+
+// resident is the most memory that it held so far, in bytes.
+func (p *program) resident() int64 {
+	p.t.Helper()
+	f, err := os.Open("/proc/" + strconv.Itoa(p.pid) + "/status")
 	if err != nil {
-		b.Skip(err)
+		p.t.Skip(err)
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if kb, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
-			n, _ := strconv.Atoi(strings.Fields(kb)[0])
-			b.ReportMetric(float64(n)/1024, "MiB-RSS")
-			if n > 256<<10 {
-				b.Errorf("it held %d MiB", n>>10)
-			}
+			n, _ := strconv.ParseInt(strings.Fields(kb)[0], 10, 64)
+			return n << 10
 		}
+	}
+	p.t.Skip("this system does not say how much memory a process held")
+	return 0
+}
+
+// twoHundred makes a working directory whose one new commit has 200 MB that can't be packed, a quarter of it text.
+func twoHundred(t testing.TB, dir string) *work {
+	t.Helper()
+	w := newWork(t, nil)
+	w.git("clone", "-q", dir, ".")
+	for i, kind := range []string{"cat", "cat", "cat", "base64 -w 80"} {
+		run(t, w.dir, nil, "sh", "-c", "head -c 48000000 /dev/urandom | "+kind+" | head -c 52000000 >large"+strconv.Itoa(i))
+	}
+	w.git("add", ".")
+	w.git("commit", "-q", "-m", "large")
+	return w
+}
+
+// A pack of 200 MB goes through the program itself both ways, in a bounded memory.
+func TestLargePack(t *testing.T) {
+	if os.Getenv(longWaits) != "1" {
+		t.Skip(longWaits + "=1 has it pushed, which takes a minute")
+	}
+	up := overHTTPS(t)
+	dir := up.seeded(t, "r", 1)
+	p := runProgram(t, up)
+	w := twoHundred(t, dir)
+	began := time.Now()
+	w.git("push", "-q", p.url(), "HEAD:main")
+	w.same(dir, "main", "HEAD")
+	pushed, most := time.Since(began), p.resident()
+	began = time.Now()
+	c := newWork(t, nil)
+	c.git("clone", "-q", p.url(), ".")
+	c.same(dir, "main", "HEAD")
+	t.Logf("push %v, clone %v, %d and then %d MiB", pushed, time.Since(began), most>>20, p.resident()>>20)
+	if n := p.resident(); n > maxResident {
+		t.Errorf("it held %d MiB", n>>20)
+	}
+}
+
+// A push of 200 MB, and the most memory that git-gate held.
+func BenchmarkLargePush(b *testing.B) {
+	up := overHTTPS(b)
+	dir := up.seeded(b, "r", 1)
+	p := runProgram(b, up)
+	w := twoHundred(b, dir)
+	b.SetBytes(200e6)
+	for b.Loop() {
+		began := time.Now()
+		w.git("push", "-q", p.url(), "HEAD:main")
+		b.ReportMetric(time.Since(began).Seconds(), "s")
+	}
+	w.same(dir, "main", "HEAD")
+	n := p.resident()
+	b.ReportMetric(float64(n)/(1<<20), "MiB-RSS")
+	if n > maxResident {
+		b.Errorf("it held %d MiB", n>>20)
 	}
 }

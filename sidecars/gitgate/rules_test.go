@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -98,26 +100,31 @@ func TestExamplesOfTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := func(text string, w where) bool {
-		scan := s.start(context.Background())
-		if err := scan.text(finding{kind: kindBlob}, w, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		return len(scan.end()) > 0
-	}
+	passes := func(text string, w where) bool { return len(s.look(context.Background(), []byte(text), w)) == 0 }
 	around := strings.Repeat("an ordinary line of text\n", 10)
 	count := map[string]int{}
+	work := make(chan example)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for e := range work {
+				for how, text := range map[string]string{"alone": e.Text, "within a text": around + e.Text + "\n" + around} {
+					if passes(text, where{path: e.Path}) {
+						t.Errorf("%s passes %s: %.80q", e.Rule, how, e.Text)
+					}
+					if _, limited := s.anywhere.Config.Rules[e.Rule]; limited && passes(text, where{other: true}) {
+						t.Errorf("%s passes %s, at a path that is not known: %.80q", e.Rule, how, e.Text)
+					}
+				}
+			}
+		})
+	}
 	for _, e := range all {
 		count[e.Rule]++
-		for how, text := range map[string]string{"alone": e.Text, "within a text": around + e.Text + "\n" + around} {
-			if !found(text, where{path: e.Path}) {
-				t.Errorf("%s passes %s: %.80q", e.Rule, how, e.Text)
-			}
-			if s.names[e.Rule] == nil && !found(text, where{other: true}) {
-				t.Errorf("%s passes %s, at a path that is not known: %.80q", e.Rule, how, e.Text)
-			}
-		}
+		work <- e
 	}
+	close(work)
+	workers.Wait()
 	for id := range s.detector.Config.Rules {
 		if count[id] == 0 {
 			t.Errorf("there is no example of %s", id)
