@@ -27,6 +27,15 @@ import (
 // These tests run a stand-in, testdata/pipelock: the image of the real pipelock can't be had where they run. The
 // stand-in does what pipelock's contract says (its configuration read strictly and again when the directory changes,
 // its log lines as they were recorded, config_hash, the allowlist), so what is tested here is this program's side.
+// Whoever has the real one names it in BOTTLE_PIPELOCK_IMAGE, as the engine knows it, and they run that.
+var realPipelock = os.Getenv("BOTTLE_PIPELOCK_IMAGE")
+
+// What a plain request to an open host comes to: the stand-in answers for all hosts, the real one finds none of
+// those that the tests name. And what one to a closed host comes to.
+var (
+	opened = map[bool]string{false: ` 200 "the page of `, true: ` 403 "blocked: SSRF check failed: DNS`}[realPipelock != ""]
+	closed = ` 403 "blocked: domain not in allowlist`
+)
 
 // pipelockImage imports the stand-in under a name of its own, from a root file system that holds it alone.
 func pipelockImage(t *testing.T) string {
@@ -72,7 +81,10 @@ func pipelockImage(t *testing.T) string {
 // withPipelock is a world whose profile has pipelock, with open.example.com on its allowlist.
 func withPipelock(t *testing.T) *world {
 	t.Helper()
-	image := pipelockImage(t) // removed after the containers
+	image := realPipelock
+	if image == "" {
+		image = pipelockImage(t) // removed after the containers
+	}
 	w := newWorld(t)
 	w.cat.tune = func(p *bottles.Profile) {
 		p.EgressEngine, p.EgressImage, p.Egress = "pipelock", image, []string{"open.example.com"}
@@ -158,16 +170,20 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 	}
 
 	// What it lets through and what not, and that the feed has both.
-	w.insist(id, "get http://open.example.com/1", `http://open.example.com/1 200 "the page of open.example.com"`)
-	w.insist(id, "get http://closed.example.com/1", "http://closed.example.com/1 403")
+	w.insist(id, "get http://open.example.com/1", "http://open.example.com/1"+opened)
+	w.insist(id, "get http://closed.example.com/1", "http://closed.example.com/1"+closed)
 	w.insist(id, "get https://closed.example.com/1", "https://closed.example.com/1 failed")
 	w.await("the refusals are in the feed", func(s *bottles.Snapshot) bool {
 		return refused(id, "closed.example.com:80", "http")(s) && refused(id, "closed.example.com:443", "connect")(s)
 	})
+	verdict := bottles.Allowed
+	if realPipelock != "" {
+		verdict = bottles.Refused // there is no such host
+	}
 	w.await("what was let through is, too", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
 		return slices.ContainsFunc(b.Feed, func(p bottles.Passage) bool {
-			return p.Gate == bottles.RoleEgress && p.Verdict == bottles.Allowed && p.What == "open.example.com:80"
+			return p.Gate == bottles.RoleEgress && p.Verdict == verdict && p.What == "open.example.com:80" && p.Cause == ""
 		})
 	})
 
@@ -189,13 +205,13 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 		t.Errorf("in force without its word: %+v, %v", lines, err)
 	}
 	w.sup.Type(id, []byte("get http://closed.example.com/2\n"))
-	w.awaitText(id, "http://closed.example.com/2 200")
+	w.awaitText(id, "http://closed.example.com/2"+opened)
 	w.must(bottles.Allow{Identity: id, Rules: []string{"third.example.com"}, Scope: bottles.Scope{For: time.Hour}})
 	w.sup.Type(id, []byte("get http://third.example.com/1\n"))
-	w.awaitText(id, "http://third.example.com/1 200")
+	w.awaitText(id, "http://third.example.com/1"+opened)
 	w.must(bottles.Revoke{Identity: id, Grant: req.ID})
 	w.sup.Type(id, []byte("get http://closed.example.com/3\n"))
-	w.awaitText(id, "http://closed.example.com/3 403")
+	w.awaitText(id, "http://closed.example.com/3"+closed)
 
 	// Torn down, nothing but its memory is left; a resume has pipelock and the grant again.
 	w.must(bottles.TearDown{Identity: id})
@@ -203,8 +219,8 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 		t.Errorf("left: %+v, %v", have, err)
 	}
 	w.must(bottles.Resume{Identity: id})
-	w.insist(id, "get http://third.example.com/2", "http://third.example.com/2 200")
-	w.insist(id, "get http://closed.example.com/4", "http://closed.example.com/4 403")
+	w.insist(id, "get http://third.example.com/2", "http://third.example.com/2"+opened)
+	w.insist(id, "get http://closed.example.com/4", "http://closed.example.com/4"+closed)
 
 	// Without pipelock there is no way out, which is shown, and nothing is said to be in force.
 	if out, err := exec.Command("docker", "kill", "claude-bottle-pipelock-"+id).CombinedOutput(); err != nil {
@@ -267,7 +283,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 	id := w.launch("")
 	grant := func(host string, d time.Duration) bottles.Grant {
 		w.must(bottles.Allow{Identity: id, Rules: []string{host}, Scope: bottles.Scope{For: d}})
-		w.insist(id, "get http://"+host+"/open", "http://"+host+"/open 200")
+		w.insist(id, "get http://"+host+"/open", "http://"+host+"/open"+opened)
 		b := w.awaitStatus(id, bottles.Live)
 		return b.Grants[len(b.Grants)-1]
 	}
@@ -283,7 +299,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 		b, _ := find(s, id)
 		return len(b.Grants) == 0 && b.Operation == nil
 	})
-	w.insist(id, "get http://offline.example.com/closed", "http://offline.example.com/closed 403")
+	w.insist(id, "get http://offline.example.com/closed", "http://offline.example.com/closed"+closed)
 
 	grant("building.example.com", 8*time.Second)
 	source := w.cat.dockerfile + "ENV ONE=1\n"
@@ -293,7 +309,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-slow.began
-	w.insist(id, "get http://building.example.com/closed", "http://building.example.com/closed 403")
+	w.insist(id, "get http://building.example.com/closed", "http://building.example.com/closed"+closed)
 	select {
 	case err := <-rebuilt:
 		t.Fatalf("the rebuild did not wait: %v", err)
@@ -346,7 +362,7 @@ func TestAKilledGrantOfPipelockIsFinishedByTheNextProgram(t *testing.T) {
 			b, _ := find(s, id)
 			return b.Status == bottles.Live && b.Operation == nil && len(b.Grants) == i+1 && len(b.Requests) == 0
 		})
-		w.insist(id, "get http://"+host+"/", "http://"+host+"/ 200")
+		w.insist(id, "get http://"+host+"/", "http://"+host+"/"+opened)
 		w.end()
 	}
 }
@@ -358,7 +374,7 @@ func TestAPausedPipelockIsToldLater(t *testing.T) {
 	w.run(nil)
 	id := w.launch("")
 	w.must(bottles.Allow{Identity: id, Rules: []string{"brief.example.com"}, Scope: bottles.Scope{For: 6 * time.Second}})
-	w.insist(id, "get http://brief.example.com/1", "http://brief.example.com/1 200")
+	w.insist(id, "get http://brief.example.com/1", "http://brief.example.com/1"+opened)
 	do := func(verb string) {
 		if out, err := exec.Command("docker", verb, "claude-bottle-pipelock-"+id).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -374,8 +390,8 @@ func TestAPausedPipelockIsToldLater(t *testing.T) {
 	})
 	do("unpause")
 	w.await("it is taken back", func(s *bottles.Snapshot) bool { b, _ := find(s, id); return len(b.Grants) == 0 })
-	w.insist(id, "get http://brief.example.com/2", "http://brief.example.com/2 403")
-	w.insist(id, "get http://new.example.com/", "http://new.example.com/ 403")
+	w.insist(id, "get http://brief.example.com/2", "http://brief.example.com/2"+closed)
+	w.insist(id, "get http://new.example.com/", "http://new.example.com/"+closed)
 	failures := 0
 	for _, a := range w.told() {
 		if a.Kind == bottles.AlertFailed && a.Operation == "expire" {

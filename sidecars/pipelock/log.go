@@ -29,10 +29,12 @@ type entry struct {
 	RawTime    json.RawMessage `json:"time"`
 	Event      string          `json:"event"`
 	Method     string          `json:"method"`
-	Target     string          `json:"target"` // host:port of a tunnel
-	URL        string          `json:"url"`    // of a plain request; of a reload, the file
+	Target     string          `json:"target"`       // host:port of a tunnel
+	URL        string          `json:"url"`          // of a plain request
+	Resource   string          `json:"resource"`     // of what no client asked for, such as a reload: the file
+	Connect    string          `json:"connect_host"` // of a tunnel whose TLS names another host
+	Action     string          `json:"action"`       // of a scan
 	ClientIP   string          `json:"client_ip"`
-	RequestID  string          `json:"request_id"`
 	Scanner    string          `json:"scanner"`
 	Reason     string          `json:"reason"`
 	Error      string          `json:"error"`
@@ -82,7 +84,7 @@ func Lines(b []byte) []sidecars.Line {
 	case "tunnel_close":
 		l.Event, l.Received, l.Millis = sidecars.EventTunnelEnd, max(0, e.TotalBytes), int64(max(0, e.DurationMS))
 		e.whom(&l)
-	case "forward_http":
+	case "forward_http", "allowed": // the latter of its own way to fetch a page, /fetch
 		e.whom(&l)
 		end := l
 		l.Event, l.Status = sidecars.EventAllow, e.StatusCode
@@ -96,11 +98,14 @@ func Lines(b []byte) []sidecars.Line {
 			l.Cause = sidecars.CauseUnlisted
 		}
 	case "sni_mismatch", "kill_switch_deny", "body_dlp", "header_dlp":
+		if e.Action != "" && e.Action != "block" {
+			return nil // it only warns
+		}
 		l.Event = sidecars.EventRefuse
 		e.whom(&l)
 		l.Reason = bounded(e.because(strings.ReplaceAll(e.Event, "_", " ")))
 	case "error":
-		if e.Method == reloading && e.URL == ConfigFile && e.ClientIP == "" && e.RequestID == "" {
+		if e.Method == reloading && e.Resource == ConfigFile && e.ClientIP == "" {
 			l.Event, l.Reason = sidecars.EventConfigError, bounded("pipelock refused its configuration: "+e.Error)
 			break
 		}
@@ -125,9 +130,12 @@ func (e entry) whom(l *sidecars.Line) {
 	l.Via = "http"
 	host, port := "", ""
 	usual := 80
-	if e.Target != "" || e.Method == "CONNECT" {
+	if e.Target != "" || e.Connect != "" || e.Method == "CONNECT" {
 		l.Via, usual = "connect", 443
 		where := e.Target
+		if where == "" {
+			where = e.Connect
+		}
 		if where == "" {
 			where = e.URL
 		}

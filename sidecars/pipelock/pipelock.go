@@ -2,8 +2,8 @@
 // from a bottle's allowlist and reads its log as the lines that the sidecars of this program speak in. It runs
 // nothing, and it must not soften a rule that pipelock can't express: such a rule is an error.
 //
-// It is made for pipelock 2.3.0. Its image could not be had where this was built and tested: the configuration and
-// the log lines are those that were measured of that version, and those of its public source; no test here runs it.
+// It is made for pipelock 2.3.0. Its image could not be had where this was built: no test here runs it. The configuration
+// and the log lines are those that its program, made from the public source of that version, took and wrote.
 //
 // What its container needs:
 //   - The image is the profile's; its entrypoint is /pipelock, Command are its arguments. It is FROM scratch.
@@ -38,11 +38,9 @@ const ConfigFile = sidecars.ConfigDir + "/" + configName
 
 const configName = "pipelock.yaml"
 
-// The ports of pipelock's own services, on the pod's loopback: on the proxy's port the agent would reach them.
-const (
-	portMetrics = 9890
-	portAPI     = 9891
-)
+// portMetrics is where pipelock tells its figures, on the pod's loopback: on the proxy's port the agent would reach them.
+// Its API is there, and answers nobody (503) as long as no token is configured; pipelock would move it only with one.
+const portMetrics = 9890
 
 // nobody is the allowlist of a bottle that has none: pipelock demands an entry, and no name under .invalid exists
 // (RFC 6761).
@@ -94,11 +92,9 @@ response_scanning:
   enabled: true
   action: warn
 metrics_listen: "127.0.0.1:%d"
-kill_switch:
-  api_listen: "127.0.0.1:%d"
 sentry:
   enabled: false
-`, sidecars.PortEgress, portMetrics, portAPI)
+`, sidecars.PortEgress, portMetrics)
 	return b.Bytes(), nil
 }
 

@@ -38,8 +38,6 @@ response_scanning:
   enabled: true
   action: warn
 metrics_listen: "127.0.0.1:9890"
-kill_switch:
-  api_listen: "127.0.0.1:9891"
 sentry:
   enabled: false
 `
@@ -139,9 +137,11 @@ func TestTheLog(t *testing.T) {
 		{At: at(11), Event: sidecars.EventConfigError, Reason: "pipelock refused its configuration: trusted_domains expanded"},
 		{At: at(12), Event: sidecars.EventRefuse, Host: "2001:db8::1", Port: 443, Via: "connect", Reason: "ssrf: private address"},
 		{At: at(12), Event: sidecars.EventConfigError, Reason: "pipelock refused its configuration: rejected: security downgrade from strict mode"},
-		{Event: sidecars.EventConfigError, Reason: "pipelock: config reload failed: reading config: permission denied"},
+		{Event: sidecars.EventConfigError, Reason: "pipelock: config reload failed: parsing config /config/pipelock.yaml: yaml: line 1: did not find expected node content"},
 		// An agent's request that looks like it, and a word of the agent's in a line.
 		{At: at(12), Event: sidecars.EventError, Via: "http", Reason: "rejected"},
+		{At: at(12), Event: sidecars.EventRefuse, Host: "closed.example.net", Port: 80, Via: "http", Cause: sidecars.CauseUnlisted, Reason: "allowlist: domain not in allowlist: closed.example.net"},
+		{At: at(12), Event: sidecars.EventRefuse, Host: "example.com", Port: 8443, Via: "connect", Reason: "ssrf: SSRF check failed: DNS resolution error for example.com: lookup example.com on 127.0.0.11:53: no such host"},
 	}
 	for i := range max(len(got), len(want)) {
 		switch {

@@ -43,7 +43,6 @@ type config struct {
 	RequestBody map[string]any `yaml:"request_body_scanning"`
 	Response    map[string]any `yaml:"response_scanning"`
 	Metrics     string         `yaml:"metrics_listen"`
-	KillSwitch  map[string]any `yaml:"kill_switch"`
 	Sentry      map[string]any `yaml:"sentry"`
 
 	hash string
@@ -125,7 +124,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !p.config().allows(host) {
 		reason := "domain not in allowlist: " + host
 		p.say("warn", "blocked", append(who, "scanner", "allowlist", "reason", reason)...)
-		http.Error(w, r.Method+" blocked: "+reason, http.StatusForbidden)
+		http.Error(w, "blocked: "+reason, http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodConnect {
