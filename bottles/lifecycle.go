@@ -26,9 +26,6 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if conflicts := unbuilt(profile); len(conflicts) > 0 {
-		return nil, conflictError(conflicts)
-	}
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
 	create := s.cfg.Root.Create
 	if a.Identity != "" {

@@ -109,7 +109,6 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	if meta.CopyCWD && !meta.Filled {
 		s.planCopy(ctx, meta.CWD, &p)
 	}
-	p.conflict(unbuilt(profile)...)
 	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
@@ -269,12 +268,6 @@ func conflictError(found []Conflict) error {
 		lines = append(lines, c.What+"; clear it with: "+c.Fix)
 	}
 	return refuse("%s", strings.Join(lines, "\n"))
-}
-
-// unbuilt are the parts of a profile that this version can't give it.
-func unbuilt(p Profile) []Conflict {
-	var out []Conflict
-	return out
 }
 
 func (p *Preflight) conflict(c ...Conflict) { p.Conflicts = append(p.Conflicts, c...) }
