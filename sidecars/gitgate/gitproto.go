@@ -134,8 +134,9 @@ func (s *server) fetchGit(c net.Conn, in *bufio.Reader, f *flight, protocol stri
 	case errors.As(cause, &cut):
 		line.Reason = "broke off: " + cut.reason
 		said = out.say(cut.reason)
-	case err != nil:
+	case err != nil: // of either side
 		line.Reason = "broke off: " + err.Error()
+		said = out.say(brokeOff)
 	case !out.ended && !out.foreign:
 		said = out.say(brokeOff)
 		line.Reason = "broke off: " + session.why(io.ErrUnexpectedEOF).Error()
@@ -192,21 +193,28 @@ func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
 		flight: f, via: viaGit, in: in, out: c,
 		tips: func(context.Context) (map[string]oid, error) { return a.tips, nil },
 		forward: func(_ context.Context, head []byte, pack io.Reader, _ int64) (io.ReadCloser, error) {
-			var sending sync.WaitGroup
-			sending.Go(func() {
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
 				if _, err := session.in.Write(head); err == nil {
 					io.CopyBuffer(struct{ io.Writer }{session.in}, pack, make([]byte, copyBuffer)) //nolint:errcheck // the answer tells
 				}
-			})
+			}()
 			return &closing{io.NopCloser(session.out), func() {
-				if context.Cause(f.ctx) != nil {
-					session.end(false)
-				} else {
+				if context.Cause(f.ctx) == nil {
 					io.Copy(io.Discard, io.LimitReader(session.out, 1<<20)) //nolint:errcheck // it ends with the program
+					timer := time.NewTimer(time.Second)
+					defer timer.Stop()
+					select {
+					case <-sent:
+						whole = true
+					case <-timer.C: // it has answered and does not hear
+					}
 				}
-				session.in.Close()
-				sending.Wait()
-				whole = context.Cause(f.ctx) == nil
+				if !whole {
+					session.end(false)
+					<-sent
+				}
 			}}, nil
 		},
 		converse: func(ctx context.Context) (*upload, error) { return s.converseSSH(ctx, f) },

@@ -108,7 +108,7 @@ type counter struct {
 
 func (c *counter) Read(b []byte) (int, error) {
 	if c.n >= c.most {
-		return 0, refuse("the push is larger than %s", bytesText(c.most)).with("Push fewer commits at a time, or leave large files out.")
+		return 0, refuse("the push is larger than %s", bytesText(c.most)).with("Push fewer commits at a time, or leave large files out. The operator can raise max_push of this remote in the manifest.")
 	}
 	n, err := c.from.Read(b[:min(int64(len(b)), c.most-c.n)])
 	c.n += int64(n)
@@ -237,7 +237,7 @@ func (p *pack) readHeader(r *bufio.Reader, at func() int64) (e entry, base int64
 
 func (p *pack) tooLarge(size int64) *refusal {
 	return refuse("a file of %s is larger than %s", bytesText(size), bytesText(p.maxObject)).
-		with("Leave it out of the commits.")
+		with("Leave it out of the commits. The operator can raise max_object of this remote in the manifest.")
 }
 
 // measure unpacks an entry to nowhere, so that its end is found, and names what is no delta.

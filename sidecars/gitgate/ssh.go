@@ -136,8 +136,8 @@ func (s *sshSession) sayAlive() {
 func (s *sshSession) end(whole bool) {
 	s.ended.Do(func() {
 		close(s.quiet)
-		s.in.Close()
-		if whole {
+		if whole { // otherwise somebody may still write to it
+			s.in.Close()
 			done := make(chan struct{})
 			timer := time.AfterFunc(time.Second, func() { s.client.Close() })
 			go func() {
