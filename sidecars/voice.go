@@ -93,6 +93,8 @@ type PushRef struct {
 	Ref string `json:"ref"`
 	Old string `json:"old"`
 	New string `json:"new"`
+	// Rewrites: New does not build on Old, or that could not be shown. What Old leads to would be lost.
+	Rewrites bool `json:"rewrites,omitempty"`
 }
 
 // PushCommit is a commit that is new to the upstream.

@@ -169,6 +169,15 @@ func TestWhatIsLeftOutOfAPushIsSaid(t *testing.T) {
 		"coder <coder@example.com>", "Ada Lovelace of", "than what was thought of when…")
 }
 
+// What is lost by a push is said like a deletion.
+func TestAPushThatRewrites(t *testing.T) {
+	p := aPush()
+	p.Refs = []sidecars.PushRef{{Ref: "refs/heads/main", Old: oldTip, New: newTip, Rewrites: true}}
+	s := open(t, 120, 40, pushing(p))
+	s.sees("▲ rewrites the branch main from 8d1e22f to 1f0c8d4, which does not build on it: what nothing else", "leads to is lost")
+	s.lacks("~ changes")
+}
+
 // A file whose lines all stay is there for its mode, and one that is empty has none.
 func TestFilesWithoutLines(t *testing.T) {
 	p := aPush()

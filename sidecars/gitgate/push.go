@@ -31,6 +31,7 @@ type pushing struct {
 	drain func()
 	// received is called when nothing more is to come from the agent.
 	received func()
+	rewrites map[string]bool // refs whose history would be rewritten, as far as somebody is asked
 }
 
 // push takes a push through. It answers the agent, whatever comes of it.
@@ -342,19 +343,27 @@ func (s *server) checkChanges(p *pushing, q *request, g *graph, tips map[string]
 		switch has := tips[c.ref]; {
 		case has != c.old:
 			bad[c.ref] = refuse("the upstream has another state of it by now").with("Fetch, then push again.")
-		case p.AllowForce || c.old.none() || c.new.none() || c.old == c.new:
+		case c.old.none() || c.new.none() || c.old == c.new:
+		case p.AllowForce && !p.Approve: // nobody asks
 		default:
 			forward, open := g.leadsTo(c.new, c.old)
 			if !forward {
 				var err error
-				if forward, err = s.upstreamLeads(p, open, c.old); err != nil {
+				if forward, err = s.upstreamLeads(p, open, c.old); err != nil && !p.AllowForce {
 					s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Reason: "ask the upstream for the history of " + c.ref + ": " + err.Error()})
 					bad[c.ref] = refuse("that it builds on what the upstream has could not be shown: %s", plain(err.Error(), 200)).
 						with("Push to a new branch, or merge the upstream's branch first.")
 					continue
 				}
 			}
-			if !forward {
+			switch {
+			case forward:
+			case p.AllowForce:
+				if p.rewrites == nil {
+					p.rewrites = map[string]bool{}
+				}
+				p.rewrites[c.ref] = true
+			default:
 				bad[c.ref] = refuse("not a fast-forward, and the history of this remote must not be rewritten").
 					with("Fetch, then rebase or merge, and push again; or push to a new branch. The operator can set allow_force of the remote " + p.Name + " in the manifest.")
 			}

@@ -37,7 +37,7 @@ func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack) *side
 			sum.MoreRefs = len(q.commands) - i
 			break
 		}
-		sum.Refs = append(sum.Refs, sidecars.PushRef{Ref: plain(c.ref, 200), Old: c.old.String(), New: c.new.String()})
+		sum.Refs = append(sum.Refs, sidecars.PushRef{Ref: plain(c.ref, 200), Old: c.old.String(), New: c.new.String(), Rewrites: p.rewrites[c.ref]})
 	}
 	for i := len(g.order) - 1; i >= 0; i-- {
 		if len(sum.Commits) == maxSumCommits {

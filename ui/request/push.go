@@ -38,6 +38,8 @@ func (d *Dialog) refLines(r sidecars.PushRef, w int) []string {
 	switch {
 	case absent(r.New):
 		return hung(s.Danger, s.Danger.Render("▲ "), "deletes "+name+", which is at "+short(r.Old), w)
+	case r.Rewrites:
+		return hung(s.Danger, s.Danger.Render("▲ "), "rewrites "+name+" from "+short(r.Old)+" to "+short(r.New)+", which does not build on it: what nothing else leads to is lost", w)
 	case absent(r.Old):
 		return hung(s.Text, s.AddedSign.Render("+ "), "makes "+name+" at "+short(r.New), w)
 	}
