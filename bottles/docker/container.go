@@ -92,6 +92,8 @@ func containerConfig(spec bottles.ContainerSpec) *container.Config {
 		Entrypoint: spec.Entrypoint, Cmd: spec.Cmd, Env: spec.Env, User: spec.User, WorkingDir: spec.WorkingDir,
 		Tty: spec.Terminal, OpenStdin: spec.Terminal || spec.Stdin, AttachStdin: spec.Terminal, AttachStdout: true, AttachStderr: true,
 		StopSignal: "SIGTERM", // whatever the image says
+		// Nobody asks for an image's own check of health, which would start a program in the bottle again and again.
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 }
 

@@ -30,7 +30,7 @@ func TestContainerIsHardenedWithoutAsking(t *testing.T) {
 		h.LogConfig.Config["max-file"] == "" || *h.PidsLimit != 50 || h.Memory != 64<<20 || h.MemorySwap != 64<<20 || h.NetworkMode != "none" {
 		t.Errorf("host configuration %+v", h)
 	}
-	if i.Config.StopSignal != "SIGTERM" || i.Config.Labels[bottles.LabelRoot] != r.root {
+	if i.Config.StopSignal != "SIGTERM" || i.Config.Healthcheck == nil || i.Config.Healthcheck.Test[0] != "NONE" || i.Config.Labels[bottles.LabelRoot] != r.root {
 		t.Errorf("configuration %+v", i.Config)
 	}
 }

@@ -165,7 +165,7 @@ func (c *checker) checkCommand(f *file, v visit) {
 		c.checkShell(v, cmd.ShellDependantCmdLine)
 	case *instructions.HealthCheckCommand:
 		if cmd.Health != nil && len(cmd.Health.Test) > 1 {
-			c.add(v.first, Note, "healthcheck", "HEALTHCHECK runs a command again and again for as long as the container lives")
+			c.add(v.first, Note, "healthcheck", "HEALTHCHECK has no effect: no such check runs in a bottle")
 			c.checkShell(v, instructions.ShellDependantCmdLine{CmdLine: cmd.Health.Test[1:], PrependShell: cmd.Health.Test[0] == "CMD-SHELL"})
 		}
 	case *instructions.EnvCommand:
