@@ -69,11 +69,19 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	}
 	s.held[id] = decided
 	s.holding.Unlock()
-	defer func() {
+	// free lets nobody decide any more. It gives the decision that was taken just before, if there is one.
+	free := func() (d Decision, taken bool) {
 		s.holding.Lock()
 		delete(s.held, id)
 		s.holding.Unlock()
-	}()
+		select {
+		case d = <-decided:
+			return d, true
+		default:
+			return d, false
+		}
+	}
+	defer free()
 	say := func(l sidecars.Line) { s.voice.voice.Say(l) } //nolint:errcheck // nobody may listen
 	say(sidecars.Line{Event: sidecars.EventPushWaits, ID: id, Remote: p.Name, Push: summary})
 	abandoned := func(reason string) {
@@ -87,24 +95,29 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	defer still()
 	timeout := time.NewTimer(s.within)
 	defer timeout.Stop()
+	var d Decision
 	select {
-	case d := <-decided:
-		say(sidecars.Line{Event: sidecars.EventDelivered, ID: id, Remote: p.Name, Decision: d.Decision})
-		note := ""
-		if d.Note != "" {
-			note = ": " + plain(d.Note, 600)
-		}
-		if d.Decision == Denied {
-			return refuse("the operator denied this push%s", note)
-		}
-		rep.tell("the operator approved this push%s", note) //nolint:errcheck // the agent may have gone
-		return nil
+	case d = <-decided:
 	case <-timeout.C:
-		abandoned("nobody decided in time")
-		return refuse("the operator did not decide within %s", s.within).with("Push again when the operator is there.")
+		var taken bool
+		if d, taken = free(); !taken {
+			abandoned("nobody decided in time")
+			return refuse("the operator did not decide within %s", s.within).with("Push again when the operator is there.")
+		}
 	case <-p.ctx.Done():
+		free() // whoever decides now is told that nothing waits
 		err := context.Cause(p.ctx)
 		abandoned(plain(err.Error(), maxReason))
 		return err
 	}
+	say(sidecars.Line{Event: sidecars.EventDelivered, ID: id, Remote: p.Name, Decision: d.Decision})
+	note := ""
+	if d.Note != "" {
+		note = ": " + plain(d.Note, 600)
+	}
+	if d.Decision == Denied {
+		return refuse("the operator denied this push%s", note)
+	}
+	rep.tell("the operator approved this push%s", note) //nolint:errcheck // the agent may have gone
+	return nil
 }
