@@ -33,7 +33,7 @@ type program struct {
 func runProgram(t testing.TB, up *served) *program {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "bottle-tui")
-	goEnv := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod"}
+	goEnv := []string{"CGO_ENABLED=0"}
 	for _, name := range []string{"GOPATH", "GOCACHE", "GOMODCACHE"} {
 		out, err := exec.Command("go", "env", name).Output()
 		if err != nil {
