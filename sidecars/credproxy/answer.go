@@ -8,11 +8,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/internal/outward"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 // ErrorHeader and ErrorMark are the header, and its value, of an answer that cred-proxy itself gave: its body is
@@ -117,22 +117,5 @@ func (f *flight) clean(text string) string {
 			text = strings.ReplaceAll(text, secret, "…")
 		}
 	}
-	return printable(text)
-}
-
-// bounded is s as far as a log needs it.
-func bounded(s string) string {
-	if len(s) > 512 {
-		s = s[:512] + "…"
-	}
-	return s
-}
-
-// printable is s without anything but plain characters.
-func printable(s string) string {
-	s = url.PathEscape(bounded(s))
-	for _, c := range []string{" ", "\"", "[", "]", "…", "/", ",", ";", "<", ">"} {
-		s = strings.ReplaceAll(s, url.PathEscape(c), c)
-	}
-	return s
+	return plain.Printable(text)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 type flightKey struct{}
@@ -29,7 +30,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodConnect, http.MethodTrace, "TRACK", "DEBUG":
 		// The latter answer with the request that they got, credential and all.
-		s.refuse(w, http.StatusMethodNotAllowed, "", "its method "+printable(r.Method)+" is not for a service with a credential", "Use another method; there is no tunnel here.")
+		s.refuse(w, http.StatusMethodNotAllowed, "", "its method "+plain.Printable(r.Method)+" is not for a service with a credential", "Use another method; there is no tunnel here.")
 		return
 	}
 	raw, _, _ := strings.Cut(r.RequestURI, "?")

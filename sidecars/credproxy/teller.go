@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 // How much cred-proxy says. An agent can make thousands of requests in a second: a line that says the same as
@@ -60,7 +61,7 @@ func (t *teller) say(l sidecars.Line) {
 	}
 	l.Suppressed, same.suppressed = same.suppressed, 0
 	t.mu.Unlock()
-	l.Reason = bounded(l.Reason)
+	l.Reason = plain.Bounded(l.Reason)
 	t.voice.Say(l) //nolint:errcheck // nobody may listen
 }
 

@@ -8,12 +8,12 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 var discardLog = log.New(io.Discard, "", 0)
@@ -302,9 +302,9 @@ func (s *server) fail(w http.ResponseWriter, f *flight, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	l := f.line(sidecars.EventError)
-	l.Reason = bounded(err.Error())
+	l.Reason = plain.Bounded(err.Error())
 	s.voice.say(l)
-	s.answer(w, http.StatusBadGateway, "egress allows "+f.authority(0)+" but could not reach it: "+printable(err.Error())+".\n")
+	s.answer(w, http.StatusBadGateway, "egress allows "+f.authority(0)+" but could not reach it: "+plain.Printable(err.Error())+".\n")
 }
 
 func (s *server) answer(w http.ResponseWriter, status int, body string) {
@@ -319,21 +319,4 @@ func (s *server) answer(w http.ResponseWriter, status int, body string) {
 // line is a Line about f.
 func (f *flight) line(e sidecars.Event) sidecars.Line {
 	return sidecars.Line{Event: e, Host: f.host, Port: f.port, Via: f.via}
-}
-
-// bounded is s as far as a log needs it.
-func bounded(s string) string {
-	if len(s) > 512 {
-		s = s[:512] + "…"
-	}
-	return s
-}
-
-// printable is s without anything but plain characters.
-func printable(s string) string {
-	s = url.PathEscape(bounded(s))
-	for _, c := range []string{" ", "\"", "[", "]", "…"} {
-		s = strings.ReplaceAll(s, url.PathEscape(c), c)
-	}
-	return s
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 // How much egress says: an agent can make thousands of events in a second, and each would cost the operator's
@@ -51,6 +52,6 @@ func (t *teller) say(l sidecars.Line) {
 	m.left--
 	l.Suppressed, m.suppressed = m.suppressed, 0
 	t.mu.Unlock()
-	l.Reason = bounded(l.Reason)
+	l.Reason = plain.Bounded(l.Reason)
 	t.voice.Say(l)
 }

@@ -11,13 +11,11 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
-// Bounds of what is read of a log, in bytes. An agent chooses much of it.
-const (
-	maxLine   = 64 << 10
-	maxReason = 512
-)
+// maxLine bounds what is read of a log's line, in bytes. An agent chooses much of it.
+const maxLine = 64 << 10
 
 // reloading is the method that pipelock names in what it says of a reload by itself. An agent may send a request with
 // such a method, which then has a client.
@@ -68,15 +66,15 @@ func Lines(b []byte) []sidecars.Line {
 	l := sidecars.Line{At: e.Time}
 	switch e.Event {
 	case "startup":
-		l.Event, l.Config, l.Address = sidecars.EventReady, hash(e.ConfigHash), bounded(e.Listen)
+		l.Event, l.Config, l.Address = sidecars.EventReady, hash(e.ConfigHash), plain.Bounded(e.Listen)
 	case "config_reload":
 		switch e.Status {
 		case "success":
 			l.Event, l.Config = sidecars.EventConfig, hash(e.ConfigHash)
 		case "ignored": // a part of it; the rest follows
-			l.Event, l.Reason = sidecars.EventError, bounded("pipelock ignored a part of its configuration: "+e.Detail)
+			l.Event, l.Reason = sidecars.EventError, plain.Bounded("pipelock ignored a part of its configuration: "+e.Detail)
 		default:
-			l.Event, l.Reason = sidecars.EventConfigError, bounded("pipelock refused its configuration: "+e.Detail)
+			l.Event, l.Reason = sidecars.EventConfigError, plain.Bounded("pipelock refused its configuration: "+e.Detail)
 		}
 	case "tunnel_open":
 		l.Event = sidecars.EventAllow
@@ -93,7 +91,7 @@ func Lines(b []byte) []sidecars.Line {
 	case "blocked":
 		l.Event = sidecars.EventRefuse
 		e.whom(&l)
-		l.Reason = bounded(e.because(e.Reason))
+		l.Reason = plain.Bounded(e.because(e.Reason))
 		if e.Scanner == "allowlist" && l.Host != "" {
 			l.Cause = sidecars.CauseUnlisted
 		}
@@ -103,13 +101,13 @@ func Lines(b []byte) []sidecars.Line {
 		}
 		l.Event = sidecars.EventRefuse
 		e.whom(&l)
-		l.Reason = bounded(e.because(strings.ReplaceAll(e.Event, "_", " ")))
+		l.Reason = plain.Bounded(e.because(strings.ReplaceAll(e.Event, "_", " ")))
 	case "error":
 		if e.Method == reloading && e.Resource == ConfigFile && e.ClientIP == "" {
-			l.Event, l.Reason = sidecars.EventConfigError, bounded("pipelock refused its configuration: "+e.Error)
+			l.Event, l.Reason = sidecars.EventConfigError, plain.Bounded("pipelock refused its configuration: "+e.Error)
 			break
 		}
-		l.Event, l.Reason = sidecars.EventError, bounded(e.Error)
+		l.Event, l.Reason = sidecars.EventError, plain.Bounded(e.Error)
 		e.whom(&l)
 	default:
 		return nil
@@ -178,15 +176,8 @@ func text(s string) []sidecars.Line {
 	}
 	for _, word := range []string{"error", "fail", "invalid", "reject", "refus"} {
 		if strings.Contains(low, word) {
-			return []sidecars.Line{{Event: sidecars.EventConfigError, Reason: bounded(s)}}
+			return []sidecars.Line{{Event: sidecars.EventConfigError, Reason: plain.Bounded(s)}}
 		}
 	}
 	return nil
-}
-
-func bounded(s string) string {
-	if len(s) > maxReason {
-		s = s[:maxReason] + "…"
-	}
-	return s
 }
