@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -39,7 +40,7 @@ const (
 	helloTimeout  = 15 * time.Second // to send the rest of a ClientHello after its first byte
 	maxHello      = 64 << 10
 	dialTimeout   = 30 * time.Second // to resolve and connect, all addresses together
-	oneDial       = 10 * time.Second
+	oneDial       = 10 * time.Second // to connect to one of several addresses
 	maxAddrs      = 8
 	grace         = 100 * time.Millisecond // for what is open when egress is told to stop
 	tellEvery     = 10 * time.Second       // how often what went through is told, while it changes
@@ -295,7 +296,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = checkHead(head, t, r)
 	}
 	if err != nil {
-		s.refuse(w, sidecars.Line{Host: printable(r.Host), Via: via, Port: t.port}, err.Error(), oddForm)
+		s.refuse(w, sidecars.Line{Host: plain.Printable(r.Host), Via: via, Port: t.port}, err.Error(), oddForm)
 		return
 	}
 	f, err := s.traffic.admit(r.Context(), t, via)
@@ -366,12 +367,17 @@ func (s *server) dial(ctx context.Context, t target) (*net.TCPConn, error) {
 		}
 		return nil, &refusal{t.host + " leads to " + bad, sidecars.CauseInward}
 	}
+	good = good[:min(len(good), maxAddrs)]
+	var d net.Dialer
+	if len(good) > 1 {
+		d.Timeout = oneDial
+	}
 	var failed error
-	for _, a := range good[:min(len(good), maxAddrs)] {
-		d := net.Dialer{Timeout: oneDial}
-		conn, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(a, uint16(t.port)))
+	for _, a := range good {
+		// Not DialTCP: that binds the socket first, and one bound so has its local port for itself, of some 28,000.
+		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(a, uint16(t.port)).String())
 		if err == nil {
-			return conn, nil
+			return conn.(*net.TCPConn), nil
 		}
 		failed = errors.Join(failed, err)
 		if ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
+	"time"
 
 	"bottle-tui/sidecars"
 )
@@ -21,7 +22,7 @@ func (s *server) newPool() *http.Transport {
 		DisableCompression:     true,
 		MaxIdleConns:           64,
 		MaxIdleConnsPerHost:    8,
-		IdleConnTimeout:        oneDial,
+		IdleConnTimeout:        10 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			t, err := parseTarget(addr, 0)

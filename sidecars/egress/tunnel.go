@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/plain"
 )
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
@@ -161,9 +162,9 @@ func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, erro
 		}
 		return early, nil
 	}
-	client.SetReadDeadline(time.Now().Add(helloTimeout)) //nolint:errcheck
-	name, hello, err := readHello(io.MultiReader(bytes.NewReader(early), client))
-	client.SetReadDeadline(time.Time{}) //nolint:errcheck
+	rest := &untilThen{Conn: client, then: time.Now().Add(helloTimeout)}
+	name, hello, err := readHello(io.MultiReader(bytes.NewReader(early), rest))
+	rest.lift()
 	switch {
 	case err != nil && f.ctx.Err() != nil:
 		return nil, err
@@ -172,7 +173,7 @@ func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, erro
 	case name == "":
 		return nil, s.distrust(f, client, "its TLS greeting names no host, so it can't be compared with the tunnel's")
 	case !strings.EqualFold(name, f.host):
-		return nil, s.distrust(f, client, "its TLS greeting names another host: "+printable(name))
+		return nil, s.distrust(f, client, "its TLS greeting names another host: "+plain.Printable(name))
 	}
 	// What early holds beyond the greeting was read into hello as far as it was needed.
 	if len(hello) < len(early) {
@@ -206,6 +207,28 @@ func readHello(r io.Reader) (name string, read []byte, err error) {
 		err = nil
 	}
 	return name, tee.Bytes(), err
+}
+
+// untilThen is a connection whose reads all end at a time, which costs nothing when there is none.
+type untilThen struct {
+	net.Conn
+	then time.Time
+	set  bool
+}
+
+func (u *untilThen) Read(b []byte) (int, error) {
+	if !u.set {
+		u.set = true
+		u.SetReadDeadline(u.then) //nolint:errcheck
+	}
+	return u.Conn.Read(b)
+}
+
+// lift lets reads wait for ever again.
+func (u *untilThen) lift() {
+	if u.set {
+		u.SetReadDeadline(time.Time{}) //nolint:errcheck
+	}
 }
 
 // deaf is a connection that only gives.
