@@ -75,17 +75,21 @@ type Line struct {
 	Push   *Push    `json:"push,omitempty"`
 }
 
-// Push is what a push would do, bounded for one Line. Its texts come from the agent.
+// Push is what a push that waits for the operator would do, as far as one line has room. What is left out is said.
 type Push struct {
 	Refs        []PushRef    `json:"refs"`
-	Commits     []PushCommit `json:"commits"`      // the newest first
-	Files       []PushFile   `json:"files"`        // in order of their paths
-	Diff        string       `json:"diff"`         // unified
-	MoreRefs    int          `json:"more_refs"`    // left out
-	MoreCommits int          `json:"more_commits"` // left out
-	MoreFiles   int          `json:"more_files"`   // left out
-	DiffCut     bool         `json:"diff_cut"`     // the diff is longer
-	Bytes       int64        `json:"bytes"`        // of the pack
+	Options     []string     `json:"options,omitempty"` // for the upstream's own use: git push -o
+	Commits     []PushCommit `json:"commits"`           // the newest first; those that are on a branch of the upstream are not among them
+	Files       []PushFile   `json:"files"`             // by ref, and in order of their paths
+	Diff        string       `json:"diff"`              // unified; where Files name refs, its paths end in " @ " and the ref
+	MoreRefs    int          `json:"more_refs"`         // left out
+	MoreOptions int          `json:"more_options,omitempty"`
+	MoreCommits int          `json:"more_commits"`
+	MoreFiles   int          `json:"more_files"`
+	// CommitsCut: there may be commits that the upstream has on none of its branches, and they could not be read.
+	CommitsCut bool  `json:"commits_cut,omitempty"`
+	DiffCut    bool  `json:"diff_cut"` // there is more to the diff
+	Bytes      int64 `json:"bytes"`    // of the pack
 }
 
 // PushRef is a change of a ref. Old and New are object names; of zeros where the ref is made or deleted.
@@ -93,23 +97,39 @@ type PushRef struct {
 	Ref string `json:"ref"`
 	Old string `json:"old"`
 	New string `json:"new"`
+	// Base is the commit of the upstream whose files those of New are compared with: what Old leads to or, for a ref
+	// that is made, where it leaves the upstream's branches. "" when it comes from none, so that all its files are
+	// new, and when it is not known, which Unseen says.
+	Base string `json:"base,omitempty"`
+	// BaseRef is the branch that Base is the tip of, where New comes from none and this one was taken in its stead.
+	BaseRef string `json:"base_ref,omitempty"`
 	// Rewrites: New does not build on Old, or that could not be shown. What Old leads to would be lost.
 	Rewrites bool `json:"rewrites,omitempty"`
+	// Unseen: what New or Base leads to could not be read whole. Of this ref only files of the pack are told,
+	// compared with nothing.
+	Unseen bool `json:"unseen,omitempty"`
 }
 
-// PushCommit is a commit that is new to the upstream.
+// PushCommit is a commit that is new to the upstream's branches.
 type PushCommit struct {
 	Hash    string `json:"hash"`
 	Author  string `json:"author"`
 	Subject string `json:"subject"`
+	// Stray: the push does not hold it; the upstream has it already, on none of its branches.
+	Stray bool `json:"stray,omitempty"`
 }
 
-// PushFile is a file that a push changes. Added and Removed count lines; both are -1 for what is no text.
+// PushFile is a file that a push changes. Added and Removed count lines; both are -1 for what is not compared.
 type PushFile struct {
 	Path    string `json:"path"`
-	Change  string `json:"change"` // "added", "changed", "removed"
+	Ref     string `json:"ref,omitempty"` // on which it changes, where there are several with changes of their own
+	Change  string `json:"change"`        // "added", "changed", "removed"
 	Added   int    `json:"added"`
 	Removed int    `json:"removed"`
+	// Was and Is are the kinds before and after: "" (an ordinary file, or none), "executable", "link" (whose text is
+	// where it leads), "submodule" (whose text is its commit).
+	Was string `json:"was,omitempty"`
+	Is  string `json:"is,omitempty"`
 }
 
 // maxLine bounds what ParseLine takes for a line, in bytes.

@@ -80,7 +80,7 @@ func (u *upload) can(what string) bool {
 // wish is what is asked of an upload-pack.
 type wish struct {
 	wants  []oid
-	have   oid    // none: nothing
+	haves  []oid
 	depth  int    // of history; 0: all
 	filter string // as far as the upstream knows how
 }
@@ -119,8 +119,8 @@ func (u *upload) request(w wish) []byte {
 	if !u.v2 {
 		b = append(b, flushPkt...)
 	}
-	if !w.have.none() {
-		b = appendPkt(b, "have "+w.have.String()+"\n")
+	for _, id := range w.haves {
+		b = appendPkt(b, "have "+id.String()+"\n")
 	}
 	b = appendPkt(b, "done\n")
 	if u.v2 {
@@ -241,7 +241,7 @@ func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
 	if len(open) == 0 {
 		return false, nil
 	}
-	h, err := s.fetchUpstream(p.ctx, p, wish{wants: open, have: old, filter: "tree:0"})
+	h, err := s.fetchUpstream(p.ctx, p, wish{wants: open, haves: []oid{old}, filter: "tree:0"})
 	if err != nil {
 		return false, err
 	}

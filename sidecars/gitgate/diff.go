@@ -14,16 +14,24 @@ const (
 	maxDiffDeep  = 256
 )
 
-// changed is a file that a push changes.
-type changed struct{ old, new oid }
+// The modes of what a directory holds, as git writes them.
+const (
+	modeExecutable = "100755"
+	modeSymlink    = "120000"
+	modeSubmodule  = "160000" // a commit of another repository: a submodule
+)
 
-// differ finds the files that differ between two directories.
-type differ struct {
-	ctx   context.Context
-	trees map[oid][]byte
-	files map[string]changed
-	dirs  int  // compared so far
-	cut   bool // there is more than was compared
+// kindOf is a mode in a word, as in sidecars.PushFile.
+func kindOf(mode string) string {
+	switch mode {
+	case modeExecutable:
+		return "executable"
+	case modeSymlink:
+		return "link"
+	case modeSubmodule:
+		return "submodule"
+	}
+	return ""
 }
 
 type treeEntry struct {
@@ -31,9 +39,40 @@ type treeEntry struct {
 	mode string
 }
 
+// changed is a file that a push changes. A side without a mode is not there.
+type changed struct{ old, new treeEntry }
+
+// differ finds the files that differ between two directories.
+type differ struct {
+	ctx     context.Context
+	trees   map[oid][]byte
+	files   map[string]changed
+	dirs    int          // compared so far
+	cut     bool         // there is more than was compared
+	lacking map[oid]bool // directories that are not known
+	only    map[oid]bool // not nil: the only files that count; directories may be lacking then
+	unseen  bool         // it is not whole
+}
+
+// emptyTree is the directory without anything, which every repository has without holding it.
+var emptyTree = func() oid {
+	id, _ := parseOid("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+	return id
+}()
+
 func (d *differ) read(id oid) map[string]treeEntry {
 	m := map[string]treeEntry{}
-	eachEntry(d.trees[id], func(mode string, name []byte, id oid) { m[string(name)] = treeEntry{id, mode} }) //nolint:errcheck // it was read before
+	if id.none() || id == emptyTree {
+		return m
+	}
+	raw, known := d.trees[id]
+	if !known && d.only == nil {
+		if d.lacking == nil {
+			d.lacking = map[oid]bool{}
+		}
+		d.lacking[id] = true
+	}
+	eachEntry(raw, func(mode string, name []byte, id oid) { m[string(name)] = treeEntry{id, mode} }) //nolint:errcheck // it was read before
 	return m
 }
 
@@ -66,14 +105,14 @@ func (d *differ) walk(a, b oid, path string, deep int) {
 		if x.mode == modeTree {
 			dirs[0] = x.id
 		} else {
-			c.old = x.id
+			c.old = x
 		}
 		if y.mode == modeTree {
 			dirs[1] = y.id
 		} else {
-			c.new = y.id
+			c.new = y
 		}
-		if c != (changed{}) {
+		if c != (changed{}) && (d.only == nil || d.only[c.new.id]) {
 			d.files[path+n] = c
 		}
 		d.walk(dirs[0], dirs[1], path+n+"/", deep+1)

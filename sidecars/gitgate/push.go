@@ -173,9 +173,9 @@ func (s *server) refuseFindings(q *request, found []finding) error {
 
 // examine receives a push, looks at it, and sends it to the upstream, whose answer it gives.
 func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io.ReadCloser, error) {
-	if bad := refuseRefs(p.policy(q)); bad != nil {
+	if err := s.judge(p.remote, q); err != nil {
 		p.drain()
-		return nil, bad
+		return nil, err
 	}
 	free, err := enter(p.ctx, s.pushes)
 	if err != nil {
@@ -263,7 +263,7 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 		return nil, err
 	}
 	if p.Approve {
-		summary := s.summarise(p, q, seen.graph, packed)
+		summary := s.summarise(p, q, seen.graph, packed, has.tips)
 		seen, packed = nil, nil
 		looked()
 		known()
@@ -274,7 +274,7 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 	}
 	if now := s.traffic.now(p.flight); now == nil {
 		return nil, &errCut{"the operator took the remote " + p.Name + " away"}
-	} else if err := refuseRefs(now.policy(q)); err != nil {
+	} else if err := s.judge(now, q); err != nil {
 		return nil, err
 	}
 	// The upstream may take long to send back its first word.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +19,8 @@ import (
 // Bounds on what the operator is told of a push in one line.
 const (
 	maxSumRefs    = 20
+	maxSumOptions = 20
+	maxSumOption  = 300 // bytes
 	maxSumCommits = 50
 	maxSumFiles   = 100
 	maxSumDiff    = 40 << 10 // bytes of the diff
@@ -29,29 +30,33 @@ const (
 	summaryTime   = time.Minute
 )
 
-// summarise is what a push would do.
-func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack) *sidecars.Push {
+// summarise is what a push would do. has are the upstream's refs.
+func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack, has map[string]oid) *sidecars.Push {
 	sum := &sidecars.Push{Refs: []sidecars.PushRef{}, Commits: []sidecars.PushCommit{}, Files: []sidecars.PushFile{}}
 	for i, c := range q.commands {
 		if i == maxSumRefs {
-			sum.MoreRefs = len(q.commands) - i
+			sum.MoreRefs, sum.DiffCut = len(q.commands)-i, true
 			break
 		}
 		sum.Refs = append(sum.Refs, sidecars.PushRef{Ref: plain(c.ref, 200), Old: c.old.String(), New: c.new.String(), Rewrites: p.rewrites[c.ref]})
 	}
-	for i := len(g.order) - 1; i >= 0; i-- {
-		if len(sum.Commits) == maxSumCommits {
-			sum.MoreCommits = i + 1
+	for i, o := range q.options {
+		if i == maxSumOptions {
+			sum.MoreOptions = len(q.options) - i
 			break
 		}
-		sum.Commits = append(sum.Commits, sidecars.PushCommit{Hash: g.order[i].id.String()})
+		sum.Options = append(sum.Options, plain(o, maxSumOption))
 	}
 	if packed != nil {
 		sum.Bytes = packed.size
 		ctx, cancel := context.WithTimeout(p.ctx, summaryTime)
 		defer cancel()
-		s.describeCommits(ctx, packed, sum.Commits)
-		s.compare(ctx, p, q, g, packed, sum)
+		c := s.newComparison(ctx, p, g, packed, has)
+		defer c.close()
+		files, cut := c.files(q.commands[:len(sum.Refs)], sum.Refs)
+		sum.DiffCut = sum.DiffCut || cut
+		c.describeCommits(sum)
+		c.describeFiles(files, sum)
 	}
 	for {
 		b, err := json.Marshal(sum)
@@ -75,15 +80,45 @@ func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack) *side
 	}
 }
 
+// describeCommits lists the commits that come to the upstream's branches: those of the push, then those that the
+// upstream has had on none of them.
+func (c *comparison) describeCommits(sum *sidecars.Push) {
+	strays := &graph{}
+	if c.strays != nil {
+		strays = c.strays.graph
+	}
+	sum.CommitsCut = c.unsure
+	list := func(of []*commit, stray bool) (first int) {
+		first = len(sum.Commits)
+		for _, commit := range slices.Backward(of) {
+			if len(sum.Commits) == maxSumCommits {
+				sum.MoreCommits++
+				continue
+			}
+			sum.Commits = append(sum.Commits, sidecars.PushCommit{Hash: commit.id.String(), Stray: stray})
+		}
+		return first
+	}
+	list(c.pushed.order, false)
+	first := list(strays.order, true)
+	r := newResolver(c.ctx, c.packed, c.server.spool)
+	defer r.close()
+	describeCommits(r, sum.Commits[:first])
+	if c.strays != nil {
+		describeCommits(c.strays.resolver, sum.Commits[first:])
+	}
+}
+
 // describeCommits fills in who made the commits, and what they are about.
-func (s *server) describeCommits(ctx context.Context, packed *pack, commits []sidecars.PushCommit) {
+func describeCommits(r *resolver, commits []sidecars.PushCommit) {
+	if len(commits) == 0 {
+		return
+	}
 	of := map[oid]*sidecars.PushCommit{}
 	for i := range commits {
 		id, _ := parseOid(commits[i].Hash)
 		of[id] = &commits[i]
 	}
-	r := newResolver(ctx, packed, s.spool)
-	defer r.close()
 	var content bytes.Buffer
 	r.run(func(e *entry) bool { return e.kind == kindCommit }, visit{ //nolint:errcheck // what is lacking is not shown
 		begin: func(_ kind, _ int64, i int32) (io.Writer, error) {
@@ -102,152 +137,69 @@ func (s *server) describeCommits(ctx context.Context, packed *pack, commits []si
 	})
 }
 
-// compare fills in which files a push changes, and how. Where the upstream can't tell what was there before,
-// everything in the push counts as changed and nothing is compared.
-func (s *server) compare(ctx context.Context, p *pushing, q *request, g *graph, packed *pack, sum *sidecars.Push) {
-	d := &differ{ctx: ctx, files: map[string]changed{}}
-	var base *history
-	defer func() {
-		if base != nil {
-			base.close()
-		}
-	}()
-	whole := true
-	for _, c := range q.commands {
-		tip := g.commits[c.new]
-		if of, isTag := g.tags[c.new]; isTag && tip == nil {
-			tip = g.commits[of]
-		}
-		if tip == nil {
-			continue
-		}
-		old := c.old
-		if old.none() {
-			if _, open := g.leadsTo(tip.id, oid{}); len(open) > 0 {
-				old = open[0]
-			}
-		}
-		var before oid
-		d.trees = g.trees
-		if !old.none() && g.commits[old] == nil {
-			if base != nil {
-				base.close()
-			}
-			var err error
-			if base, err = s.fetchUpstream(ctx, p, wish{wants: []oid{old}, depth: 1, filter: "blob:none"}); err != nil {
-				base, whole = nil, false
-				continue
-			}
-			if b := base.commits[old]; b != nil {
-				before = b.tree
-			}
-			d.trees = maps.Clone(g.trees)
-			maps.Copy(d.trees, base.trees)
-		}
-		d.compare(before, tip.tree, "")
-	}
-	if !whole {
-		at := g.findPlaces(func(oid) bool { return true }, func(string) bool { return false }, func(oid, string) {})
-		for id, f := range at.files {
-			if d.cut = d.cut || len(d.files) >= maxDiffFiles; d.cut {
-				break
-			}
-			d.files[at.path(f.dir, f.name)] = changed{new: id}
-		}
-	}
-	sum.DiffCut = sum.DiffCut || d.cut
-	s.describe(ctx, p, d.files, packed, base, whole, sum)
-}
-
-// describe counts and compares what is in files.
-func (s *server) describe(ctx context.Context, p *pushing, files map[string]changed, packed *pack, base *history, whole bool, sum *sidecars.Push) {
-	paths := slices.Sorted(maps.Keys(files))
-	if len(paths) > maxSumFiles {
-		sum.MoreFiles = len(paths) - maxSumFiles
+// describeFiles counts and compares what is in files.
+func (c *comparison) describeFiles(files []difference, sum *sidecars.Push) {
+	if len(files) > maxSumFiles {
+		sum.MoreFiles = len(files) - maxSumFiles
 		sum.DiffCut = true
-		paths = paths[:maxSumFiles]
+		files = files[:maxSumFiles]
 	}
-	have := map[oid][]byte{}
-	wanted := map[oid]bool{}
-	for _, path := range paths {
-		wanted[files[path].old], wanted[files[path].new] = true, true
-	}
-	delete(wanted, oid{})
-	room := int64(maxDiffAll)
-	r := newResolver(ctx, packed, s.spool)
-	defer r.close()
-	r.collect(wanted, have, &room)
-	if base != nil {
-		base.collect(wanted, have, &room)
-		var lacking []oid
-		for id := range wanted {
-			if _, ok := have[id]; !ok && len(lacking) < maxWants {
-				lacking = append(lacking, id)
-			}
+	have := c.contents(files)
+	content := func(e treeEntry) (text []byte, known bool) {
+		switch e.mode {
+		case "":
+			return nil, true
+		case modeSubmodule:
+			return []byte("Subproject commit " + e.id.String() + "\n"), true
 		}
-		if len(lacking) > 0 { // the upstream left the files out
-			if more, err := s.fetchUpstream(ctx, p, wish{wants: lacking}); err == nil {
-				more.collect(wanted, have, &room)
-				more.close()
-			}
-		}
+		text, known = have[e.id]
+		return text, known
 	}
+	several := slices.ContainsFunc(files, func(f difference) bool { return f.ref != files[0].ref })
 	var diff strings.Builder
-	for _, path := range paths {
-		c := files[path]
-		f := sidecars.PushFile{Path: plain(path, 300), Change: "changed", Added: -1, Removed: -1}
-		old, okOld := have[c.old]
-		now, okNew := have[c.new]
-		from, to := "a/"+f.Path, "b/"+f.Path
-		if whole && c.old.none() {
-			f.Change, okOld, from = "added", true, "/dev/null"
+	for _, of := range files {
+		f := sidecars.PushFile{Path: plain(of.path, 300), Change: "changed", Added: -1, Removed: -1, Was: kindOf(of.old.mode), Is: kindOf(of.new.mode)}
+		name := f.Path
+		if several {
+			f.Ref = plain(of.ref, 200)
+			name += " @ " + f.Ref
 		}
-		if c.new.none() {
-			f.Change, okNew, to = "removed", true, "/dev/null"
+		old, okOld := content(of.old)
+		now, okNew := content(of.new)
+		from, to := "a/"+name, "b/"+name
+		switch {
+		case of.unseen: // what was there before is not known
+			okOld = false
+		case of.old.mode == "":
+			f.Change, from = "added", "/dev/null"
+		case of.new.mode == "":
+			f.Change, to = "removed", "/dev/null"
 		}
-		if okOld && okNew && isText(old) && isText(now) {
+		sum.DiffCut = sum.DiffCut || !okOld || !okNew
+		if okNew && isText(now) && (!okOld || isText(old)) {
+			// Of what can't be compared all that is there then is shown, as if it were new.
 			d := udiff.Unified(from, to, string(old), string(now))
-			f.Added, f.Removed = countLines(d)
+			if okOld {
+				f.Added, f.Removed = countLines(d)
+			}
 			if room := maxSumDiff - diff.Len(); len(d) > room {
 				d, sum.DiffCut = cutLines(d, room), true
 			}
 			diff.WriteString(d)
-		} else {
-			sum.DiffCut = sum.DiffCut || !okOld || !okNew
 		}
 		sum.Files = append(sum.Files, f)
 	}
 	sum.Diff = showable(diff.String())
 }
 
-// collect keeps the content of wanted files that are not too large, while there is room.
-func (r *resolver) collect(wanted map[oid]bool, have map[oid][]byte, room *int64) {
-	var content *bytes.Buffer
-	r.run(func(e *entry) bool { return e.kind == kindBlob }, visit{ //nolint:errcheck // what is lacking is not compared
-		begin: func(_ kind, size int64, i int32) (io.Writer, error) {
-			content = nil
-			if !wanted[r.entries[i].id] || size > maxDiffFile || size > *room {
-				return nil, nil
-			}
-			*room -= size
-			content = &bytes.Buffer{}
-			return content, nil
-		},
-		ended: func(_ kind, _ int32, id oid) error {
-			if content != nil {
-				have[id] = append([]byte{}, content.Bytes()...)
-			}
-			return nil
-		},
-	})
-}
-
 func isText(b []byte) bool { return bytes.IndexByte(b, 0) < 0 && utf8.Valid(b) }
 
+// countLines counts the lines that a diff of one file adds and removes.
 func countLines(diff string) (added, removed int) {
-	for line := range strings.SplitSeq(diff, "\n") {
+	_, body, _ := strings.Cut(diff, "\n") // a line may look like one of the two that name the file
+	_, body, _ = strings.Cut(body, "\n")
+	for line := range strings.SplitSeq(body, "\n") {
 		switch {
-		case strings.HasPrefix(line, "+++ ") || strings.HasPrefix(line, "--- "):
 		case strings.HasPrefix(line, "+"):
 			added++
 		case strings.HasPrefix(line, "-"):
