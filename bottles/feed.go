@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/state"
 )
@@ -26,6 +25,7 @@ const (
 	Faulty  Verdict = "error"   // the gate could not do its work
 	Granted Verdict = "granted" // the operator opened it
 	Closed  Verdict = "closed"  // what was granted has ended
+	More    Verdict = "more"    // so many more in the audit log, of any gate, that were too many to be told apart
 )
 
 // Passage is what a gate of a bottle told of: something that wanted through, or several alike. What and Why come
@@ -113,15 +113,17 @@ func (u *untold) add(p Passage) {
 	u.lines = append(u.lines, p)
 }
 
-// passed takes in what a gate said.
-func (s *Supervisor) passed(identity string, p Passage) {
+// passed takes in what a gate said. written says that the audit log has it.
+func (s *Supervisor) passed(identity string, p Passage, written bool) {
 	s.post(func() {
 		r := s.bottles[identity]
 		if r == nil {
 			return
 		}
 		r.feed = r.feed.with(p)
-		r.untold.add(p)
+		if !written {
+			r.untold.add(p)
+		}
 		s.changed()
 	})
 }
@@ -167,6 +169,7 @@ func (s *Supervisor) summarise(identity string) {
 	for _, p := range u.lines {
 		if p.Last.After(last) {
 			all = all.with(p)
+			facts.More += p.Count
 			if p.Last.After(facts.Until) {
 				facts.Until = p.Last
 			}
@@ -174,6 +177,9 @@ func (s *Supervisor) summarise(identity string) {
 	}
 	if len(all) == 0 {
 		return
+	}
+	for _, p := range all {
+		facts.More -= p.Count // those alone are left that all had no room for
 	}
 	facts.Passages = all
 	s.audit(identity, auditGates, facts)
@@ -219,74 +225,4 @@ func (s *Supervisor) summariseAll(ctx context.Context) {
 			s.summarise(id)
 		}
 	}
-}
-
-// GateHistory is what the audit log has of a bottle's gates: summaries, grants and their ends, the oldest first.
-func GateHistory(root *state.Root, identity string) ([]Passage, error) {
-	entries, err := root.Audit(identity).Entries(0)
-	if err != nil {
-		return nil, err
-	}
-	var out []Passage
-	pushes := map[string]string{} // what those would do that waited, by their requests
-	for _, e := range entries {
-		switch e.Kind {
-		case "request":
-			var q struct {
-				ID     string         `json:"id"`
-				Remote string         `json:"remote"`
-				Push   *sidecars.Push `json:"push"`
-			}
-			if json.Unmarshal(e.Data, &q) == nil && q.Push != nil {
-				pushes[q.ID] = whatPushed(q.Remote, q.Push)
-			}
-		case "decision": // of a denied one git-gate tells itself
-			var d struct {
-				Request  string         `json:"request"`
-				Decision queue.Decision `json:"decision"`
-			}
-			if json.Unmarshal(e.Data, &d) == nil && pushes[d.Request] != "" && d.Decision == queue.Approved {
-				out = append(out, Passage{Gate: RoleGitGate, Verdict: Granted, What: pushes[d.Request], Via: "push", Why: "the operator approved it", Count: 1, First: e.At, Last: e.At})
-			}
-		case auditGates:
-			var f GateFacts
-			if err := json.Unmarshal(e.Data, &f); err == nil {
-				out = append(out, f.Passages...)
-			}
-		case "in force", "grant ended":
-			var g struct {
-				Tool   string `json:"tool"`
-				Scope  string `json:"scope"`
-				Why    string `json:"why"`
-				Change Change `json:"change"`
-			}
-			if json.Unmarshal(e.Data, &g) != nil || g.Tool == "" {
-				continue // of a capability
-			}
-			p := Passage{Gate: RoleEgress, Verdict: Granted, What: subjects(g.Change), Why: g.Scope, Count: 1, First: e.At, Last: e.At}
-			if g.Tool == queue.ToolCredProxy {
-				p.Gate = RoleCredProxy
-			}
-			if e.Kind == "grant ended" {
-				p.Verdict, p.Why = Closed, g.Why
-				p.What = closed(g.Change)
-			}
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
-// whatPushed names a push as PassageOf does.
-func whatPushed(remote string, p *sidecars.Push) string {
-	what := []string{remote}
-	for _, r := range p.Refs {
-		what = append(what, r.Ref)
-	}
-	return cut(strings.Join(what, " "), 300)
-}
-
-// closed names what a change takes away.
-func closed(c Change) string {
-	return subjects(Change{Allow: append(slices.Clone(c.Disallow), c.Unroute...)})
 }

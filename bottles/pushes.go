@@ -21,14 +21,21 @@ import (
 // held are the pushes that a git-gate told of: those that wait for the operator, and how the last of the others ended.
 type held struct {
 	waiting map[string]sidecars.Line
-	settled []settledPush // the latest last
+	settled []pushEnd // the latest last
+	fresh   []pushEnd // of these, those that may not be in the audit log
 }
 
-type settledPush struct {
-	id       string
-	decision string // gitgate.Approved or gitgate.Denied; "" when nobody decided
-	reason   string // why not
+// pushEnd is how a push ended that waited for the operator, as the audit log has it, too: what git-gate said of it. A
+// decision that was written down is not one that git-gate took.
+type pushEnd struct {
+	Request  string         `json:"request"`
+	Decision queue.Decision `json:"decision,omitempty"` // which git-gate took; "" when none
+	Reason   string         `json:"reason,omitempty"`   // why none
+	At       time.Time      `json:"at"`
 }
+
+// auditPushEnded is the kind of such an entry in the audit log.
+const auditPushEnded = "push ended"
 
 // maxSettled bounds how many ends of pushes are remembered.
 const maxSettled = 64
@@ -46,8 +53,10 @@ func (h *held) hear(l sidecars.Line) bool {
 		return true
 	case l.Event == sidecars.EventDelivered || l.Event == sidecars.EventAbandoned:
 		delete(h.waiting, l.ID)
-		h.settled = append(h.settled, settledPush{l.ID, l.Decision, l.Reason})
+		end := pushEnd{l.ID, queue.Decision(l.Decision), l.Reason, l.At}
+		h.settled, h.fresh = append(h.settled, end), append(h.fresh, end)
 		h.settled = h.settled[max(0, len(h.settled)-maxSettled):]
+		h.fresh = h.fresh[max(0, len(h.fresh)-maxSettled):]
 		return true
 	}
 	return false
@@ -113,7 +122,7 @@ const (
 
 // heardPush has the pushes of a bottle looked at again.
 func (s *Supervisor) heardPush(v *voice, l sidecars.Line) {
-	if l.Event != sidecars.EventPushWaits || s.cfg.Now().Sub(l.At) < replayed {
+	if s.cfg.Now().Sub(l.At) < replayed {
 		s.post(func() { s.takePushes(v) })
 		return
 	}
@@ -137,7 +146,12 @@ func (s *Supervisor) takePushes(v *voice) {
 	if !v.ended {
 		now = v.held.requests(v.identity)
 	}
+	ends := v.held.fresh
+	v.held.fresh = nil
 	s.mu.Unlock()
+	if len(ends) > 0 {
+		s.spawn(func() { s.auditEnds(v.identity, ends) })
+	}
 	for i, q := range now {
 		if j := slices.IndexFunc(r.pushes, func(o Request) bool { return o.ID == q.ID }); j >= 0 {
 			now[i] = r.pushes[j] // with what was said of it
@@ -163,6 +177,29 @@ func (s *Supervisor) auditPush(identity string, q Request) {
 	s.audit(identity, "request", map[string]any{
 		"id": q.ID, "tool": q.Tool, "arrived_at": q.ArrivedAt, "proposed_hash": q.Hash, "remote": q.Remote, "push": push,
 	})
+}
+
+// auditEnds writes down, each once, how pushes ended. It is done by whoever hears it, and by the next program from
+// git-gate's log if none did. What is so old that it is not known to have been asked is left out.
+func (s *Supervisor) auditEnds(identity string, ends []pushEnd) {
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
+	entries, err := s.cfg.Root.Audit(identity).Entries(summaryReach)
+	if err != nil {
+		s.cfg.Log.Error("audit", "identity", identity, "err", err)
+		return
+	}
+	for _, end := range ends {
+		asked, told := false, false
+		for _, e := range entries {
+			asked = asked || e.Kind == "request" && containsID(e.Data, end.Request)
+			var o pushEnd
+			told = told || e.Kind == auditPushEnded && json.Unmarshal(e.Data, &o) == nil && o.Request == end.Request
+		}
+		if asked && !told {
+			s.audit(identity, auditPushEnded, end)
+		}
+	}
 }
 
 // decidePush answers a push that waits; ok is false when there is none of that id. Owner only.
@@ -231,21 +268,24 @@ func (s *Supervisor) answerPush(ctx context.Context, x *execution, q Request, de
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	var end settledPush
+	var end pushEnd
 	err = s.await(ctx, v, func(v *voice) (bool, error) {
-		if i := slices.IndexFunc(v.held.settled, func(o settledPush) bool { return o.id == q.ID }); i >= 0 {
+		if i := slices.IndexFunc(v.held.settled, func(o pushEnd) bool { return o.Request == q.ID }); i >= 0 {
 			end = v.held.settled[i]
 			return true, nil
 		}
 		return false, nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%s did not take the decision: %w%s", container, err, s.lastWords(container))
-	case end.decision == "":
-		return refuse("the push was taken back before your answer came: %s", queue.Visible(cut(end.reason, 200)))
-	case end.decision != string(decision):
-		return refuse("another program answered first: %s", end.decision)
+	}
+	s.auditEnds(identity, []pushEnd{end})
+	switch end.Decision {
+	case decision:
+	case "":
+		return refuse("the push was taken back before your answer came: %s", queue.Visible(cut(end.Reason, 200)))
+	default:
+		return refuse("another program answered first: %s", queue.Visible(cut(string(end.Decision), 40)))
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type voice struct {
 	held     held            // of git-gate
 	received int64           // bytes through pipelock
 	ended    bool
+	written  time.Time // until when the audit log had what its gate told, as the hearing began; only hear touches it
 }
 
 // keptNonces bounds how many a voice remembers.
@@ -69,6 +70,10 @@ func (s *Supervisor) hear(v *voice, container string) {
 			s.post(func() { s.takePushes(v) }) // whoever holds them is gone
 		}
 	}()
+	if gate := v.role.Gate(); gate == RoleEgress || gate == RoleCredProxy || gate == RoleGitGate {
+		// A log that is heard anew may hold more than there is room for until the next summary.
+		v.written, _ = lastSummary(s.cfg.Root.Audit(v.identity))
+	}
 	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, true)
 	if err != nil {
 		s.cfg.Log.Debug("follow", "container", container, "err", err)
@@ -131,7 +136,7 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.left[line.ID] = v.cuts
 	}
 	if p, ok := PassageOf(v.role.Gate(), line); ok {
-		defer s.passed(v.identity, p)
+		defer s.passed(v.identity, p, !p.Last.After(v.written))
 	}
 	if line.Event == sidecars.EventTraffic {
 		defer s.counted(v.identity, line.Sent, line.Received)
