@@ -68,7 +68,7 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
 		rows = append(rows, row)
 	}
 	if format == "json" {
-		e := json.NewEncoder(out)
+		e := json.NewEncoder(plainJSON{out})
 		e.SetIndent("", "  ")
 		return e.Encode(rows)
 	}

@@ -130,7 +130,7 @@ func conflicts(n int) string {
 
 func (p *program) printPlan(plan *bottles.Preflight, format string) error {
 	if format == "json" {
-		e := json.NewEncoder(p.out)
+		e := json.NewEncoder(plainJSON{p.out})
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
 		return e.Encode(plan)
