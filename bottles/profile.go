@@ -102,9 +102,11 @@ type Remote struct {
 	TokenRef     string   `json:"token_ref,omitempty"` // in a Preflight, its TokenName
 	AllowRefs    []string `json:"allow_refs"`          // empty: none
 	AllowForce   bool     `json:"allow_force,omitempty"`
-	Approve      bool     `json:"approve,omitempty"`    // each push waits for the operator
-	MaxPush      int64    `json:"max_push,omitempty"`   // bytes of one push; 0: git-gate's default
-	MaxObject    int64    `json:"max_object,omitempty"` // bytes of one file of it; 0: git-gate's default
+	// AllowPushOptions are patterns of the options that a push may give the upstream; empty: none.
+	AllowPushOptions []string `json:"allow_push_options,omitempty"`
+	Approve          bool     `json:"approve,omitempty"`    // each push waits for the operator
+	MaxPush          int64    `json:"max_push,omitempty"`   // bytes of one push; 0: git-gate's default
+	MaxObject        int64    `json:"max_object,omitempty"` // bytes of one file of it; 0: git-gate's default
 }
 
 // Limits of an agent container where its profile says nothing.

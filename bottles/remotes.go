@@ -20,7 +20,7 @@ func (r Remote) overSSH() bool { return !strings.HasPrefix(r.Upstream, "https:")
 func (r Remote) gate() gitgate.Remote {
 	return gitgate.Remote{
 		Name: r.Name, Upstream: r.Upstream, Secret: r.secretName(), KnownHost: r.KnownHost,
-		AllowRefs: r.AllowRefs, AllowForce: r.AllowForce, Approve: r.Approve,
+		AllowRefs: r.AllowRefs, AllowPushOptions: r.AllowPushOptions, AllowForce: r.AllowForce, Approve: r.Approve,
 		MaxPush: r.MaxPush, MaxObject: r.MaxObject,
 	}
 }

@@ -511,6 +511,11 @@ var broken = []struct{ name, text, want string }{
   "git": [{"name": "api", "upstream": "ssh://git@git.example.com/me/api.git", "identity_file": "~/.ssh/id", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl", "allow_refs": ["refs/heads/a..b"]}]
 }}}`,
 		`2:222: bottles.dev.git[0].allow_refs[0]: "refs/heads/a..b" is not a ref that git accepts; write it as in "refs/heads/agent/*"`},
+	{"push option with a * inside",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "allow_push_options": ["ci.*=1"]}]
+}}}`,
+		`2:100: bottles.dev.git[0].allow_push_options[0]: "ci.*=1" is no pattern of push options: write it as in "ci.skip" or "ci.variable=*"`},
 	{"size of a push",
 		`{"bottles": {"dev": {
   "git": [{"name": "api", "upstream": "https://git.example.com/me/api.git", "max_push": "lots"}]

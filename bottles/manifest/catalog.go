@@ -280,8 +280,8 @@ func (p Profile) bottle(a Agent) (bottles.Profile, error) {
 	}
 	for _, g := range p.Git {
 		out.Git = append(out.Git, bottles.Remote{Name: g.Name, Upstream: g.Upstream, IdentityFile: g.IdentityFile,
-			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: g.allowRefs(), AllowForce: g.AllowForce, Approve: g.Approve,
-			MaxPush: int64(g.MaxPush), MaxObject: int64(g.MaxObject)})
+			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: g.allowRefs(), AllowPushOptions: slices.Clone(g.AllowOptions),
+			AllowForce: g.AllowForce, Approve: g.Approve, MaxPush: int64(g.MaxPush), MaxObject: int64(g.MaxObject)})
 	}
 	return out, nil
 }

@@ -37,7 +37,7 @@ const rigText = `{
         "routes": [{"path": "/api/", "upstream": "https://api.example.com", "auth_scheme": "x-api-key", "token_ref": "API_KEY", "role": "anthropic-base-url"}],
         "ca_file": "ca.pem",
       },
-      "git": [{"name": "a", "upstream": "https://git.example.com/me/a.git", "max_push": "64m", "max_object": "16MiB"}],
+      "git": [{"name": "a", "upstream": "https://git.example.com/me/a.git", "allow_push_options": ["ci.skip"], "max_push": "64m", "max_object": "16MiB"}],
       "env": {"LANG": "de_DE.UTF-8", "EDITOR": "true"},
       "image": {"dockerfile": "web.Dockerfile"},
       "limits": {"memory": "1g", "pids": 100},
@@ -107,7 +107,7 @@ func TestCatalogProfile(t *testing.T) {
 	if !reflect.DeepEqual(p.Routes, routes) {
 		t.Errorf("routes: %+v", p.Routes)
 	}
-	if want := []bottles.Remote{{Name: "a", Upstream: "https://git.example.com/me/a.git", AllowRefs: []string{"refs/heads/*"}, MaxPush: 64 << 20, MaxObject: 16 << 20}}; !reflect.DeepEqual(p.Git, want) {
+	if want := []bottles.Remote{{Name: "a", Upstream: "https://git.example.com/me/a.git", AllowRefs: []string{"refs/heads/*"}, AllowPushOptions: []string{"ci.skip"}, MaxPush: 64 << 20, MaxObject: 16 << 20}}; !reflect.DeepEqual(p.Git, want) {
 		t.Errorf("remotes: %+v", p.Git)
 	}
 	if !slices.Contains(p.Env, "LANG=de_DE.UTF-8") || !slices.Contains(p.Env, "EDITOR=true") || slices.Contains(p.Env, "LANG=C.UTF-8") {

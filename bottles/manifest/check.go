@@ -141,6 +141,9 @@ func (r *reader) remotes(remotes []Remote, path string) {
 		if n := len(remote.AllowRefs); n > maxRefs {
 			r.fault(at+".allow_refs", "there are %d patterns of refs; a remote has %d at most", n, maxRefs)
 		}
+		if n := len(remote.AllowOptions); n > gitgate.MaxOptions {
+			r.fault(at+".allow_push_options", "there are %d patterns of push options; a remote has %d at most", n, gitgate.MaxOptions)
+		}
 		if remote.Upstream == "" {
 			continue
 		}

@@ -81,6 +81,7 @@ var kinds = map[string]kind{
 	"remote_upstream": {pattern: `^[^\s?#]+[:/][^\s?#]+$`, check: checkRemoteUpstream},
 	"known_host":      {check: checkKnownHost},
 	"ref":             {pattern: `^refs/[^*]*\*?$`, check: checkRefPattern},
+	"push_option":     {pattern: `^[^=*][^*]*\*?$`, check: func(s string) string { return ownWords(gitgate.CheckPushOption(s)) }},
 	"skill":           {pattern: `[^/]`, check: checkSkill},
 }
 

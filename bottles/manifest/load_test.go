@@ -30,7 +30,7 @@ const homeText = `// everything that a manifest can say
       },
       "git": [
         {"name": "ssh", "upstream": "git@git.example.com:me/a.git", "identity_file": "~/.ssh/id", "known_host": "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl", "allow_refs": ["refs/heads/a/*"], "allow_force": true},
-        {"name": "https", "upstream": "https://git.example.com/me/b.git", "max_push": "1.5GiB", "max_object": 5000},
+        {"name": "https", "upstream": "https://git.example.com/me/b.git", "allow_push_options": ["ci.skip", "ci.variable=*"], "max_push": "1.5GiB", "max_object": 5000},
       ],
       "env": {"ZED": "last letter first", "ALPHA": ""},
       "image": {"dockerfile": "images/../Dockerfile"},
@@ -69,7 +69,7 @@ func TestLoadReadsEverything(t *testing.T) {
 			{At: at(16, 9), Name: "ssh", Upstream: "git@git.example.com:me/a.git", IdentityFile: "/home/me/.ssh/id",
 				KnownHost: "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
 				AllowRefs: []string{"refs/heads/a/*"}, AllowForce: true},
-			{At: at(17, 9), Name: "https", Upstream: "https://git.example.com/me/b.git", MaxPush: 3 << 29, MaxObject: 5000},
+			{At: at(17, 9), Name: "https", Upstream: "https://git.example.com/me/b.git", AllowOptions: []string{"ci.skip", "ci.variable=*"}, MaxPush: 3 << 29, MaxObject: 5000},
 		},
 		Env: manifest.Entries[string]{
 			{Name: "ZED", Value: "last letter first", At: at(19, 15)},

@@ -117,6 +117,7 @@ type Remote struct {
 	KnownHost    string   `json:"known_host,omitempty" kind:"known_host" jsonschema:"The upstream's public host key, as known_hosts has it: ssh-ed25519 AAAA…. Needed for an ssh upstream."`
 	TokenRef     string   `json:"token_ref,omitempty" kind:"token_ref" jsonschema:"Where the token for an https upstream comes from, as for a route. Without it the upstream is asked without one."`
 	AllowRefs    []string `json:"allow_refs,omitempty" kind:"ref" jsonschema:"The refs that may be pushed, such as refs/heads/agent/*; a * stands only at the end. Default: every branch, refs/heads/*."`
+	AllowOptions []string `json:"allow_push_options,omitempty" kind:"push_option" jsonschema:"The push options (git push -o) that go on to the upstream, such as ci.skip or ci.variable=*; a * stands only at the end. Default: none."`
 	AllowForce   bool     `json:"allow_force,omitempty" jsonschema:"Whether a push may rewrite or delete what is there. Default false."`
 	Approve      bool     `json:"approve,omitempty" jsonschema:"Whether every push waits until you have seen it and said yes. Default false."`
 	MaxPush      Bytes    `json:"max_push,omitempty" kind:"push_size" jsonschema:"How large a push may be as it comes: a number of bytes, or a text such as 64m, up to 4g. Default 512m."`

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/state"
@@ -36,11 +38,15 @@ type Remote struct {
 	KnownHost string `json:"known_host,omitempty"` // the host's public key as known_hosts has it; for ssh alone
 	// AllowRefs are the refs that may be pushed, with a * at the end of a pattern alone. Missing: those of
 	// DefaultAllowRefs. Empty: none, the remote can only be fetched from.
-	AllowRefs  []string `json:"allow_refs"`
-	AllowForce bool     `json:"allow_force,omitempty"` // whether a push may rewrite or delete what is there
-	Approve    bool     `json:"approve,omitempty"`     // whether each push waits for the operator
-	MaxPush    int64    `json:"max_push,omitempty"`    // bytes of a push as it comes; default DefaultMaxPush
-	MaxObject  int64    `json:"max_object,omitempty"`  // bytes of one file or other object; default DefaultMaxObject
+	AllowRefs []string `json:"allow_refs"`
+	// AllowPushOptions are the options of a push (git push -o) that go on to the upstream, each "key" or "key=value",
+	// with a * at the end of a pattern alone. Empty: none, since servers act on them past what a ref may be.
+	AllowPushOptions []string `json:"allow_push_options,omitempty"`
+
+	AllowForce bool  `json:"allow_force,omitempty"` // whether a push may rewrite or delete what is there
+	Approve    bool  `json:"approve,omitempty"`     // whether each push waits for the operator
+	MaxPush    int64 `json:"max_push,omitempty"`    // bytes of a push as it comes; default DefaultMaxPush
+	MaxObject  int64 `json:"max_object,omitempty"`  // bytes of one file or other object; default DefaultMaxObject
 }
 
 // DefaultAllowRefs is what may be pushed where a remote says nothing: every branch.
@@ -58,8 +64,10 @@ const (
 const (
 	MaxRemotes = 64
 	MaxRefs    = 64      // patterns of a remote
+	MaxOptions = 64      // patterns of push options of a remote
 	maxCA      = 1 << 20 // bytes
 	maxText    = 4096    // bytes of an upstream or a host key
+	maxPattern = 512     // bytes of a pattern of push options
 )
 
 // Encode is the configuration as the file that Run reads, with its defaults written out. It fails as Check does.
@@ -117,6 +125,21 @@ func CheckRef(pattern string) error {
 	return nil
 }
 
+// CheckPushOption says what is wrong with a pattern of push options: it is "key" or "key=value" without control
+// characters, and a "*" stands only at its end.
+func CheckPushOption(pattern string) error {
+	bare := strings.TrimSuffix(pattern, "*")
+	if pattern == "" || len(pattern) > maxPattern || !validOption(pattern) || strings.Contains(bare, "*") || strings.HasPrefix(pattern, "=") || strings.TrimSpace(pattern) != pattern {
+		return fmt.Errorf(`%.200q is no pattern of push options: write it as in "ci.skip" or "ci.variable=*"`, pattern)
+	}
+	return nil
+}
+
+// validOption says whether a push option is plain text.
+func validOption(option string) bool {
+	return utf8.ValidString(option) && !strings.ContainsFunc(option, unicode.IsControl)
+}
+
 // validRef holds a full ref name to what git-check-ref-format(1) says.
 func validRef(ref string) bool {
 	if len(ref) > maxRefName || !strings.HasPrefix(ref, "refs/") || strings.ContainsAny(ref, " ~^:?*[\\\x7f") ||
@@ -138,10 +161,12 @@ func validRef(ref string) bool {
 }
 
 // allows says whether ref is in one of the remote's patterns.
-func (r *remote) allows(ref string) bool {
-	return slices.ContainsFunc(r.AllowRefs, func(pattern string) bool {
+func (r *remote) allows(ref string) bool { return matches(r.AllowRefs, ref) }
+
+func matches(patterns []string, s string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		prefix, open := strings.CutSuffix(pattern, "*")
-		return ref == pattern || open && strings.HasPrefix(ref, prefix) && len(ref) > len(prefix)
+		return s == pattern || open && strings.HasPrefix(s, prefix) && len(s) > len(prefix)
 	})
 }
 
@@ -223,6 +248,14 @@ func newRemote(r Remote) (*remote, error) {
 	}
 	for _, p := range r.AllowRefs {
 		if err := CheckRef(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.AllowPushOptions) > MaxOptions {
+		return nil, fmt.Errorf("it has more than %d patterns of push options", MaxOptions)
+	}
+	for _, p := range r.AllowPushOptions {
+		if err := CheckPushOption(p); err != nil {
 			return nil, err
 		}
 	}

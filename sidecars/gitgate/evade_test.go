@@ -96,7 +96,7 @@ func TestSecretsInTheRequest(t *testing.T) {
 	each(t, func(t *testing.T, up *served) {
 		dir := up.seeded(t, "r", 1)
 		run(t, dir, nil, "git", "branch", "old")
-		g := start(t, up, func(r *gitgate.Remote) { r.AllowForce = true }, "r")
+		g := start(t, up, func(r *gitgate.Remote) { r.AllowForce, r.AllowPushOptions = true, []string{"note=*"} }, "r")
 		w := g.clone("r")
 		has(t, w.fails("push", "-o", "note="+pat(4), "origin", ":old"), "github-pat in a push option")
 		w.same(dir, "old", "HEAD")

@@ -67,7 +67,7 @@ func TestFetch(t *testing.T) {
 func TestPush(t *testing.T) {
 	each(t, func(t *testing.T, up *served) {
 		dir := up.seeded(t, "r", 5)
-		g := start(t, up, nil, "r")
+		g := start(t, up, func(r *gitgate.Remote) { r.AllowPushOptions = []string{"ci.skip", "other=*"} }, "r")
 		t.Run("a commit", func(t *testing.T) {
 			w := g.clone("r")
 			w.commit("a", "text\n", "one")
@@ -110,6 +110,16 @@ func TestPush(t *testing.T) {
 			defer run(t, dir, nil, "rm", "hooks/pre-receive")
 			w := g.clone("r")
 			w.commit("options", "x\n", "options")
+			for _, bad := range []string{"merge_request.create", "ci.skip=1", "ci.skipped", "other=", "OTHER=1", " ci.skip", "\x1b[31mred", "\xff"} {
+				said := w.fails("push", "-o", "ci.skip", "-o", bad, "origin", "HEAD:refs/heads/options")
+				has(t, said, "push option", "Push ")
+				if strings.ContainsAny(said, "\x1b\xff") {
+					t.Errorf("it says the option as it came: %q", said)
+				}
+				lacks(t, dir, "options")
+			}
+			has(t, w.fails("push", "-o", "merge_request.create"), `the push option "merge_request.create" is not among those that may go on to the upstream`,
+				"Options that may be given: ci.skip, other=*", "allow_push_options of the remote r")
 			has(t, w.git("push", "-o", "ci.skip", "-o", "other=1"), "remote: option ci.skip other=1")
 		})
 		t.Run("what the upstream's hook refuses, in its words", func(t *testing.T) {

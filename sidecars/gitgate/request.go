@@ -2,6 +2,7 @@ package gitgate
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +16,7 @@ const (
 	maxShallow    = 10_000
 	maxOptions    = 100
 	maxOptionSize = 4 << 10
+	maxOptionText = 120      // bytes of an option that are told
 	maxAdvert     = 64 << 20 // bytes of what an upstream says it has
 )
 
@@ -123,7 +125,8 @@ func readRequest(in io.Reader) (*request, error) {
 				break
 			}
 			if p.special > 0 || len(q.options) >= maxOptions || len(p.data) > maxOptionSize {
-				return nil, refuse("the push has too many options, or too long ones")
+				return nil, refuse("the push has more than %d options, or one longer than %d bytes", maxOptions, maxOptionSize).
+					with("Push with fewer of them, or without -o.")
 			}
 			q.options = append(q.options, p.line())
 		}
@@ -178,6 +181,39 @@ func (r *remote) policy(q *request) map[string]*refusal {
 		seen[c.ref] = true
 	}
 	return bad
+}
+
+// badOption is the first option of a push that must not go on to the upstream.
+func (r *remote) badOption(q *request) (option string, bad bool) {
+	for _, o := range q.options {
+		if !validOption(o) || !matches(r.AllowPushOptions, o) {
+			return o, true
+		}
+	}
+	return "", false
+}
+
+// judge holds what stands before the pack to the remote's rules.
+func (s *server) judge(r *remote, q *request) error {
+	if err := refuseRefs(r.policy(q)); err != nil {
+		return err
+	}
+	option, bad := r.badOption(q)
+	if !bad {
+		return nil
+	}
+	if hits := s.scanner.look(context.Background(), []byte(option), where{}); len(hits) > 0 { // it must not be said
+		return s.refuseFindings(q, []finding{{rule: hits[0].rule, path: "a push option"}})
+	}
+	if !validOption(option) {
+		return refuse("the push option %q holds a control character, or is no text", plain(option, maxOptionText)).with("Push without it.")
+	}
+	allowed := ""
+	if len(r.AllowPushOptions) > 0 {
+		allowed = "Options that may be given: " + plain(strings.Join(r.AllowPushOptions, ", "), 400) + ". "
+	}
+	return refuse("the push option %q is not among those that may go on to the upstream", plain(option, maxOptionText)).
+		with(allowed + "Push without -o. The operator can allow options with allow_push_options of the remote " + r.Name + " in the manifest.")
 }
 
 // advert is what an upstream's receive-pack says that it has.

@@ -166,6 +166,9 @@ func (r *rows) git(p *bottles.Preflight) {
 		if len(g.AllowRefs) > 0 {
 			refs = "may push " + strings.Join(g.AllowRefs, ", ")
 		}
+		if len(g.AllowPushOptions) > 0 && len(g.AllowRefs) > 0 {
+			refs += ", with the push options " + strings.Join(g.AllowPushOptions, ", ")
+		}
 		if g.AllowForce {
 			refs, style = refs+", and rewrite or delete what is there", Warn
 		}

@@ -32,7 +32,7 @@ func full() *bottles.Preflight {
 		Remotes: []bottles.Remote{
 			{Name: "origin", Upstream: "ssh://git@git.example.com/op/project", AllowRefs: []string{"refs/heads/agent/*"}, AllowForce: true},
 			{Name: "mirror", Upstream: "https://git.example.com/op/mirror"},
-			{Name: "docs", Upstream: "https://git.example.com/op/docs", AllowRefs: []string{"refs/heads/*"}, Approve: true},
+			{Name: "docs", Upstream: "https://git.example.com/op/docs", AllowRefs: []string{"refs/heads/*"}, AllowPushOptions: []string{"ci.skip", "ci.variable=*"}, Approve: true},
 		},
 		GitGate:   []bottles.Forward{{Name: "origin", From: "ssh://git@git.example.com/op/project", To: "git://git-gate:9418/origin"}},
 		Supervise: true,
@@ -71,7 +71,7 @@ func hostile() *bottles.Preflight {
 		Identity: bad, Agent: bad, Profile: bad, Manifest: bad, Image: bottles.PlannedImage{Reference: bad}, CWD: bad, EnvNames: []string{bad},
 		Egress:  bottles.PlannedEgress{Engine: bad, Allow: []string{bad}},
 		Routes:  []bottles.PlannedRoute{{Path: bad, Upstream: bad, AuthScheme: bad, TokenRef: bad, Roles: []string{bad}}},
-		Remotes: []bottles.Remote{{Name: bad, Upstream: bad, AllowRefs: []string{bad}}}, GitGate: []bottles.Forward{{Name: bad, From: bad, To: bad}},
+		Remotes: []bottles.Remote{{Name: bad, Upstream: bad, AllowRefs: []string{bad}, AllowPushOptions: []string{bad}}}, GitGate: []bottles.Forward{{Name: bad, From: bad, To: bad}},
 		Grants:    []bottles.Grant{{Tool: bad, Change: bottles.Change{Allow: []string{bad}, Unroute: []string{bad}}}, {Tool: bad}},
 		Conflicts: []bottles.Conflict{{What: bad, Fix: bad}},
 	}
