@@ -58,8 +58,8 @@ func gateFindings(now, next inForce) []dockerfile.Finding {
 		} else if rule.Any {
 			find(dockerfile.Note, "wildcard", "%s opens %s and every host under it.", text, rule.Host)
 		}
-		if rule.Port != 0 && rule.Port != 443 {
-			find(dockerfile.Note, "any-protocol", "On port %d any protocol is let through, not only TLS.", rule.Port)
+		if rule.Port != 0 && rule.Port != 443 && rule.Port != 80 {
+			find(dockerfile.Note, "any-protocol", "On port %d any protocol is let through; of what comes there only TLS is held to the name of the host.", rule.Port)
 		}
 	}
 	for _, text := range do.Disallow {

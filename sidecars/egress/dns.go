@@ -211,7 +211,7 @@ func (d *resolverServer) tell(q dnsmessage.Question) {
 		return
 	}
 	reason := "no names are resolved here; the proxy resolves those that it allows"
-	if p := d.server.traffic.policy(); p.allows(name, 443).ok || p.allows(name, 80).ok {
+	if p := d.server.traffic.policy(); p.allows(name, 443) || p.allows(name, 80) {
 		reason = "it is allowed, but through the proxy: the client does not use HTTPS_PROXY"
 	}
 	d.server.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Host: name, Port: sidecars.PortDNS, Via: "dns", Reason: reason})

@@ -84,6 +84,8 @@ type server struct {
 	pool     *http.Transport
 	traffic  traffic
 	doors    doors
+	gate     *gate
+	inside   *inside
 
 	rules  sync.Mutex
 	config Config      // as it was written, with what ends in it
@@ -130,7 +132,7 @@ func Serve(ctx context.Context, o Options) error {
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true} // the C library reads "127.1" as an address
 	}
-	s := &server{voice: newTeller(o.Voice), resolver: o.Resolver}
+	s := &server{voice: newTeller(o.Voice), resolver: o.Resolver, inside: newInside()}
 	s.pool = s.newPool()
 	s.forward = s.newForward()
 	defer s.pool.CloseIdleConnections()
@@ -181,16 +183,24 @@ func Serve(ctx context.Context, o Options) error {
 	// agent's next request can't hide in the body of this one.
 	front.SetKeepAlivesEnabled(false)
 
+	s.gate = &gate{Listener: l, server: s, free: make(chan struct{}, maxConns), busy: make(chan struct{}, maxRequests)}
+
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if l == nil {
 			return nil
 		}
-		err := front.Serve(&gate{Listener: l, server: s, free: make(chan struct{}, maxConns), busy: make(chan struct{}, maxRequests)})
+		err := front.Serve(s.gate)
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
 		return fmt.Errorf("egress: proxy: %w", err)
+	})
+	g.Go(func() error {
+		if err := front.Serve(s.inside); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("egress: requests in tunnels: %w", err)
+		}
+		return nil
 	})
 	if dns != nil {
 		g.Go(func() error { return dns.serveUDP(ctx) })

@@ -236,7 +236,7 @@ func TestTunnelsThatPretend(t *testing.T) {
 	})
 }
 
-// On port 443 of an entry without a port only TLS is spoken.
+// On port 443 only TLS is spoken, also where an entry names the port.
 func TestPort443IsForTLS(t *testing.T) {
 	const addr = "127.0.0.43"
 	up := record(t, addr, 443)
@@ -250,8 +250,9 @@ func TestPort443IsForTLS(t *testing.T) {
 		{"good.test", "SSH-2.0-x\r\n\r\n", false},
 		{"good.test", "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", false},
 		{"good.test", string(hello(t, "good.test")) + "\r\n\r\n", true},
-		{"ssh.test", "SSH-2.0-x\r\n\r\n", true},
+		{"ssh.test", "SSH-2.0-x\r\n\r\n", false},
 		{"ssh.test", string(hello(t, "good.test")), false},
+		{"ssh.test", string(hello(t, "ssh.test")) + "\r\n\r\n", true},
 	} {
 		conn, br, status := p.tunnel(c.host + ":443")
 		if !strings.Contains(status, "200") {

@@ -70,8 +70,8 @@ func (c Config) Check() error {
 
 // ports are where a rule's host may be reached.
 type ports struct {
-	usual  bool         // 443, with TLS only, and 80
-	listed map[int]bool // with any protocol
+	usual  bool // 443 and 80
+	listed map[int]bool
 }
 
 // policy is a Config made ready for questions. It is never changed.
@@ -128,39 +128,27 @@ func (c Config) policy() (*policy, error) {
 	return p, nil
 }
 
-// access is what a policy says of a target.
-type access struct {
-	ok      bool
-	onlyTLS bool // what is spoken there must be TLS
-}
+// usualPort says whether a port is one that a rule without a port means. A tunnel to 443 carries TLS alone and one to
+// 80 TLS or HTTP, which egress reads, however the rule is written; one to another port carries anything.
+func usualPort(port int) bool { return port == 443 || port == 80 }
 
 // allows says whether a rule names host and port.
-func (p *policy) allows(host string, port int) access {
-	var a access
-	ask := func(ps *ports) {
-		switch {
-		case ps == nil:
-		case ps.listed[port]:
-			a = access{ok: true}
-		case ps.usual && !a.ok && (port == 443 || port == 80):
-			a = access{ok: true, onlyTLS: port == 443}
+func (p *policy) allows(host string, port int) bool {
+	names := func(ps *ports) bool { return ps != nil && (ps.listed[port] || ps.usual && usualPort(port)) }
+	if names(p.exact[host]) {
+		return true
+	}
+	for name, more := host, true; more; _, name, more = strings.Cut(name, ".") {
+		if names(p.under[name]) {
+			return true
 		}
 	}
-	ask(p.exact[host])
-	for name := host; !a.ok || a.onlyTLS; {
-		ask(p.under[name])
-		_, parent, more := strings.Cut(name, ".")
-		if !more {
-			break
-		}
-		name = parent
-	}
-	return a
+	return false
 }
 
 // why says why no rule lets host and port through.
 func (p *policy) why(host string, port int) string {
-	if p.allows(host, 443).ok {
+	if p.allows(host, 443) {
 		return fmt.Sprintf("port %d of %s is not on this bottle's allowlist", port, host)
 	}
 	return host + " is not on this bottle's allowlist"

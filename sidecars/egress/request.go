@@ -34,14 +34,24 @@ func (g *gate) admit() bool {
 	default:
 		return false
 	}
+	if !g.enter() {
+		<-g.free
+		return false
+	}
+	return true
+}
+
+// enter takes a place among what is no tunnel, or says that none is free; leave gives it back.
+func (g *gate) enter() bool {
 	select {
 	case g.busy <- struct{}{}:
 		return true
 	default:
-		<-g.free
 		return false
 	}
 }
+
+func (g *gate) leave() { <-g.busy }
 
 const tooMany = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 50\r\n\r\n" +
 	"egress: too many connections at once; close some.\n"
@@ -55,7 +65,7 @@ func (g *gate) Accept() (net.Conn, error) {
 		if g.admit() {
 			return &headConn{
 				Conn: c, server: g.server,
-				release: sync.OnceFunc(func() { <-g.free }), settle: sync.OnceFunc(func() { <-g.busy }),
+				release: sync.OnceFunc(func() { <-g.free }), settle: sync.OnceFunc(g.leave),
 			}, nil
 		}
 		c.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck
@@ -70,8 +80,9 @@ func (g *gate) Accept() (net.Conn, error) {
 type headConn struct {
 	net.Conn
 	server  *server
-	release func() // its place among the connections
-	settle  func() // its place among those that are not tunnels
+	tunnel  *target // where the tunnel leads to in which it came; nil for one of its own
+	release func()  // its place among the connections
+	settle  func()  // its place among those that are not tunnels
 
 	mu    sync.Mutex
 	head  []byte
@@ -120,7 +131,12 @@ func (c *headConn) Close() error {
 	c.settle()
 	c.release()
 	if unjudged {
-		c.server.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Reason: "not a request that a proxy can read"})
+		l := sidecars.Line{Event: sidecars.EventRefuse, Reason: "not a request that a proxy can read"}
+		if c.tunnel != nil {
+			l.Host, l.Port, l.Via = c.tunnel.host, c.tunnel.port, "connect"
+			l.Reason = "what it sends through the tunnel to port 80 is neither TLS nor a request that can be read"
+		}
+		c.server.voice.say(l)
 	}
 	return c.Conn.Close()
 }
@@ -147,6 +163,9 @@ func takeHead(ctx context.Context) []byte {
 
 // readTarget finds whom a request wants to reach.
 func readTarget(r *http.Request) (target, error) {
+	if t := tunnelOf(r.Context()); t != nil {
+		return readInside(r, *t)
+	}
 	if r.Method == http.MethodConnect {
 		t, err := parseTarget(r.RequestURI, 0)
 		if err == nil && t.port == 0 {

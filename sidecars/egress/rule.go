@@ -19,7 +19,7 @@ type Rule struct {
 
 // ParseRule reads an entry as people write it: "example.com", "*.example.com", "example.com:8443",
 // "203.0.113.7", "[2001:db8::1]:443". Names with other than ASCII letters are turned into their punycode.
-// On port 443 of an entry without a port only TLS is spoken; an entry with its port allows any protocol there.
+// On 443 only TLS is spoken and on 80 HTTP or TLS, also where an entry names these ports; on any other, any protocol.
 func ParseRule(s string) (Rule, error) {
 	text := strings.TrimSpace(s)
 	var r Rule

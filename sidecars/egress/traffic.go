@@ -49,7 +49,6 @@ func (t *traffic) tell(v *sidecars.Voice) {
 // flight is one tunnel or request that was let through, from the permission to its end.
 type flight struct {
 	target
-	access
 	via            string
 	since          time.Time
 	ctx            context.Context
@@ -74,11 +73,10 @@ func (t *traffic) policy() *policy {
 func (t *traffic) admit(ctx context.Context, to target, via string) (*flight, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.p.allows(to.host, to.port)
-	if !a.ok {
+	if !t.p.allows(to.host, to.port) {
 		return nil, errors.New(t.p.why(to.host, to.port))
 	}
-	f := &flight{target: to, access: a, via: via, since: time.Now()}
+	f := &flight{target: to, via: via, since: time.Now()}
 	f.sent.all, f.received.all = &t.sent, &t.received
 	if via == "connect" {
 		ctx = context.Background() // a tunnel outlives its request
@@ -121,9 +119,8 @@ func (t *traffic) swap(p *policy) {
 	defer t.mu.Unlock()
 	t.p = p
 	for f := range t.flights {
-		now := p.allows(f.host, f.port)
 		switch {
-		case !now.ok:
+		case !p.allows(f.host, f.port):
 			f.cancel(&errCut{"it is no longer on the allowlist"})
 		case f.dialled.IsValid() && p.judge(f.dialled) != "":
 			f.cancel(&errCut{"its address is no longer allowed"})

@@ -18,6 +18,9 @@ import (
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
+// handshake is the first byte of a TLS record that holds a greeting (RFC 8446, section 5.1).
+const handshake = 22
+
 // A TLS alert: fatal, unrecognized_name (RFC 8446, section 6).
 var alert = []byte{21, 3, 3, 0, 2, 2, 112}
 
@@ -31,6 +34,7 @@ type tunnel struct {
 	early  []byte      // what came from the agent with its request
 	unhook func() bool // ends the watch on the flight's context
 	left   atomic.Int32
+	read   atomic.Bool // its content is read as HTTP
 }
 
 // connect opens a tunnel. It is true when the tunnel goes on: then its end is the tunnel's own matter.
@@ -112,6 +116,11 @@ func (t *tunnel) begin(from *source) error {
 		}
 		defer from.release()
 	}
+	if t.isHTTP(early[0]) {
+		early = bytes.Clone(early)
+		from.release()
+		return t.server.inside.serve(t, early)
+	}
 	first, err := t.server.opening(t.flight, t.client, early)
 	if err != nil {
 		return err
@@ -126,6 +135,9 @@ func (t *tunnel) receive() {
 	from, err := newSource(t.up)
 	if err == nil {
 		err = pass(t.client, from, &t.received)
+	}
+	if t.read.Load() {
+		return // others answer the agent
 	}
 	finish(t.client, t.up, err)
 }
@@ -156,8 +168,8 @@ func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, erro
 	if f.addr.IsValid() { // an address has no name to compare with
 		return early, nil
 	}
-	if early[0] != 22 { // not a TLS handshake record
-		if f.onlyTLS {
+	if early[0] != handshake {
+		if f.port == 443 {
 			return nil, s.distrust(f, client, "what it sends through the tunnel to port 443 is not TLS")
 		}
 		return early, nil

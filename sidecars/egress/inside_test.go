@@ -1,0 +1,150 @@
+package egress_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/egress"
+	"bottle-tui/sidecars/internal/heard"
+)
+
+const port80 = "127.0.0.80"
+
+// A tunnel to port 80 carries HTTP for its own host and TLS for it, and nothing else: a Host in it that names another
+// would reach whatever else is served at the same address.
+func TestTunnelsToPort80(t *testing.T) {
+	up := record(t, port80, 80)
+	r := &names{known: map[string][]string{"good.test": {port80}, "listed.test": {port80}}}
+	p := start(t, egress.Config{Allow: []string{"good.test", "listed.test:80"}, AllowPrivate: []string{port80}}, r)
+	for _, c := range []struct {
+		name, host, said string
+		seen             string // by the upstream; "": nothing
+		why              string // it was refused
+	}{
+		{"a request", "good.test", "GET /a?b HTTP/1.1\r\nHost: good.test\r\n\r\n", "GET /a?b HTTP/1.1\r\nHost: good.test\r\n", ""},
+		{"a request, Host with its port", "good.test", "GET / HTTP/1.1\r\nHost: GOOD.test:80\r\n\r\n", "GET / HTTP/1.1\r\nHost: good.test\r\n", ""},
+		{"a body", "listed.test", "POST /a HTTP/1.1\r\nHost: listed.test\r\nContent-Length: 4\r\n\r\nbody", "POST /a HTTP/1.1\r\nHost: listed.test\r\nContent-Length: 4\r\n\r\nbody", ""},
+		{"HTTP/1.0 without Host", "good.test", "GET /a HTTP/1.0\r\n\r\n", "GET /a HTTP/1.1\r\nHost: good.test\r\n", ""},
+		{"a path like an authority", "good.test", "GET //evil.test/a HTTP/1.1\r\nHost: good.test\r\n\r\n", "GET //evil.test/a HTTP/1.1\r\nHost: good.test\r\n", ""},
+		{"TLS", "good.test", string(hello(t, "good.test")) + "\r\n\r\n", string(hello(t, "good.test"))[:5], ""},
+		{"another Host", "good.test", "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", "", "names another host"},
+		{"another Host that is listed, too", "good.test", "GET / HTTP/1.1\r\nHost: listed.test\r\n\r\n", "", "names another host"},
+		{"another Host where the entry has the port", "listed.test", "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", "", "names another host"},
+		{"two Hosts", "good.test", "GET / HTTP/1.1\r\nHost: good.test\r\nHost: evil.test\r\n\r\n", "", "neither TLS nor"},
+		{"a Host behind a space", "good.test", "GET / HTTP/1.1\r\nHost : evil.test\r\n\r\n", "", "neither TLS nor"},
+		{"another port", "good.test", "GET / HTTP/1.1\r\nHost: good.test:81\r\n\r\n", "", "names another host"},
+		{"a whole address", "good.test", "GET http://evil.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n", "", "a path alone"},
+		{"its own whole address", "good.test", "GET http://good.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n", "", "a path alone"},
+		{"a tunnel in the tunnel", "good.test", "CONNECT good.test:80 HTTP/1.1\r\nHost: good.test:80\r\n\r\n", "", "a path alone"},
+		{"a length said twice", "good.test", "POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", "more than one way"},
+		{"HTTP/2 at once", "good.test", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "neither TLS nor"},
+		{"ssh", "good.test", "SSH-2.0-x\r\n\r\n", "", "neither TLS nor"},
+		{"TLS for another", "good.test", string(hello(t, "evil.test")) + "\r\n\r\n", "", "names another host: evil.test"},
+		{"a blank line first", "good.test", "\r\n\r\nGET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", "", "neither TLS nor"},
+	} {
+		for _, whole := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, at once %v", c.name, whole), func(t *testing.T) {
+				conn, br, status := p.tunnel(c.host + ":80")
+				if !strings.Contains(status, "200") {
+					t.Fatal(status)
+				}
+				if whole {
+					io.WriteString(conn, c.said)
+				} else {
+					for _, b := range []byte(c.said) {
+						conn.Write([]byte{b})
+					}
+				}
+				back, _ := io.ReadAll(br)
+				_, saw := up.saw()
+				if c.seen == "" {
+					if saw != "" {
+						t.Errorf("the upstream saw %q", saw)
+					}
+					p.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool { return strings.Contains(l.Reason, c.why) })
+					return
+				}
+				if !strings.HasPrefix(saw, c.seen) || !strings.HasSuffix(string(back), "seen") {
+					t.Errorf("the upstream saw %q, the agent %q", saw, back)
+				}
+			})
+		}
+	}
+}
+
+// A second request can't hide behind the first.
+func TestTunnelToPort80CarriesOneRequest(t *testing.T) {
+	up := record(t, port80, 80)
+	p := start(t, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
+	conn, br, _ := p.tunnel("good.test:80")
+	io.WriteString(conn, "GET /1 HTTP/1.1\r\nHost: good.test\r\n\r\nGET /2 HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+	back, _ := io.ReadAll(br)
+	if _, saw := up.saw(); !strings.Contains(saw, "GET /1 ") || strings.Contains(saw, "/2") || strings.Contains(saw, "evil") {
+		t.Errorf("the upstream saw %q", saw)
+	}
+	if n := strings.Count(string(back), "HTTP/1.1 "); n != 1 || !strings.Contains(string(back), "Connection: close\r\n") {
+		t.Errorf("the agent saw %q", back)
+	}
+}
+
+// A protocol that HTTP is changed into goes on both ways in the tunnel, and ends with the rule.
+func TestUpgradeInTunnelToPort80(t *testing.T) {
+	l, err := net.Listen("tcp", port80+":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, brw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		io.Copy(conn, brw)
+	})}
+	go up.Serve(l)
+	t.Cleanup(func() { up.Close() })
+	p := start(t, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
+	conn, br, _ := p.tunnel("good.test:80")
+	io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: good.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+	res, err := http.ReadResponse(br, nil)
+	if err != nil || res.StatusCode != 101 {
+		t.Fatal(res, err)
+	}
+	for _, word := range []string{"one\n", "two\n"} {
+		io.WriteString(conn, word)
+		if back, err := br.ReadString('\n'); back != word {
+			t.Fatalf("it came back as %q: %v", back, err)
+		}
+	}
+	p.reload(egress.Config{Allow: []string{"other.test"}})
+	conn.SetReadDeadline(time.Now().Add(heard.Patience))
+	if b, err := br.ReadByte(); err == nil {
+		t.Errorf("after its rule was gone it goes on: %q", b)
+	}
+}
+
+// Tunnels to port 80 that wait for the agent's first word don't keep egress from its end.
+func TestSilentTunnelToPort80(t *testing.T) {
+	record(t, port80, 80)
+	p := start(t, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
+	var open []*bufio.Reader
+	for _, said := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
+		conn, br, _ := p.tunnel("good.test:80")
+		io.WriteString(conn, said)
+		open = append(open, br)
+	}
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, br := range open {
+		io.ReadAll(br) // ends
+	}
+}
