@@ -1,9 +1,11 @@
 package ui
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -181,26 +183,62 @@ func (s *stage) run(cmd tea.Cmd) {
 	if cmd == nil {
 		return
 	}
-	out := make(chan tea.Msg, 1)
-	go func() { out <- cmd() }()
-	select {
-	case msg := <-out:
-		switch msg := msg.(type) {
-		case nil:
-		case tea.BatchMsg:
-			for _, c := range msg {
-				s.run(c)
-			}
-		case tea.RawMsg:
-			s.raw += fmt.Sprint(msg.Msg)
-		case tea.QuitMsg:
-			s.quit = true
-		default:
-			s.send(msg)
-		}
-	case <-time.After(20 * time.Millisecond):
+	out, id := make(chan tea.Msg, 1), make(chan string, 1)
+	go func() {
+		id <- goroutine()
+		out <- cmd()
+	}()
+	msg, ok := await(out, <-id)
+	if !ok {
 		go func() { <-out }() // it waits for the stage's end
+		return
 	}
+	switch msg := msg.(type) {
+	case nil:
+	case tea.BatchMsg:
+		for _, c := range msg {
+			s.run(c)
+		}
+	case tea.RawMsg:
+		s.raw += fmt.Sprint(msg.Msg)
+	case tea.QuitMsg:
+		s.quit = true
+	default:
+		s.send(msg)
+	}
+}
+
+// await is what comes from a goroutine, or false when that waits for somebody else, however slow the machine is.
+func await(out <-chan tea.Msg, id string) (tea.Msg, bool) {
+	const still = 4 // looks in a row that find it waiting
+	waiting := 0
+	for waiting < still {
+		select {
+		case msg := <-out:
+			return msg, true
+		case <-time.After(5 * time.Millisecond):
+		}
+		if waits(id) {
+			waiting++
+		} else {
+			waiting = 0
+		}
+	}
+	return nil, false
+}
+
+// goroutine is the head of the calling goroutine's stack, as in "goroutine 7 ".
+func goroutine() string {
+	b := make([]byte, 64)
+	b = b[:runtime.Stack(b, false)]
+	return string(b[:bytes.IndexByte(b, '[')])
+}
+
+// waits says whether a goroutine waits for a channel.
+func waits(id string) bool {
+	b := make([]byte, 1<<20)
+	_, rest, found := bytes.Cut(b[:runtime.Stack(b, true)], []byte(id+"["))
+	return found && (bytes.HasPrefix(rest, []byte("chan receive")) || bytes.HasPrefix(rest, []byte("select")))
 }
 
 func (s *stage) snapshot(b ...bottles.Bottle) *bottles.Snapshot {

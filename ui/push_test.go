@@ -209,13 +209,10 @@ func TestFilesWithoutLines(t *testing.T) {
 
 // A push may bring more to a branch than it sends, and may ask the remote for more than it sends.
 func TestWhatAPushDoesNotHold(t *testing.T) {
-	for _, w := range []int{80, 120} {
-		s := open(t, w, 100, pushing(aStrayPush()))
-		s.sees("+ makes the branch deploy at 1f0c8d4", "▲ It builds on commits that are on no branch of the remote", "those of the branch main, at 8d1e22f",
-			"~ changes the branch release", "▲ What it changes there could not be read from the remote", "▲ 2 push options, whose meaning is the remote's own: ci.skip, merge_request.create",
-			"▲ 0badc0d  Deploy with the vendor's script", "▲ not in this push: the remote has it, on none of its branches so far",
-			"deploy.sh  on the branch deploy, executable", "latest  on the branch release, becomes a link", "Left out here: commits that the remote may have")
-	}
+	open(t, 120, 100, pushing(aStrayPush())).sees("+ makes the branch deploy at 1f0c8d4", "▲ It builds on commits that are on no branch of the remote", "are compared with those of the branch main, at 8d1e22f.",
+		"~ changes the branch release", "▲ What it changes there could not be read from the remote", "▲ 2 push options, whose meaning is the remote's own: ci.skip, merge_request.create",
+		"▲ 0badc0d  stranger", "Deploy with the vendor's script", "▲ not in this push: the remote has it, on none of its branches so far",
+		"deploy.sh  on the branch deploy, executable", "latest  on the branch release, becomes a link", "Left out here: commits that the remote may have")
 }
 
 func TestPushesThatSendNothing(t *testing.T) {
