@@ -48,7 +48,7 @@ var special6 = join(
 	must("an IPv4 address in IPv6 form (6to4)", true, "2002::/16"),
 	must("an IPv4 address in IPv6 form (Teredo)", true, "2001::/32"),
 	must("a loopback address", false, "::1/128"),
-	must("an IPv4 address in IPv6 form", true, "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96"),
+	must("an IPv4 address in IPv6 form", true, "::/96", "::ffff:0:0:0/96"),
 	must("a link-local address", false, "fe80::/10"),
 	must("a private address", false, "fc00::/7", "fec0::/10"),
 	must("a special-purpose address", false, "2001::/23", "2001:db8::/32", "3fff::/20"),
