@@ -74,7 +74,7 @@ func (p *policy) judge(a netip.Addr) string {
 		}
 	}
 	if a.Is6() && !public6.Contains(a) && !p.allowsPrivate(a) {
-		return "not a public address"
+		return "an address that is not public"
 	}
 	return ""
 }

@@ -39,20 +39,20 @@ var judged = []edges{
 
 	{"::/128", "an unspecified address", "-", "a loopback address", true},
 	{"::1/128", "a loopback address", "an unspecified address", "an IPv4 address in IPv6 form", false},
-	{"::/96", "an IPv4 address in IPv6 form", "-", "not a public address", true},
-	{"::ffff:0:0:0/96", "an IPv4 address in IPv6 form", "not a public address", "not a public address", true},
-	{"64:ff9b::/96", "an IPv4 address in IPv6 form (NAT64)", "not a public address", "not a public address", true},
-	{"64:ff9b:1::/48", "an IPv4 address in IPv6 form (NAT64)", "not a public address", "not a public address", true},
+	{"::/96", "an IPv4 address in IPv6 form", "-", "an address that is not public", true},
+	{"::ffff:0:0:0/96", "an IPv4 address in IPv6 form", "an address that is not public", "an address that is not public", true},
+	{"64:ff9b::/96", "an IPv4 address in IPv6 form (NAT64)", "an address that is not public", "an address that is not public", true},
+	{"64:ff9b:1::/48", "an IPv4 address in IPv6 form (NAT64)", "an address that is not public", "an address that is not public", true},
 	{"2001::/32", "an IPv4 address in IPv6 form (Teredo)", "", "a special-purpose address", true},
 	{"2001::/23", "a special-purpose address", "", "", false},
 	{"2001:db8::/32", "a special-purpose address", "", "", false},
 	{"2002::/16", "an IPv4 address in IPv6 form (6to4)", "", "", true},
 	{"3fff::/20", "a special-purpose address", "", "", false},
-	{"fc00::/7", "a private address", "not a public address", "not a public address", false},
+	{"fc00::/7", "a private address", "an address that is not public", "an address that is not public", false},
 	{"fd00:42::42/128", "a cloud metadata address", "a private address", "a private address", true},
 	{"fd00:ec2::254/128", "a cloud metadata address", "a private address", "a private address", true},
 	{"fd20:ce::254/128", "a cloud metadata address", "a private address", "a private address", true},
-	{"fe80::/10", "a link-local address", "not a public address", "a private address", false},
+	{"fe80::/10", "a link-local address", "an address that is not public", "a private address", false},
 	{"fec0::/10", "a private address", "a link-local address", "a multicast address", false},
 	{"ff00::/8", "a multicast address", "a private address", "-", true},
 }
@@ -102,7 +102,7 @@ func misjudged(t *testing.T) (faults []string) {
 	}
 	for a, want := range map[string]string{
 		"1.1.1.1": "", "8.8.8.8": "", "2000::": "", "2606:4700::1111": "", "3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "",
-		"1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "not a public address", "4000::": "not a public address", "100::1": "not a public address", "5f00::1": "not a public address",
+		"1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "an address that is not public", "4000::": "an address that is not public", "100::1": "an address that is not public", "5f00::1": "an address that is not public",
 		"::ffff:1.1.1.1": "an address in an odd form", "fe80::1%eth0": "an address in an odd form", "2606:4700::1111%eth0": "an address in an odd form",
 	} {
 		check(closed, netip.MustParseAddr(a), want)
