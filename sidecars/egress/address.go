@@ -61,6 +61,9 @@ func (p *policy) judge(a netip.Addr) string {
 	if !a.IsValid() || a.Zone() != "" || a.Is4In6() {
 		return "an address in an odd form"
 	}
+	if p.deny[a] {
+		return "an address of the host itself"
+	}
 	list := special4
 	if a.Is6() {
 		list = special6
@@ -78,6 +81,9 @@ func (p *policy) judge(a netip.Addr) string {
 	}
 	return ""
 }
+
+// Public says whether egress dials an address when nothing is said of it but that a rule allows its host.
+func Public(a netip.Addr) bool { return (&policy{}).judge(a) == "" }
 
 func (p *policy) allowsPrivate(a netip.Addr) bool {
 	for _, prefix := range p.private {

@@ -430,3 +430,43 @@ func TestNoStatusIsAMystery(t *testing.T) {
 	w.send(t, "\x00nonsense\r\n\r\n")
 	w.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool { return strings.Contains(l.Reason, "not a request") })
 }
+
+// The machine's own addresses are refused although they are allowed in every other way, by name and as they are, and
+// what is open to one that becomes its own is cut.
+func TestDeniedAddresses(t *testing.T) {
+	up := record(t, good, 0)
+	named, bare := fmt.Sprintf("own.test:%d", up.port()), fmt.Sprintf("%s:%d", good, up.port())
+	c := egress.Config{Allow: []string{named, bare}, AllowPrivate: []string{good}}
+	p := start(t, c, &names{known: map[string][]string{"own.test": {"::ffff:" + good}}})
+	w := &world{proxy: p}
+	_, r, status := p.tunnel(named)
+	if !strings.Contains(status, " 200 ") {
+		t.Fatal(status)
+	}
+	c.Deny = []string{good, "2001:db8::1"}
+	p.reload(c)
+	io.ReadAll(r) // ends
+	p.ear.Wait(t, sidecars.EventTunnelEnd, func(l sidecars.Line) bool { return l.Reason == "its address is no longer allowed" })
+	up.saw()
+	for host, at := range map[string]string{"own.test": named, good: bare} {
+		for via, raw := range map[string]string{
+			"connect": "CONNECT " + at + " HTTP/1.1\r\nHost: " + at + "\r\n\r\n",
+			"http":    "GET http://" + at + "/ HTTP/1.1\r\nHost: " + at + "\r\n\r\n",
+		} {
+			if back := w.send(t, raw); !strings.HasPrefix(back, "HTTP/1.1 403 ") || !strings.Contains(back, host+" leads to an address of the host itself") {
+				t.Errorf("%s by %s: %.200q", host, via, back)
+			}
+			p.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool {
+				return l.Host == host && l.Via == via && l.Cause == sidecars.CauseInward
+			})
+		}
+	}
+	if n, s := up.saw(); n > 0 {
+		t.Errorf("it saw %d connections with %q", n, s)
+	}
+	for _, bad := range []string{"own.test", "192.0.2.0/24", "::ffff:192.0.2.1", "fe80::1%lo", ""} {
+		if err := (egress.Config{Deny: []string{bad}}).Check(); err == nil {
+			t.Errorf("deny %q is taken", bad)
+		}
+	}
+}

@@ -197,7 +197,9 @@ func TestTunnelToPort80AmongTooManyRequests(t *testing.T) {
 	if back, _ := io.ReadAll(br); !strings.HasPrefix(string(back), "HTTP/1.1 503 ") {
 		t.Errorf("answer %q", back)
 	}
-	p.ear.Wait(t, sidecars.EventError, func(l sidecars.Line) bool { return l.Host == "good.test" && l.Port == 80 && strings.Contains(l.Reason, "in a tunnel") })
+	p.ear.Wait(t, sidecars.EventError, func(l sidecars.Line) bool {
+		return l.Host == "good.test" && l.Port == 80 && strings.Contains(l.Reason, "in a tunnel")
+	})
 	if _, saw := up.saw(); saw != "" {
 		t.Errorf("the upstream saw %q", saw)
 	}
