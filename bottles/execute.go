@@ -219,7 +219,7 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 func (l layout) config(role Role) ([]byte, error) {
 	switch role {
 	case RoleEgress:
-		c := egress.Config{Allow: rulesOf(l.force.allow)}
+		c := egress.Config{Allow: rulesOf(l.force.allow), Deny: l.host}
 		for _, rule := range c.Allow {
 			if end, ok := l.until[rule]; ok {
 				if c.Until == nil {

@@ -14,8 +14,9 @@ import (
 	"bottle-tui/sidecars/egress"
 )
 
-// gateFindings are what the operator should know before a change of the gates is approved, the worst first.
-func gateFindings(now, next inForce) []dockerfile.Finding {
+// gateFindings are what the operator should know before a change of the gates is approved, the worst first. engine is
+// the one of egress.
+func gateFindings(now, next inForce, engine string) []dockerfile.Finding {
 	do, _ := difference(now, next)
 	var out []dockerfile.Finding
 	find := func(severity dockerfile.Severity, rule, format string, args ...any) {
@@ -62,8 +63,15 @@ func gateFindings(now, next inForce) []dockerfile.Finding {
 			find(dockerfile.Note, "any-protocol", "On port %d any protocol is let through; of what comes there only TLS is held to the name of the host.", rule.Port)
 		}
 	}
+	if engine == enginePipelock && len(do.Allow) > 0 {
+		find(dockerfile.Note, "any-port", "pipelock knows no ports: of what would be opened it lets every port through, with any protocol.")
+	}
 	for _, text := range do.Disallow {
-		find(dockerfile.Note, "host-closed", "%s would be closed, and open connections to it cut.", text)
+		if engine == enginePipelock {
+			find(dockerfile.Warning, "host-closed", "%s would be closed for what is new, but pipelock keeps the tunnels to it that are open, for up to a day: tear the bottle down to end them.", text)
+		} else {
+			find(dockerfile.Note, "host-closed", "%s would be closed, and open connections to it cut.", text)
+		}
 	}
 	rank := []dockerfile.Severity{dockerfile.Error, dockerfile.Danger, dockerfile.Warning, dockerfile.Note}
 	slices.SortStableFunc(out, func(a, b dockerfile.Finding) int {

@@ -21,7 +21,12 @@ func TestFindingsOfTheGates(t *testing.T) {
 		"under a suffix for rent":      {with("kept.example.com\n*.github.io\n", api), "danger whole-suffix"},
 		"the upstream past cred-proxy": {with("kept.example.com\napi.example.com\n", api), "warning beside-the-proxy"},
 		"an address with a port":       {with("kept.example.com\n203.0.113.7:22\n", api), "warning address, note any-protocol"},
+		"a host on port 443":           {with("kept.example.com\nnew.example.com:443\n", api), ""},
+		"a host on port 80":            {with("kept.example.com\nnew.example.com:80\n", api), ""},
+		"a host on another port":       {with("kept.example.com\nnew.example.com:8443\n", api), "note any-protocol"},
 		"a host less":                  {with("", api), "note host-closed"},
+		"pipelock; a host less":        {with("", api), "warning host-closed"},
+		"pipelock; a plain host":       {with("kept.example.com\nnew.example.com\n", api), "note any-port"},
 		"a route less":                 {with(now.allow), "note route-gone"},
 		"the credential elsewhere": {with(now.allow, api, Route{Path: "/evil/", Upstream: "https://evil.example.net", AuthScheme: "bearer", TokenRef: "API_TOKEN"}),
 			"danger credential-elsewhere"},
@@ -32,7 +37,11 @@ func TestFindingsOfTheGates(t *testing.T) {
 		"the same upstream, another path": {with(now.allow, api, Route{Path: "/v2/", Upstream: "https://api.example.com/v2", AuthScheme: "bearer", TokenRef: "API_TOKEN"}), ""},
 	} {
 		var got []string
-		for _, f := range gateFindings(now, c.next) {
+		engine, _, pipelock := strings.Cut(name, "; ")
+		if !pipelock {
+			engine = engineBuiltin
+		}
+		for _, f := range gateFindings(now, c.next, engine) {
 			got = append(got, fmt.Sprintf("%s %s", f.Severity, f.Rule))
 			if f.Text == "" || !strings.HasSuffix(f.Text, ".") {
 				t.Errorf("%s: %q is no sentence", name, f.Text)

@@ -24,7 +24,7 @@ func (s *Supervisor) lookAtBox(identity string) {
 		})
 		return
 	}
-	disk, meta, known := r.disk, r.meta, map[string]bool{}
+	disk, meta, have, known := r.disk, r.meta, r.have, map[string]bool{}
 	for _, q := range r.requests {
 		known[q.ID] = true
 	}
@@ -33,7 +33,7 @@ func (s *Supervisor) lookAtBox(identity string) {
 		fresh := map[string]Request{}
 		for _, p := range pending {
 			if p.Answer == nil && !known[p.ID] {
-				fresh[p.ID] = s.lookInto(disk, meta, p.Request)
+				fresh[p.ID] = s.lookInto(disk, meta, have, p.Request)
 			}
 		}
 		s.post(func() { s.takeBox(identity, pending, fresh, bad) })
@@ -77,7 +77,7 @@ func (s *Supervisor) takeBox(identity string, pending []queue.Pending, fresh map
 }
 
 // lookInto makes what is shown of a request: what it would change, and what is to be known of that.
-func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.Request) Request {
+func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have parts, q queue.Request) Request {
 	req := Request{Request: q, State: Waiting, Hash: queue.Hash([]byte(q.Proposed)), Effect: effectOf(q.Tool)}
 	current, err := s.nowFor(q.Tool, disk, meta)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.R
 	case queue.ToolEgress, queue.ToolCredProxy:
 		if now, err := s.current(&execution{sup: s, bottle: disk}); err == nil {
 			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
-				req.Findings = gateFindings(now, next)
+				req.Findings = gateFindings(now, next, s.engineOf(meta, have))
 			}
 		}
 		if have, err := s.knownTokens(disk); err == nil && q.Tool == queue.ToolCredProxy {
@@ -100,6 +100,17 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.R
 		}
 	}
 	return req
+}
+
+// engineOf is the engine of egress that keeps a bottle's allowlist: its pod's, or where nothing is known of that, its
+// profile's.
+func (s *Supervisor) engineOf(meta state.Metadata, have parts) string {
+	if _, ok := have.containers[RoleEgress]; !ok {
+		if p, err := s.cfg.Catalog.Profile(meta); err == nil && p.pipelock() {
+			return enginePipelock
+		}
+	}
+	return have.engine()
 }
 
 // nowFor is what is in force of what a tool's requests are about.

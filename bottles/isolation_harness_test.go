@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,7 @@ import (
 	"bottle-tui/sidecars"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 )
 
 // escape builds the program of an agent that wants to get out, see testdata/escape, and imports its image. Besides
@@ -103,11 +106,61 @@ type cell struct {
 	confused place // the same, as the agent's user
 }
 
+// lacking ends a test for want of something that this machine should have: skipped where somebody works, failed in CI,
+// where nobody would see that it was skipped.
+func lacking(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// publicAddress gives this host, for the test, one more address that is as public as any: one of those for answering
+// questions about private ones (RFC 7535), which nobody else here needs.
+func publicAddress(t *testing.T) string {
+	t.Helper()
+	addr := netip.AddrFrom4([4]byte{192, 31, 196, byte(1 + mathrand.IntN(254))})
+	alias, err := unix.NewIfreq("lo:" + strings.ToLower(rand.Text()[:8]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	set := func(request uint, value netip.Addr) error {
+		if err := alias.SetInet4Addr(value.AsSlice()); err != nil {
+			return err
+		}
+		return unix.IoctlIfreq(fd, request, alias)
+	}
+	if err := set(unix.SIOCSIFADDR, addr); err != nil {
+		lacking(t, "this host can't be given an address: %v", err)
+	}
+	t.Cleanup(func() {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			defer unix.Close(fd)
+			alias.SetUint16(0) // an alias that is not up is none
+			err = unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, alias)
+		}
+		if err != nil {
+			t.Errorf("the address %s stays on this host: %v", addr, err)
+		}
+	})
+	if err := set(unix.SIOCSIFNETMASK, netip.AddrFrom4([4]byte{255, 255, 255, 255})); err != nil {
+		t.Fatal(err)
+	}
+	return addr.String()
+}
+
 // newCell has both bottles up and their agents listening.
 func newCell(t *testing.T, tune func(*bottles.Profile)) *cell {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("the controls of these tests need root")
+		lacking(t, "the controls of these tests need root")
 	}
 	c := &cell{world: newWorld(t), prefix: "bottle-tui-test-" + strings.ToLower(rand.Text()[:8])}
 	c.image = c.prefix + ":escape"

@@ -22,7 +22,7 @@ func (c *cell) noWayByNames(t *testing.T, port, docker0 string, others []string)
 	// An ordinary container whose resolver is the host's: there the engine's own resolver is a way out.
 	l, err := net.Listen("tcp", docker0+":53")
 	if err != nil || !serveNames(t, l, docker0+":53") {
-		t.Skipf("port 53 of %s is taken: %v", docker0, err)
+		lacking(t, "port 53 of %s is taken: %v", docker0, err)
 	}
 	network := c.prefix + "-ordinary"
 	engineSays(t, "network", "create", network)
@@ -94,7 +94,7 @@ func nameservers(t *testing.T) (all []string) {
 	return all
 }
 
-func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []string) {
+func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []string, public string) {
 	their, mine := "claude-bottle-net-"+c.other, "claude-bottle-net-"+c.id
 	agent := addresses(t, "claude-bottle-"+c.other)[their]
 	pod := addresses(t, "claude-bottle-egress-"+c.other)
@@ -157,6 +157,12 @@ func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []st
 		fails:    "403 Forbidden|502 Bad Gateway", // sidecars' names that are listed have no public address
 		controls: []control{{c.host, at("proxy "+open+" %s", targets...)}},
 	}})
+	own := slices.ContainsFunc(c.voice(t, bottles.RoleEgress, c.id), func(l sidecars.Line) bool {
+		return l.Event == sidecars.EventRefuse && l.Host == public && l.Cause == sidecars.CauseInward && strings.HasSuffix(l.Reason, "an address of the host itself")
+	})
+	if !own {
+		t.Errorf("egress did not tell that %s is the host's own", public)
+	}
 }
 
 // openProxy is an egress on this host that leads to these addresses.

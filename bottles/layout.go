@@ -40,6 +40,7 @@ type layout struct {
 
 	force     inForce
 	until     Until             // when parts of it end
+	host      []string          // addresses of this machine that egress would dial
 	tokens    map[string]string // public name → token_ref, of every token that may be used
 	hadRoutes bool              // routes were in force before: the files that told of them are to be put right
 	fill      string            // the directory to copy into the workspace; "": it is not to be filled

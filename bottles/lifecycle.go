@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/egress"
 	"bottle-tui/state"
 )
 
@@ -240,6 +243,9 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	if l.force, err = s.current(x); err != nil {
 		return err
 	}
+	if l.host, err = hostAddresses(); err != nil {
+		return err
+	}
 	l.hadRoutes = len(l.force.routes) > 0
 	l.until, l.tokens = untilOf(grants, s.cfg.Now()), tokensOf(profile, grants)
 	if s.cfg.Screens != nil {
@@ -249,6 +255,26 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 		return s.box(l.identity).Make(l.owner)
 	}
 	return nil
+}
+
+// hostAddresses are this machine's own addresses that egress would take for any other's: the engine is here, so what is
+// dialled there comes from inside, past what guards the machine towards the network. The others, such as those of the
+// engine's bridges, which come and go, egress does not dial anyway.
+func hostAddresses() ([]string, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's addresses, which egress must not lead to: %w", err)
+	}
+	var own []string
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && egress.Public(ip.Unmap()) {
+				own = append(own, ip.Unmap().String())
+			}
+		}
+	}
+	slices.Sort(own)
+	return slices.Compact(own), nil
 }
 
 // sidecarOwner is the user that sidecars run as: the operator, who owns the queue directory, or for

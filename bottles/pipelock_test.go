@@ -7,6 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -206,12 +209,24 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 	}
 	w.sup.Type(id, []byte("get http://closed.example.com/2\n"))
 	w.awaitText(id, "http://closed.example.com/2"+opened)
+	var kept net.Conn
+	if realPipelock == "" { // it finds no such host
+		kept = w.tunnelOfPipelock(id, "closed.example.com:443")
+		w.alive(kept)
+	}
 	w.must(bottles.Allow{Identity: id, Rules: []string{"third.example.com"}, Scope: bottles.Scope{For: time.Hour}})
 	w.sup.Type(id, []byte("get http://third.example.com/1\n"))
 	w.awaitText(id, "http://third.example.com/1"+opened)
 	w.must(bottles.Revoke{Identity: id, Grant: req.ID})
 	w.sup.Type(id, []byte("get http://closed.example.com/3\n"))
 	w.awaitText(id, "http://closed.example.com/3"+closed)
+	if kept != nil { // as docs/pipelock.md says
+		w.alive(kept)
+	}
+
+	// What it tells of itself is not for the agent.
+	w.insist(id, "get http://egress:9890/metrics", "http://egress:9890/metrics failed")
+	w.insist(id, "get http://egress:8888/metrics", "http://egress:8888/metrics 404")
 
 	// Torn down, nothing but its memory is left; a resume has pipelock and the grant again.
 	w.must(bottles.TearDown{Identity: id})
@@ -237,6 +252,36 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 	w.must(bottles.Delete{Identity: id})
 	if have, err := w.engine.Observe(t.Context(), w.root.ID()); err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {
 		t.Errorf("left: %+v, %v", have, err)
+	}
+}
+
+// tunnelOfPipelock opens a tunnel from the host, which reaches the pod's outer side.
+func (w *world) tunnelOfPipelock(id, to string) net.Conn {
+	w.t.Helper()
+	c, err := net.Dial("tcp", addresses(w.t.(*testing.T), "claude-bottle-egress-"+id)["claude-bottle-out-"+id]+":8888")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		w.t.Fatal(err)
+	}
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", to)
+	head := make([]byte, len("HTTP/1.1 200 Connection Established\r\n\r\n"))
+	if _, err := io.ReadFull(c, head); err != nil || !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
+		w.t.Fatalf("a tunnel to %s: %q, %v", to, head, err)
+	}
+	return c
+}
+
+// alive sends through a tunnel and has it come back.
+func (w *world) alive(c net.Conn) {
+	w.t.Helper()
+	if _, err := io.WriteString(c, "ping"); err != nil {
+		w.t.Error(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+		w.t.Errorf("the tunnel is gone: %v", err)
 	}
 }
 

@@ -58,6 +58,7 @@ type Bottle struct {
 	SessionID   string
 	Objects     []string  // of an orphan: the engine's objects that belong to it, as "container NAME"
 	Allow       []string  // the allowlist in force
+	Pipelock    bool      // pipelock keeps it, which knows no ports and ends no tunnel with its rule
 	Routes      []Route   // in force; TokenRef is the public name
 	Grants      []Grant   // what the operator granted beyond the profile, the oldest first
 	Feed        []Passage // what its gates told, the latest last; alike ones are one

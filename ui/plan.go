@@ -88,8 +88,12 @@ func (m *model) askRevoke(b *bottles.Bottle) {
 	for _, l := range change.Granted(g.Change) {
 		what = append(what, l.Sign()+" "+l.Text)
 	}
+	when := "at once, while the agent runs"
+	if b.Pipelock && len(g.Change.Allow) > 0 {
+		when += "; but pipelock keeps the tunnels that are open"
+	}
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Take back " + frame.Middle(change.Name(g.Change), 44, 8) + "?",
-		Text: frame.Line(identity) + " was granted this for " + g.Scope.String() + ". It is undone at once, while the agent runs:", Plain: what,
+		Text: frame.Line(identity) + " was granted this for " + g.Scope.String() + ". It is undone " + when + ":", Plain: what,
 		Verb: "take it back", Act: bottles.Revoke{Identity: identity, Grant: id}, Doing: "taking back what was granted to " + identity,
 		Gone: func(s *bottles.Snapshot) string {
 			for i := range s.Bottles {
@@ -128,7 +132,7 @@ func (m *model) askOpen(b *bottles.Bottle) {
 	if why != "" {
 		return // the table has said so
 	}
-	d := &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage,
+	d := &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage, AnyPort: b.Pipelock,
 		Gone: func(s *bottles.Snapshot) string {
 			if why := notNow(s, identity, bottles.Live); why != "" {
 				return why

@@ -184,6 +184,32 @@ func TestAHostIsOpened(t *testing.T) {
 	s.sees("registry.example.org is open for 8 h to implementer-k3x9q")
 }
 
+// What a rule opens is said as it is: by its port, and with pipelock, which knows none.
+func TestWhatARuleOpensIsSaid(t *testing.T) {
+	for rule, want := range map[string]string{
+		"x.example.org": "on ports 443, for TLS alone, and 80,", "x.example.org:443": "on port 443, for TLS alone,",
+		"x.example.org:80": "on port 80, for HTTP and TLS,", "x.example.org:22": "on port 22, whatever is spoken there,", "[2001:db8::1]": "on ports 443,",
+	} {
+		for pipelock, want := range map[bool]string{false: want, true: "on every port, whatever is spoken there,"} {
+			s := newStage(t, 120, 36)
+			b := turnedAway()
+			s.show(b)
+			s.press("A", "A")
+			d := s.m.dialog.(*dialog.Open)
+			d.Rule, d.AnyPort = rule, pipelock
+			s.sees("The agent reaches this host " + want)
+		}
+	}
+	s := newStage(t, 120, 36)
+	b := turnedAway()
+	b.Pipelock = true
+	s.show(b)
+	s.press("A", "A")
+	s.sees("on every port, whatever is spoken there")
+	s.press("esc", "k", "R")
+	s.sees("pipelock keeps the tunnels")
+}
+
 // What is asked about stays what it was, whatever comes meanwhile; the mark stays on what it was on.
 func TestAFloodDoesNotMoveTheMark(t *testing.T) {
 	s := newStage(t, 120, 36)

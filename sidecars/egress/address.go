@@ -48,7 +48,7 @@ var special6 = join(
 	must("an IPv4 address in IPv6 form (6to4)", true, "2002::/16"),
 	must("an IPv4 address in IPv6 form (Teredo)", true, "2001::/32"),
 	must("a loopback address", false, "::1/128"),
-	must("an IPv4 address in IPv6 form", true, "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96"),
+	must("an IPv4 address in IPv6 form", true, "::/96", "::ffff:0:0:0/96"),
 	must("a link-local address", false, "fe80::/10"),
 	must("a private address", false, "fc00::/7", "fec0::/10"),
 	must("a special-purpose address", false, "2001::/23", "2001:db8::/32", "3fff::/20"),
@@ -60,6 +60,9 @@ var public6 = netip.MustParsePrefix("2000::/3")
 func (p *policy) judge(a netip.Addr) string {
 	if !a.IsValid() || a.Zone() != "" || a.Is4In6() {
 		return "an address in an odd form"
+	}
+	if p.deny[a] {
+		return "an address of the host itself"
 	}
 	list := special4
 	if a.Is6() {
@@ -74,10 +77,13 @@ func (p *policy) judge(a netip.Addr) string {
 		}
 	}
 	if a.Is6() && !public6.Contains(a) && !p.allowsPrivate(a) {
-		return "not a public address"
+		return "an address that is not public"
 	}
 	return ""
 }
+
+// Public says whether egress dials an address when nothing is said of it but that a rule allows its host.
+func Public(a netip.Addr) bool { return (&policy{}).judge(a) == "" }
 
 func (p *policy) allowsPrivate(a netip.Addr) bool {
 	for _, prefix := range p.private {

@@ -7,9 +7,9 @@
 // What was let through is never cut for being slow, long or silent: it ends with its ends, with the rule that
 // allowed it, or with egress.
 //
-// What it can't see: a second host behind the same address whose name travels encrypted (a Host header inside
-// TLS, an encrypted ClientHello). It must not hold secrets, offer any control over itself, or import bottles
-// or ui.
+// What it can't see: a second host behind the same address whose name travels encrypted (a Host header inside TLS, an
+// encrypted ClientHello) or in a second greeting after a HelloRetryRequest. It must not hold secrets, offer any control
+// over itself, or import bottles or ui.
 package egress
 
 import (

@@ -68,7 +68,9 @@ func (s *server) newForward() http.Handler {
 
 var errStale = errors.New("the allowlist changed while it was dialled")
 
-// plain forwards a request of plain HTTP.
+// plain forwards a request of plain HTTP. A client that ends its side of the connection before it has the answer is
+// taken for one that has gone, as net/http does: the request is broken off. The two look the same until something is
+// written, and a client that was killed must not hold an upstream for as long as that is silent.
 func (s *server) plain(w http.ResponseWriter, r *http.Request, f *flight) {
 	ctx := context.WithValue(f.ctx, flightKey{}, f)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {

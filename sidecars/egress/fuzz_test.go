@@ -130,8 +130,86 @@ func FuzzOpening(f *testing.F) {
 			name = h.ServerName
 			return nil, seen
 		}}).Handshake()
-		if !errors.Is(err, seen) || !strings.EqualFold(name, "good.test") {
+		if !errors.Is(err, seen) || strings.ToLower(name) != "good.test" {
 			t.Errorf("a greeting for %q passed: %v", name, err)
+		}
+	})
+}
+
+// FuzzInside sends anything through a tunnel to port 80. What reaches the upstream is a TLS greeting for the tunnel's
+// host, or one request for it.
+func FuzzInside(f *testing.F) {
+	addr := fmt.Sprintf("127.45.%d.%d", os.Getpid()>>8&255, os.Getpid()&255) // each process that fuzzes has its own
+	up := record(f, addr, 80)
+	p := start(f, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{addr}}, &names{known: map[string][]string{"good.test": {addr}}})
+	for _, c := range hostile {
+		if len(c.raw) < 4<<10 {
+			f.Add([]byte(strings.ReplaceAll(c.raw, ":%P", "")), uint8(0))
+		}
+	}
+	for _, c := range ordinary {
+		if len(c.raw) < 4<<10 {
+			f.Add([]byte(strings.NewReplacer("http://good.test:%P", "", ":%P", "", "%%", "%").Replace(c.raw)), uint8(40))
+		}
+	}
+	f.Add(hello(f, "good.test"), uint8(5))
+	f.Add(hello(f, "evil.test"), uint8(0))
+	f.Fuzz(func(t *testing.T, said []byte, cut uint8) {
+		if len(said) > 32<<10 {
+			return
+		}
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(heard.Patience))
+		at := min(int(cut), len(said)) // this much comes in one piece with the request
+		fmt.Fprintf(c, "CONNECT good.test:80 HTTP/1.1\r\nHost: good.test:80\r\n\r\n%s", said[:at])
+		if _, err := io.ReadFull(c, make([]byte, 39)); err != nil {
+			t.Fatal(err)
+		}
+		c.Write(said[at:])
+		if bytes.Contains(said, []byte("\r\n\r\n")) { // a whole request is answered before its client goes
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			c.Read(make([]byte, 1))
+			c.SetReadDeadline(time.Now().Add(heard.Patience))
+		}
+		c.(*net.TCPConn).CloseWrite()
+		if _, err := io.ReadAll(c); err != nil {
+			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				t.Errorf("no end after %v", heard.Patience)
+			}
+		}
+		_, s := up.saw()
+		if s == "" || s[0] == 22 && s == string(said) && bytes.Contains(said, []byte("good.test")) {
+			return
+		}
+		head, _, _ := strings.Cut(s, "\r\n\r\n")
+		lines := strings.Split(head, "\r\n")
+		first := strings.Split(lines[0], " ")
+		if len(first) != 3 || !strings.HasPrefix(first[1], "/") || first[2] != "HTTP/1.1" {
+			t.Errorf("the upstream got %q of %q", s, said)
+		}
+		hosts := 0
+		for _, line := range lines[1:] {
+			name, value, ok := strings.Cut(line, ": ")
+			if !ok {
+				t.Errorf("the upstream got the header %q of %q", line, said)
+			}
+			switch strings.ToLower(name) {
+			case "host":
+				if hosts++; value != "good.test" {
+					t.Errorf("the upstream got a request for %q of %q", value, said)
+				}
+			case "upgrade":
+				if !strings.EqualFold(value, "websocket") {
+					t.Errorf("the upstream was asked for %q", value)
+				}
+			}
+		}
+		if hosts != 1 {
+			t.Errorf("the upstream got %d Hosts: %q", hosts, s)
 		}
 	})
 }

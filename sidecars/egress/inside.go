@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"bottle-tui/sidecars"
 )
 
 // inside is a listener for the tunnels to port 80 in which HTTP came, not TLS. Some clients send all their requests
@@ -48,6 +50,9 @@ func (l *inside) serve(t *tunnel, early []byte) error {
 	t.up.Close() // each request is dialled as one that came without a tunnel
 	if !t.server.gate.enter() {
 		io.WriteString(t.conn, tooMany) //nolint:errcheck // the agent may have gone
+		l := t.line(sidecars.EventError)
+		l.Reason = "the agent has too many requests open; one more, in a tunnel, was turned away"
+		t.server.voice.say(l)
 		return errRead
 	}
 	ended := make(chan struct{})
@@ -92,5 +97,5 @@ func readInside(r *http.Request, t target) (target, error) {
 
 // isHTTP says whether a tunnel that begins with a byte is to be read as HTTP.
 func (f *flight) isHTTP(first byte) bool {
-	return f.port == 80 && !f.addr.IsValid() && first != handshake
+	return f.port == 80 && first != handshake
 }

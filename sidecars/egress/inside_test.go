@@ -2,10 +2,12 @@ package egress_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,9 @@ func TestTunnelsToPort80(t *testing.T) {
 		{"its own whole address", "good.test", "GET http://good.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n", "", "a path alone"},
 		{"a tunnel in the tunnel", "good.test", "CONNECT good.test:80 HTTP/1.1\r\nHost: good.test:80\r\n\r\n", "", "a path alone"},
 		{"a length said twice", "good.test", "POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", "more than one way"},
+		{"HTTP/2 by upgrade", "good.test", "GET / HTTP/1.1\r\nHost: good.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", "", "another protocol than websocket"},
+		{"settings of HTTP/2 alone", "good.test", "GET / HTTP/1.1\r\nHost: good.test\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", "", "asks for HTTP/2"},
+		{"TLS by upgrade", "listed.test", "OPTIONS / HTTP/1.1\r\nHost: listed.test\r\nConnection: Upgrade\r\nUpgrade: TLS/1.0\r\n\r\n", "", "another protocol than websocket"},
 		{"HTTP/2 at once", "good.test", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "neither TLS nor"},
 		{"ssh", "good.test", "SSH-2.0-x\r\n\r\n", "", "neither TLS nor"},
 		{"TLS for another", "good.test", string(hello(t, "evil.test")) + "\r\n\r\n", "", "names another host: evil.test"},
@@ -76,6 +81,47 @@ func TestTunnelsToPort80(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A tunnel to an address carries on 443 and 80 what one to a name does: TLS and HTTP, for that address and for no name.
+func TestTunnelsToAddresses(t *testing.T) {
+	const addr = "127.0.0.43"
+	ups := map[string]*recorder{"443": record(t, addr, 443), "80": record(t, addr, 80)}
+	p := start(t, egress.Config{Allow: []string{addr}, AllowPrivate: []string{addr}}, &names{})
+	named := bytes.Replace(hello(t, "127-0-0-43"), []byte("127-0-0-43"), []byte(addr), 1) // crypto/tls itself names no address
+	for _, c := range []struct{ name, port, said, why string }{
+		{"TLS without a name", "443", string(hello(t, "")), ""},
+		{"TLS for the address", "443", string(named), ""},
+		{"TLS for a name", "443", string(hello(t, "evil.test")), "names another host: evil.test"},
+		{"TLS for another address", "443", strings.Replace(string(named), addr, "127.0.0.44", 1), "names another host: 127.0.0.44"},
+		{"ssh", "443", "SSH-2.0-x", "is not TLS"},
+		{"HTTP to the port of TLS", "443", "GET / HTTP/1.1\r\nHost: " + addr, "is not TLS"},
+		{"TLS without a name on 80", "80", string(hello(t, "")), ""},
+		{"TLS for a name on 80", "80", string(hello(t, "evil.test")), "names another host: evil.test"},
+		{"a request", "80", "GET / HTTP/1.1\r\nHost: " + addr, ""},
+		{"another Host", "80", "GET / HTTP/1.1\r\nHost: evil.test", "names another host"},
+		{"ssh on 80", "80", "SSH-2.0-x", "neither TLS nor"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, br, status := p.tunnel(addr + ":" + c.port)
+			if !strings.Contains(status, "200") {
+				t.Fatal(status)
+			}
+			io.WriteString(conn, c.said+"\r\n\r\n")
+			back, _ := io.ReadAll(br)
+			_, saw := ups[c.port].saw()
+			if c.why == "" {
+				if !strings.HasPrefix(saw, c.said) || !strings.HasSuffix(string(back), "seen") {
+					t.Errorf("the upstream saw %q, the agent %q", saw, back)
+				}
+				return
+			}
+			if saw != "" {
+				t.Errorf("the upstream saw %q", saw)
+			}
+			p.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool { return strings.Contains(l.Reason, c.why) })
+		})
 	}
 }
 
@@ -128,6 +174,34 @@ func TestUpgradeInTunnelToPort80(t *testing.T) {
 	conn.SetReadDeadline(time.Now().Add(heard.Patience))
 	if b, err := br.ReadByte(); err == nil {
 		t.Errorf("after its rule was gone it goes on: %q", b)
+	}
+}
+
+// What is read in a tunnel takes a place among the requests: without one it is turned away, and that is told.
+func TestTunnelToPort80AmongTooManyRequests(t *testing.T) {
+	up := record(t, port80, 80)
+	p := start(t, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
+	conn, br, _ := p.tunnel("good.test:80")
+	full := func(l sidecars.Line) bool { return strings.Contains(l.Reason, "too many connections") }
+	for deadline := time.Now().Add(heard.Patience); !slices.ContainsFunc(p.ear.Lines(), full); {
+		if time.Now().After(deadline) {
+			t.Fatal("the bound on connections does not hold")
+		}
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: good.test\r\n\r\n")
+	if back, _ := io.ReadAll(br); !strings.HasPrefix(string(back), "HTTP/1.1 503 ") {
+		t.Errorf("answer %q", back)
+	}
+	p.ear.Wait(t, sidecars.EventError, func(l sidecars.Line) bool {
+		return l.Host == "good.test" && l.Port == 80 && strings.Contains(l.Reason, "in a tunnel")
+	})
+	if _, saw := up.saw(); saw != "" {
+		t.Errorf("the upstream saw %q", saw)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestSilentStreamsStayOpen(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			io.Copy(c, rw)
 			return
 		}
@@ -74,7 +74,7 @@ func TestSilentStreamsStayOpen(t *testing.T) {
 	fresh, freshBack := tunnel("")
 	upgrade := p.dial()
 	upgrade.SetDeadline(time.Time{})
-	fmt.Fprintf(upgrade, "GET http://%s/upgrade HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", web, web)
+	fmt.Fprintf(upgrade, "GET http://%s/upgrade HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", web, web)
 	upgraded := bufio.NewReader(upgrade)
 	if resp, err := http.ReadResponse(upgraded, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp, err)

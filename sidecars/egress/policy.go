@@ -19,6 +19,9 @@ type Config struct {
 	// dialled although they are not public, when a rule allows the host. Metadata services,
 	// multicast and the unspecified address are refused even so.
 	AllowPrivate []string `json:"allow_private,omitempty"`
+	// Deny are addresses that are never dialled, whatever else allows them: those of the machine that egress runs on, whose
+	// own services are reached by them from the inside, past what guards it towards the network.
+	Deny []string `json:"deny,omitempty"`
 	// Until ends rules of Allow, by their text: from that moment on a rule lets nothing through and what goes
 	// through it is cut, whether or not anybody is there to take it away.
 	Until map[string]time.Time `json:"until,omitempty"`
@@ -79,18 +82,19 @@ type policy struct {
 	exact   map[string]*ports
 	under   map[string]*ports // host of a wildcard
 	private []netip.Prefix
+	deny    map[netip.Addr]bool
 }
 
 func (c Config) policy() (*policy, error) {
-	if len(c.Allow) > maxRules || len(c.AllowPrivate) > maxRules {
-		return nil, fmt.Errorf("the allowlist has more than %d entries", maxRules)
+	if len(c.Allow) > maxRules || len(c.AllowPrivate) > maxRules || len(c.Deny) > maxRules {
+		return nil, fmt.Errorf("the allowlist, allow_private or deny has more than %d entries", maxRules)
 	}
 	for rule := range c.Until {
 		if !slices.Contains(c.Allow, rule) {
 			return nil, fmt.Errorf("until names the rule %q, which is not in allow", rule)
 		}
 	}
-	p := &policy{exact: map[string]*ports{}, under: map[string]*ports{}}
+	p := &policy{exact: map[string]*ports{}, under: map[string]*ports{}, deny: map[netip.Addr]bool{}}
 	for _, s := range c.Allow {
 		r, err := ParseRule(s)
 		if err != nil {
@@ -124,6 +128,13 @@ func (c Config) policy() (*policy, error) {
 			return nil, fmt.Errorf("allow_private entry %q: write a plain IPv4 or IPv6 address", s)
 		}
 		p.private = append(p.private, prefix.Masked())
+	}
+	for _, s := range c.Deny {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Is4In6() || a.Zone() != "" {
+			return nil, fmt.Errorf("deny entry %q: write a plain IPv4 or IPv6 address", s)
+		}
+		p.deny[a] = true
 	}
 	return p, nil
 }

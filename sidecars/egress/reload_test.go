@@ -3,9 +3,11 @@ package egress_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,8 +26,33 @@ import (
 func TestReloadUnderLoad(t *testing.T) {
 	port := echo(t, "")
 	keep, drop := fmt.Sprintf("keep.test:%d", port), fmt.Sprintf("drop.test:%d", port)
-	both := egress.Config{Allow: []string{keep, drop}, AllowPrivate: []string{good}}
-	one := egress.Config{Allow: []string{keep}, AllowPrivate: []string{good}}
+	next := make(chan string) // what the long answers say
+	web := newUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/long" {
+			io.Copy(w, r.Body)
+			return
+		}
+		words := next
+		if strings.HasPrefix(r.Host, "drop.") {
+			words = nil
+		}
+		w.WriteHeader(http.StatusOK)
+		for flush := http.NewResponseController(w).Flush; flush() == nil; {
+			select {
+			case word, more := <-words:
+				if !more {
+					return
+				}
+				io.WriteString(w, word)
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}))
+	t.Cleanup(func() { close(next) })
+	keepWeb, dropWeb := fmt.Sprintf("keep.test:%d", web), fmt.Sprintf("drop.test:%d", web)
+	both := egress.Config{Allow: []string{keep, drop, keepWeb, dropWeb}, AllowPrivate: []string{good}}
+	one := egress.Config{Allow: []string{keep, keepWeb}, AllowPrivate: []string{good}}
 	p := start(t, both, &names{known: map[string][]string{"keep.test": {good}, "drop.test": {good}}})
 
 	type end struct {
@@ -54,6 +81,16 @@ func TestReloadUnderLoad(t *testing.T) {
 		return ends
 	}
 	kept, dropped := open(keep, 25), open(drop, 25)
+	long := func(at string) *http.Response {
+		c := p.dial()
+		fmt.Fprintf(c, "GET http://%s/long HTTP/1.1\r\nHost: %[1]s\r\n\r\n", at)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		return resp
+	}
+	keptAnswer, droppedAnswer := long(keepWeb), long(dropWeb)
 
 	// Meanwhile new tunnels are asked for all the time. removed says that a reload without drop is
 	// confirmed; it is set after that and unset before the next change.
@@ -118,10 +155,43 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	for range 2 { // plain requests to both
+		load.Go(func() {
+			for {
+				for _, at := range []string{keepWeb, dropWeb} {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					c, err := net.Dial("tcp", p.addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.SetDeadline(time.Now().Add(heard.Patience))
+					gone := removed.Load()
+					fmt.Fprintf(c, "POST http://%s/ HTTP/1.1\r\nHost: %[1]s\r\nContent-Length: 4\r\n\r\nping", at)
+					b, err := io.ReadAll(c)
+					c.Close()
+					back := string(b)
+					switch {
+					case at == keepWeb && (err != nil || !strings.HasPrefix(back, "HTTP/1.1 200 ") || !strings.HasSuffix(back, "\r\n\r\nping")):
+						t.Errorf("a request to a host that stays: %q, %v", back, err)
+					case at == dropWeb && gone && removed.Load() && !strings.HasPrefix(back, "HTTP/1.1 403 "):
+						t.Errorf("a request to a host that was removed: %q, %v", back, err)
+					}
+				}
+			}
+		})
+	}
 	for i := range 10 {
 		p.reload(withMark(one, i))
 		removed.Store(true)
 		if i == 0 {
+			if b, err := io.ReadAll(droppedAnswer.Body); err == nil || errors.Is(err, os.ErrDeadlineExceeded) || len(b) > 0 {
+				t.Errorf("a long answer of a removed host ended with %q, %v", b, err)
+			}
 			for _, e := range dropped {
 				if _, err := io.ReadAll(e.r); err != nil && !strings.Contains(err.Error(), "reset") {
 					t.Errorf("a tunnel of a removed host goes on: %v", err)
@@ -132,6 +202,10 @@ func TestReloadUnderLoad(t *testing.T) {
 			if err := ping(e); err != nil {
 				t.Fatalf("reload %d broke a tunnel that stays: %v", i, err)
 			}
+		}
+		next <- "ping"
+		if _, err := io.ReadFull(keptAnswer.Body, make([]byte, 4)); err != nil {
+			t.Fatalf("reload %d broke a long answer that stays: %v", i, err)
 		}
 		removed.Store(false)
 		p.reload(withMark(both, i))

@@ -193,24 +193,28 @@ func readTarget(r *http.Request) (target, error) {
 	if err != nil || again != t || r.URL.User != nil || r.URL.Opaque != "" {
 		return target{}, errors.New("its address can be read in more than one way")
 	}
+	if t.port == 443 {
+		return t, errors.New("it is plain HTTP to port 443, which is for TLS alone: ask for https, which goes through CONNECT")
+	}
 	return t, nil
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+	if len(s) < len(prefix) || !equalFold(s[:len(prefix)], prefix) {
 		return s, false
 	}
 	return s[len(prefix):], true
 }
 
 // checkHead refuses heads that two readers may take for different requests, as RFC 9112 (sections 2.2, 3.2,
-// 5.2, 6.3) lists them.
+// 5.2, 6.3) lists them, and those that would turn what follows into another protocol with requests of its own, such as
+// HTTP/2 (RFC 7540, section 3.2), in which a second host would not be seen.
 func checkHead(head []byte, t target, r *http.Request) error {
 	if len(head) == 0 {
 		return errors.New("its head could not be read")
 	}
 	lines := bytes.Split(head, []byte("\n"))
-	var hosts, lengths, codings int
+	var hosts, lengths, codings, upgrades int
 	for i, line := range lines {
 		if i == len(lines)-1 { // after the last line end
 			break
@@ -255,9 +259,16 @@ func checkHead(head []byte, t target, r *http.Request) error {
 			if r.Method == http.MethodConnect && strings.Trim(text, "0") != "" {
 				return errors.New("CONNECT has no body")
 			}
+		case "upgrade":
+			upgrades++
+			if upgrades > 1 || !equalFold(text, "websocket") {
+				return errors.New("it asks for another protocol than websocket (Upgrade), which can't be read here; send it without")
+			}
+		case "http2-settings":
+			return errors.New("it asks for HTTP/2 (HTTP2-Settings), which can't be read here; send it without")
 		case "transfer-encoding":
 			codings++
-			if !strings.EqualFold(text, "chunked") || r.ProtoMinor == 0 || r.Method == http.MethodConnect {
+			if !equalFold(text, "chunked") || r.ProtoMinor == 0 || r.Method == http.MethodConnect {
 				return errors.New("its Transfer-Encoding is not plain chunked")
 			}
 		}
@@ -289,7 +300,7 @@ const (
 	notAllowed = "This is the operator's decision, not a fault: trying again, or another way around, does not help.\n" +
 		"If the work needs it, ask for it with the egress-block tool of the supervise server; if you don't have that tool,\n" +
 		"say in your answer which host and port you need and why, and go on without it.\n"
-	notPublic = "The allowlist has this host, but egress reaches public addresses alone, and no rule of the allowlist changes that:\n" +
+	notPublic = "The allowlist has this host, but egress reaches public addresses of other machines alone, and no rule changes that:\n" +
 		"trying again, or asking for another rule, does not help. If the work needs it, say so in your answer, with the host\n" +
 		"and where it leads, and go on without it.\n"
 	oddForm = "Nothing is let through in this form, whatever its target. Send a plain proxy request: CONNECT host:port, or\n" +

@@ -41,6 +41,7 @@ var traps = map[string][]string{
 	"deep.wild.test":   {good},
 	"wild.test":        {good},
 	"good.test":        {good},
+	"kube.test":        {good},
 	"evil.test":        {evil},
 	"xn--bcher-kva.de": {good},
 }
@@ -107,6 +108,7 @@ var hostile = []struct{ name, raw string }{
 	{"request without a host", "GET http:///x HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	{"opaque address", "GET http:good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	{"star", "OPTIONS * HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
+	{"plain HTTP to the port of TLS", "GET http://good.test:443/ HTTP/1.1\r\nHost: good.test:443\r\n\r\n"},
 	{"HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 	{"a long name", "CONNECT " + strings.Repeat("a.", 200) + "test:%P HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	// A Host header that says otherwise.
@@ -187,6 +189,7 @@ var hostile = []struct{ name, raw string }{
 	{"punycode of a lookalike", "CONNECT xn--gd-jlbb.test:%P HTTP/1.1\r\nHost: xn--gd-jlbb.test:%P\r\n\r\n"},
 	{"a Cyrillic letter", "CONNECT gооd.test:%P HTTP/1.1\r\nHost: gооd.test:%P\r\n\r\n"},
 	{"a letter that lower-cases to ASCII", "CONNECT \u212Aood.test:%P HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
+	{"a letter that lower-cases to a listed name", "CONNECT \u212Aube.test:%P HTTP/1.1\r\nHost: kube.test:%P\r\n\r\n"},
 	{"a soft hyphen", "CONNECT go\u00adod.test:%P HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	{"a zero-width space", "CONNECT good\u200b.test:%P HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	{"Unicode of a listed punycode", "CONNECT bücher.de:%P HTTP/1.1\r\nHost: bücher.de:%P\r\n\r\n"},
@@ -255,6 +258,18 @@ var hostile = []struct{ name, raw string }{
 	{"no method", " http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\n\r\n"},
 	{"a header's name over the limit", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\n" + strings.Repeat("X", 64<<10) + ": y\r\n\r\n"},
 	{"a Host over the limit", "GET http://good.test:%P/ HTTP/1.1\r\nHost: " + strings.Repeat("a", 1000) + "\r\n\r\n"},
+	// Another protocol behind the head, with requests of its own.
+	{"HTTP/2 by upgrade", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"},
+	{"settings of HTTP/2 alone", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"},
+	{"TLS by upgrade", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: TLS/1.0\r\n\r\n"},
+	{"HTTP by upgrade", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: HTTP/1.1\r\n\r\n"},
+	{"a choice of upgrades", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n"},
+	{"two upgrades", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n"},
+	{"an upgrade's version", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: websocket/13\r\n\r\n"},
+	{"an upgrade that folds to ASCII", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade: web\u017focket\r\n\r\n"},
+	{"an empty upgrade", "GET http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n"},
+	{"another expectation than 100-continue", "POST http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nExpect: h2c\r\nContent-Length: 4\r\n\r\nabcd"},
+	{"a trailer that says the length", "POST http://good.test:%P/ HTTP/1.1\r\nHost: good.test:%P\r\nTrailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 4\r\n\r\n"},
 	// Not HTTP.
 	{"TLS to the proxy", "\x16\x03\x01\x00\x05hello"},
 	{"SOCKS5", "\x05\x01\x00"},

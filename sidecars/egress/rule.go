@@ -110,6 +110,9 @@ func parseTarget(s string, usual int) (target, error) {
 	if strings.Contains(s, "@") {
 		return target{}, errUserinfo
 	}
+	if !isASCII(s) {
+		return target{}, errNotHost // before a letter is lowered into ASCII
+	}
 	t := target{port: usual}
 	host := s
 	if strings.HasPrefix(s, "[") {
@@ -188,6 +191,10 @@ func endsInNumber(host string) bool {
 	}
 	return strings.Trim(last, "0123456789") == ""
 }
+
+// equalFold compares without regard to the case of ASCII letters; strings.EqualFold has letters beyond them that are
+// equal to some, such as the Kelvin sign to k.
+func equalFold(a, b string) bool { return isASCII(a) && isASCII(b) && strings.EqualFold(a, b) }
 
 func isASCII(s string) bool {
 	for i := range len(s) {

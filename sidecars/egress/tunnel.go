@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -165,7 +165,7 @@ func finish(to *net.TCPConn, from net.Conn, err error) {
 // opening judges what the client says first, before the upstream hears any of it, and reads more where that is not
 // all of a TLS greeting. It returns the bytes to hand on.
 func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, error) {
-	if f.addr.IsValid() { // an address has no name to compare with
+	if f.addr.IsValid() && !usualPort(f.port) { // an address has no name to compare with
 		return early, nil
 	}
 	if early[0] != handshake {
@@ -182,9 +182,9 @@ func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, erro
 		return nil, err
 	case err != nil:
 		return nil, s.distrust(f, client, "its TLS greeting can't be read")
-	case name == "":
+	case name == "" && !f.addr.IsValid():
 		return nil, s.distrust(f, client, "its TLS greeting names no host, so it can't be compared with the tunnel's")
-	case !strings.EqualFold(name, f.host):
+	case !f.isNamed(name):
 		return nil, s.distrust(f, client, "its TLS greeting names another host: "+plain.Printable(name))
 	}
 	// What early holds beyond the greeting was read into hello as far as it was needed.
@@ -192,6 +192,16 @@ func (s *server) opening(f *flight, client net.Conn, early []byte) ([]byte, erro
 		hello = early
 	}
 	return hello, nil
+}
+
+// isNamed says whether the name in a greeting is the tunnel's host. For an address a greeting has none (RFC 6066,
+// section 3), though some clients write the address there.
+func (f *flight) isNamed(name string) bool {
+	if f.addr.IsValid() {
+		a, err := netip.ParseAddr(name)
+		return name == "" || err == nil && a == f.addr
+	}
+	return equalFold(name, f.host)
 }
 
 // distrust refuses what comes through an open tunnel.

@@ -28,6 +28,7 @@ type Open struct {
 	Identity string
 	Rule     string          // in egress's notation
 	Passage  bottles.Passage // why it is asked
+	AnyPort  bool            // what keeps the allowlist knows no ports
 	// Gone says, of a new snapshot, why there is nothing left to ask; "" while there is.
 	Gone func(s *bottles.Snapshot) string
 
@@ -168,7 +169,14 @@ func (d *Open) body(w int) []string {
 	para(s.Accent.Render("⏱ "), name, means)
 	out = append(out, "")
 	where := "on ports 443, for TLS alone, and 80"
-	if port := portOf(d.Rule); port != "" {
+	switch port := portOf(d.Rule); {
+	case d.AnyPort:
+		where = "on every port, whatever is spoken there"
+	case port == "443":
+		where = "on port 443, for TLS alone"
+	case port == "80":
+		where = "on port 80, for HTTP and TLS"
+	case port != "":
 		where = "on port " + port + ", whatever is spoken there"
 	}
 	para("  ", "", "The agent reaches this host "+where+", and can send there whatever it has read. Nothing else is opened.")

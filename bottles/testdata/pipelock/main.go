@@ -132,14 +132,15 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.say("info", "forward_http", append(who, "status_code", 200, "size_bytes", n, "duration_ms", 0.5)...)
 		return
 	}
-	conn, _, err := http.NewResponseController(w).Hijack()
+	conn, early, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(err)
 	}
 	defer conn.Close()
 	p.say("info", "tunnel_open", who...)
-	_, _ = io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n") // nobody is behind the tunnel
-	p.say("info", "tunnel_close", append(who, "total_bytes", 0, "duration_ms", 0.5)...)
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n")
+	n, _ := io.Copy(conn, early) // nobody is behind the tunnel; it goes on until its client ends it, whatever the configuration becomes
+	p.say("info", "tunnel_close", append(who, "total_bytes", 2*n, "duration_ms", 0.5)...)
 }
 
 // watch reads the configuration again a while after its directory changed.
@@ -197,6 +198,12 @@ func main() {
 	}()
 	p.say("info", "startup", "listen", first.FetchProxy.Listen, "mode", first.Mode, "version", "2.3.0", "config_hash", first.hash)
 	front := &http.Server{Addr: first.FetchProxy.Listen, Handler: p}
+	go func() {
+		figures := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "pipelock_up 1\n") }
+		if err := http.ListenAndServe(first.Metrics, http.HandlerFunc(figures)); err != nil {
+			p.say("error", "error", "method", "METRICS", "url", first.Metrics, "error", err.Error())
+		}
+	}()
 	go func() {
 		<-ctx.Done()
 		p.say("info", "shutdown", "reason", "context cancelled")
