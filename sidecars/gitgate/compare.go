@@ -212,7 +212,7 @@ func (c *comparison) files(commands []command, refs []sidecars.PushRef) (all []d
 		}
 		d := c.walk(before, after, known && known2)
 		refs[i].Unseen = d.unseen
-		cut = cut || d.cut || d.unseen
+		cut = cut || d.cut || d.unseen || d.twice
 		for _, path := range slices.Sorted(maps.Keys(d.files)) {
 			if len(all) >= maxDiffFiles {
 				return all, true

