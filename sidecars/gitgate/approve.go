@@ -27,8 +27,10 @@ type Decision struct {
 // approvals are the pushes that wait for the operator.
 type approvals struct {
 	within  time.Duration
+	every   time.Duration
 	holding sync.Mutex
 	held    map[string]chan Decision
+	brought measure // to the operator, those included that were taken back: each rings a bell
 }
 
 func (s *server) takeDecision(line []byte) {
@@ -63,6 +65,11 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	if len(s.held) >= maxHeld {
 		s.holding.Unlock()
 		return refuse("%d pushes wait for the operator already", maxHeld).with("Wait until some are decided.")
+	}
+	if !s.brought.take(time.Now(), heldAtOnce, 1/s.every.Seconds()) {
+		s.holding.Unlock()
+		return refuse("too many pushes came to wait for the operator one after the other").
+			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", s.every))
 	}
 	if s.held == nil {
 		s.held = map[string]chan Decision{}

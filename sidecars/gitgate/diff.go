@@ -14,13 +14,6 @@ const (
 	maxDiffDeep  = 256
 )
 
-// The modes of what a directory holds, as git writes them.
-const (
-	modeExecutable = "100755"
-	modeSymlink    = "120000"
-	modeSubmodule  = "160000" // a commit of another repository: a submodule
-)
-
 // kindOf is a mode in a word, as in sidecars.PushFile.
 func kindOf(mode string) string {
 	switch mode {
@@ -52,6 +45,7 @@ type differ struct {
 	lacking map[oid]bool // directories that are not known
 	only    map[oid]bool // not nil: the only files that count; directories may be lacking then
 	unseen  bool         // it is not whole
+	twice   bool         // the upstream has a directory with a name that is there twice, one of which was not compared
 }
 
 // emptyTree is the directory without anything, which every repository has without holding it.
@@ -72,7 +66,11 @@ func (d *differ) read(id oid) map[string]treeEntry {
 		}
 		d.lacking[id] = true
 	}
-	eachEntry(raw, func(mode string, name []byte, id oid) { m[string(name)] = treeEntry{id, mode} }) //nolint:errcheck // it was read before
+	eachEntry(raw, func(mode string, name []byte, id oid) { //nolint:errcheck // it was read before
+		_, known := m[string(name)]
+		d.twice = d.twice || known
+		m[string(name)] = treeEntry{id, mode}
+	})
 	return m
 }
 

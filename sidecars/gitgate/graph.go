@@ -3,6 +3,7 @@ package gitgate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -24,7 +25,7 @@ type graph struct {
 	order   []*commit      // the oldest first
 	treeSum int64
 	edges   int // parents of all commits together
-	// meta takes the texts of commits and tags, and is told of directories.
+	// meta takes the texts of commits and tags, and directories as they are.
 	meta func(k kind, id oid, text []byte) error
 }
 
@@ -89,34 +90,50 @@ func (g *graph) add(k kind, id oid, content []byte) error {
 		if err := eachEntry(content, func(string, []byte, oid) {}); err != nil {
 			return fmt.Errorf("directory %s: %w", id, err)
 		}
-		return g.meta(k, id, nil)
+		return g.meta(k, id, content)
 	}
 	return nil
 }
 
-// parseCommit reads a commit, and gives what of it is text: all but the names of objects.
+// parseCommit reads a commit, and gives what of it is text: all but the names of objects. As for git those stand at
+// its beginning alone, "tree" once and then "parent" as often as there is one, as parse_commit_buffer in git's
+// commit.c has it; what looks like one further down is text.
 func parseCommit(id oid, content []byte) (*commit, []byte, error) {
 	c := &commit{id: id}
-	head, message, _ := bytes.Cut(content, []byte("\n\n"))
-	var text []byte
-	for line := range bytes.SplitSeq(head, []byte("\n")) {
-		key, value, _ := bytes.Cut(line, []byte(" "))
-		named, isOid := parseOid(string(value))
-		switch {
-		case string(key) == "tree" && isOid:
-			c.tree = named
-		case string(key) == "parent" && isOid:
-			c.parents = append(c.parents, named)
-		default:
-			text = append(append(text, line...), '\n')
+	rest, has, err := named(content, "tree ", &c.tree)
+	for err == nil && has {
+		var parent oid
+		if rest, has, err = named(rest, "parent ", &parent); has {
+			c.parents = append(c.parents, parent)
 		}
 	}
-	if c.tree.none() {
-		return nil, nil, refuse("the commit %s has no directory", id)
+	if err != nil || c.tree.none() {
+		return nil, nil, refuse("the commit %s does not begin with its directory and its parents, as git's do", id).
+			with("Make it anew with git commit.")
+	}
+	head, message, _ := bytes.Cut(rest, []byte("\n\n"))
+	if after, none := bytes.CutPrefix(rest, []byte("\n")); none {
+		head, message = nil, after
 	}
 	// Lines are counted from the message on, as a reader of the commit sees them.
-	return c, append(message[:len(message):len(message)], append([]byte("\n"), text...)...), nil
+	return c, append(message[:len(message):len(message)], append([]byte("\n"), head...)...), nil
 }
+
+// named reads a line at the beginning of a commit that names an object, if it is of that key.
+func named(content []byte, key string, id *oid) (rest []byte, has bool, err error) {
+	value, has := bytes.CutPrefix(content, []byte(key))
+	if !has {
+		return content, false, nil
+	}
+	name, rest, whole := bytes.Cut(value, []byte("\n"))
+	var ok bool
+	if *id, ok = parseOid(string(name)); !ok || !whole {
+		return nil, false, errOid
+	}
+	return rest, true, nil
+}
+
+var errOid = errors.New("that is no name of an object")
 
 // shownOf is what the operator is shown of a commit.
 func shownOf(content []byte) (author, subject string) {
@@ -131,22 +148,6 @@ func shownOf(content []byte) (author, subject string) {
 	subject, _, _ = strings.Cut(strings.TrimLeft(string(message[:min(len(message), 2000)]), "\n"), "\n")
 	return author, plain(subject, 120)
 }
-
-// eachEntry calls f for each entry of a raw tree.
-func eachEntry(raw []byte, f func(mode string, name []byte, id oid)) error {
-	for len(raw) > 0 {
-		mode, rest, ok := bytes.Cut(raw, []byte(" "))
-		name, rest, ok2 := bytes.Cut(rest, []byte{0})
-		if !ok || !ok2 || len(mode) > 7 || len(rest) < len(oid{}) {
-			return refuse("a directory of the push is not in git's form")
-		}
-		f(string(mode), name, oid(rest[:len(oid{})]))
-		raw = rest[len(oid{}):]
-	}
-	return nil
-}
-
-const modeTree = "40000"
 
 // sort puts the commits in order, parents before children.
 func (g *graph) sort() {

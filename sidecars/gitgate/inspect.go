@@ -53,7 +53,7 @@ func inspectObjects(ctx context.Context, r *resolver, scan *scan, seen func(int)
 		count++
 		seen(count)
 		if k == kindTree {
-			return nil
+			return checkTree(id, text)
 		}
 		return scan.text(finding{kind: k, id: id}, where{}, text)
 	})

@@ -226,7 +226,7 @@ func TestHostilePacks(t *testing.T) {
 		"no pack":                     {func(*made) []byte { return []byte("PACKxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx") }, "no pack"},
 		"no kind":                     {func(m *made) []byte { m.object(5, "x"); return m.pack() }, "a kind that git does not have"},
 		"a directory that is none":    {func(m *made) []byte { m.object(kindTree, "100644 x"); return m.pack() }, "not in git's form"},
-		"a commit that is none":       {func(m *made) []byte { m.object(kindCommit, "x"); return m.pack() }, "has no directory"},
+		"a commit that is none":       {func(m *made) []byte { m.object(kindCommit, "x"); return m.pack() }, "does not begin with its directory"},
 		"a large commit":              {func(m *made) []byte { m.object(kindCommit, strings.Repeat("x", maxOneMeta+1)); return m.pack() }, "more than git-gate looks at"},
 		"a small one":                 {func(m *made) []byte { m.object(kindBlob, "x"); return m.pack() }, ""},
 	} {

@@ -1,6 +1,7 @@
 package gitgate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -194,6 +195,28 @@ func TestPushRules(t *testing.T) {
 		})
 		t.Run("back to what was there", func(t *testing.T) {
 			refused(t, g.clone("r").fails("push", "-f", "origin", "HEAD~2:main"), "not a fast-forward")
+		})
+		t.Run("what git does not take for a parent", func(t *testing.T) {
+			w := g.clone("r")
+			before := w.git("rev-parse", "HEAD")
+			c := w.object("commit", fmt.Sprintf("tree %s\nparent %s\n%sparent %s\n\nforced\n", w.git("rev-parse", "HEAD^{tree}"), w.git("rev-parse", "HEAD~3"), signed, before))
+			refused(t, w.fails("push", "-f", "origin", c+":refs/heads/main"), "not a fast-forward")
+			if run(t, dir, nil, "git", "rev-parse", "main") != before {
+				t.Error("main was rewritten")
+			}
+		})
+		t.Run("directories that are read in different ways", func(t *testing.T) {
+			w := g.clone("r")
+			w.write("x", "x\n")
+			file := w.git("hash-object", "-w", "x")
+			for name, why := range map[string]string{"file4.txt": `holds the name "file4.txt" twice`, "file0": "is not in git's order", ".git": `holds the name ".git"`, "x/y": `holds the name "x/y"`} {
+				c := w.git("commit-tree", "-m", "x", "-p", "HEAD", w.grown("100644", name, file))
+				refused(t, w.fails("push", "origin", c+":refs/heads/odd"), why)
+				lacks(t, dir, "odd")
+			}
+			c := w.git("commit-tree", "-m", "x", "-p", "HEAD", w.grown("100664", "old", file)) // as git itself once wrote them
+			w.git("push", "-q", "origin", c+":refs/heads/odd")
+			w.same(dir, "odd", c)
 		})
 		t.Run("not a fast-forward", func(t *testing.T) {
 			w := g.clone("r")
