@@ -3,7 +3,9 @@ package bottles
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strconv"
@@ -98,14 +100,20 @@ func (f feed) with(p Passage) feed {
 
 // untold is what a bottle's gates told that the audit log does not have yet.
 type untold struct {
-	lines []Passage
+	lines []said
 	more  int // that did not fit
+}
+
+// said is what the container that has role told.
+type said struct {
+	Passage
+	role Role
 }
 
 // maxUntold bounds it; the rest is counted.
 const maxUntold = 2000
 
-func (u *untold) add(p Passage) {
+func (u *untold) add(p said) {
 	if len(u.lines) == maxUntold {
 		u.more += p.Count
 		return
@@ -113,8 +121,8 @@ func (u *untold) add(p Passage) {
 	u.lines = append(u.lines, p)
 }
 
-// passed takes in what a gate said. written says that the audit log has it.
-func (s *Supervisor) passed(identity string, p Passage, written bool) {
+// passed takes in what the container that has role said. written says that the audit log has it.
+func (s *Supervisor) passed(identity string, role Role, p Passage, written bool) {
 	s.post(func() {
 		r := s.bottles[identity]
 		if r == nil {
@@ -122,7 +130,7 @@ func (s *Supervisor) passed(identity string, p Passage, written bool) {
 		}
 		r.feed = r.feed.with(p)
 		if !written {
-			r.untold.add(p)
+			r.untold.add(said{p, role})
 		}
 		s.changed()
 	})
@@ -140,9 +148,25 @@ func (s *Supervisor) counted(identity string, sent, received int64) {
 
 // GateFacts is what the audit log says of a bottle's gates from time to time: everything alike is one entry.
 type GateFacts struct {
-	Until    time.Time `json:"until"` // of the latest that is in it; what was said later is in the next one
+	Until    time.Time `json:"until"` // of the latest that is in it
 	Passages []Passage `json:"passages"`
 	More     int       `json:"more,omitempty"` // that were too many to be told apart
+	// Untils are of the latest that this entry or one before it has, by the roles of the containers that said it: what
+	// one said later is in the next entry. In an entry without it Until is that of all.
+	Untils map[Role]time.Time `json:"untils,omitempty"`
+}
+
+// summed is until when the audit log has what the containers of a bottle's gates told.
+type summed struct {
+	by  map[Role]time.Time
+	all time.Time // of those that are not in by
+}
+
+func (u summed) of(role Role) time.Time {
+	if at, ok := u.by[role]; ok {
+		return at
+	}
+	return u.all
 }
 
 // auditGates is the kind of such an entry in the audit log.
@@ -163,41 +187,72 @@ func (s *Supervisor) summarise(identity string) {
 	if len(u.lines) == 0 {
 		return
 	}
-	last, _ := lastSummary(s.cfg.Root.Audit(identity))
-	facts := GateFacts{More: u.more}
+	if err := s.writeSummary(identity, u); err != nil {
+		s.ask(func() { // the next time, then
+			if r := s.bottles[identity]; r != nil {
+				since := r.untold
+				r.untold = u
+				for _, p := range since.lines {
+					r.untold.add(p)
+				}
+				r.untold.more += since.more
+			}
+		})
+	}
+}
+
+func (s *Supervisor) writeSummary(identity string, u untold) error {
+	last, err := lastSummary(s.cfg.Root.Audit(identity))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	facts := GateFacts{More: u.more, Untils: map[Role]time.Time{}}
+	for _, role := range []Role{RoleEgress, RolePipelock, RoleCredProxy, RoleGitGate} {
+		if at := last.of(role); !at.IsZero() {
+			facts.Untils[role] = at
+		}
+	}
 	var all feed
 	for _, p := range u.lines {
-		if p.Last.After(last) {
-			all = all.with(p)
-			facts.More += p.Count
-			if p.Last.After(facts.Until) {
-				facts.Until = p.Last
-			}
+		if !p.Last.After(last.of(p.role)) {
+			continue
+		}
+		all = all.with(p.Passage)
+		facts.More += p.Count
+		if p.Last.After(facts.Until) {
+			facts.Until = p.Last
+		}
+		if p.Last.After(facts.Untils[p.role]) {
+			facts.Untils[p.role] = p.Last
 		}
 	}
 	if len(all) == 0 {
-		return
+		return nil
 	}
 	for _, p := range all {
 		facts.More -= p.Count // those alone are left that all had no room for
 	}
 	facts.Passages = all
-	s.audit(identity, auditGates, facts)
+	return s.audit(identity, auditGates, facts)
 }
 
 // lastSummary is until when the audit log has what the gates told.
-func lastSummary(a *state.Audit) (time.Time, error) {
+func lastSummary(a *state.Audit) (summed, error) {
 	entries, err := a.Entries(summaryReach)
 	if err != nil {
-		return time.Time{}, err
+		return summed{}, err
 	}
 	for _, e := range slices.Backward(entries) {
 		var f GateFacts
-		if e.Kind == auditGates && json.Unmarshal(e.Data, &f) == nil {
-			return f.Until, nil
+		if e.Kind != auditGates || json.Unmarshal(e.Data, &f) != nil {
+			continue
 		}
+		if f.Untils == nil {
+			return summed{all: f.Until}, nil
+		}
+		return summed{by: f.Untils}, nil
 	}
-	return time.Time{}, nil
+	return summed{}, nil
 }
 
 // summaryReach is how many entries of an audit log are searched for the last summary.

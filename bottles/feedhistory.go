@@ -36,18 +36,27 @@ func NewHistory(root *state.Root, identity string) *History {
 // historyReach is how many entries of the audit log the first Next reads at most, the latest.
 const historyReach = 10_000
 
+// usualReach is how many are usually enough for what comes between two; if not, more are read.
+const usualReach = 1000
+
 // Next is what the audit log got since the last Next, the oldest first.
 func (h *History) Next() ([]Passage, error) {
-	reach := 0 // enough for what comes between two
-	if h.seq == 0 {
-		reach = historyReach
+	var entries []state.Entry
+	reach := historyReach
+	if h.seq > 0 {
+		reach = usualReach
 	}
-	entries, err := h.audit.Entries(reach)
-	if err != nil {
-		return nil, err
-	}
-	if n := len(entries); n > 0 && entries[n-1].Seq < h.seq {
-		h.seq = 0 // the file was moved away, and a new one begun
+	for ; ; reach *= 4 {
+		var err error
+		if entries, err = h.audit.Entries(reach); err != nil {
+			return nil, err
+		}
+		if n := len(entries); n > 0 && entries[n-1].Seq < h.seq {
+			h.seq = 0 // the file was moved away, and a new one begun
+		}
+		if h.seq == 0 || len(entries) < reach || entries[0].Seq <= h.seq+1 {
+			break
+		}
 	}
 	var out []Passage
 	for _, e := range entries {

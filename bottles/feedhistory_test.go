@@ -153,3 +153,20 @@ func TestTheAuditLogIsFollowed(t *testing.T) {
 		t.Error(err, len(heard))
 	}
 }
+
+// However much comes into the audit log between two looks, all of it is told.
+func TestNothingIsLostBetweenTwoLooks(t *testing.T) {
+	grant := map[string]any{"tool": "egress-block", "scope": "bottle", "change": bottles.Change{Allow: []string{"a.example"}}}
+	root, id := told(t, "in force", grant)
+	h := bottles.NewHistory(root, id)
+	if found, err := h.Next(); err != nil || len(found) != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	const between = 1200
+	for range between {
+		enter(t, root, "in force", grant)
+	}
+	if found, err := h.Next(); err != nil || len(found) != between {
+		t.Errorf("%d of %d, %v", len(found), between, err)
+	}
+}

@@ -43,6 +43,11 @@ const maxSettled = 64
 // hear takes in a line of git-gate; it says whether it was about a push that waits.
 func (h *held) hear(l sidecars.Line) bool {
 	switch {
+	case l.Event == sidecars.EventReady: // whoever held them is gone
+		for _, id := range slices.Sorted(maps.Keys(h.waiting)) {
+			h.end(pushEnd{Request: id, Reason: "git-gate was started anew; the push has ended", At: l.At})
+		}
+		return false
 	case l.ID == "":
 		return false
 	case l.Event == sidecars.EventPushWaits && l.Push != nil:
@@ -52,14 +57,18 @@ func (h *held) hear(l sidecars.Line) bool {
 		h.waiting[l.ID] = l
 		return true
 	case l.Event == sidecars.EventDelivered || l.Event == sidecars.EventAbandoned:
-		delete(h.waiting, l.ID)
-		end := pushEnd{l.ID, queue.Decision(l.Decision), l.Reason, l.At}
-		h.settled, h.fresh = append(h.settled, end), append(h.fresh, end)
-		h.settled = h.settled[max(0, len(h.settled)-maxSettled):]
-		h.fresh = h.fresh[max(0, len(h.fresh)-maxSettled):]
+		h.end(pushEnd{l.ID, queue.Decision(l.Decision), l.Reason, l.At})
 		return true
 	}
 	return false
+}
+
+// end takes in how a push ended.
+func (h *held) end(end pushEnd) {
+	delete(h.waiting, end.Request)
+	h.settled, h.fresh = append(h.settled, end), append(h.fresh, end)
+	h.settled = h.settled[max(0, len(h.settled)-maxSettled):]
+	h.fresh = h.fresh[max(0, len(h.fresh)-maxSettled):]
 }
 
 // requests are the pushes that wait, the oldest first.

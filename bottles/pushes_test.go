@@ -68,7 +68,7 @@ func owner(t *testing.T, root *state.Root, engine Engine) (s *Supervisor, identi
 			}
 		}
 	}()
-	return s, identity, func() { cancel(); s.workers.Wait(); <-over }
+	return s, identity, func() { cancel(); <-over; s.workers.Wait() }
 }
 
 func openRoot(t *testing.T) *state.Root {

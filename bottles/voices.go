@@ -32,7 +32,7 @@ type voice struct {
 	held     held            // of git-gate
 	received int64           // bytes through pipelock
 	ended    bool
-	written  time.Time // until when the audit log had what its gate told, as the hearing began; only hear touches it
+	written  time.Time // until when the audit log had what it told, as the hearing began; only hear touches it
 }
 
 // keptNonces bounds how many a voice remembers.
@@ -72,7 +72,8 @@ func (s *Supervisor) hear(v *voice, container string) {
 	}()
 	if gate := v.role.Gate(); gate == RoleEgress || gate == RoleCredProxy || gate == RoleGitGate {
 		// A log that is heard anew may hold more than there is room for until the next summary.
-		v.written, _ = lastSummary(s.cfg.Root.Audit(v.identity))
+		last, _ := lastSummary(s.cfg.Root.Audit(v.identity))
+		v.written = last.of(v.role)
 	}
 	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, true)
 	if err != nil {
@@ -105,12 +106,18 @@ func (s *Supervisor) hear(v *voice, container string) {
 // heard takes in one line.
 func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	s.mu.Lock()
-	if v.role == RoleGitGate && v.held.hear(line) {
-		close(v.changed)
-		v.changed = make(chan struct{})
-		s.mu.Unlock()
-		s.heardPush(v, line)
-		return
+	if v.role == RoleGitGate {
+		waited := len(v.held.waiting) > 0
+		if v.held.hear(line) {
+			close(v.changed)
+			v.changed = make(chan struct{})
+			s.mu.Unlock()
+			s.heardPush(v, line)
+			return
+		}
+		if waited && len(v.held.waiting) == 0 {
+			defer s.heardPush(v, line)
+		}
 	}
 	switch line.Event {
 	case sidecars.EventReady:
@@ -136,7 +143,7 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.left[line.ID] = v.cuts
 	}
 	if p, ok := PassageOf(v.role.Gate(), line); ok {
-		defer s.passed(v.identity, p, !p.Last.After(v.written))
+		defer s.passed(v.identity, v.role, p, !p.Last.After(v.written))
 	}
 	if line.Event == sidecars.EventTraffic {
 		defer s.counted(v.identity, line.Sent, line.Received)

@@ -166,15 +166,15 @@ func NewVoice(out io.Writer, now func() time.Time) *Voice {
 // Say writes l, with the time when At is zero. A voice that cannot be heard is not a reason to stop
 // serving: the error is returned for those who care, and most callers don't.
 func (v *Voice) Say(l Line) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if l.At.IsZero() {
-		l.At = v.now().UTC()
+		l.At = v.now().UTC() // in the order of the lines, which who has heard one relies on
 	}
 	b, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encode the %s line: %w", l.Event, err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if _, err := v.out.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("say %s: %w", l.Event, err)
 	}

@@ -83,7 +83,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // server is cred-proxy at work.
 type server struct {
-	voice   *teller
+	voice   teller
 	traffic traffic
 	proxy   *httputil.ReverseProxy
 	buffers buffers
@@ -147,6 +147,7 @@ func Serve(ctx context.Context, o Options) error {
 		voice: newTeller(o.Voice), outward: outward.Dialer{Resolver: o.Resolver, AllowLoopback: o.AllowLoopback}, timeout: o.AnswerTimeout,
 		tokens: sidecars.Vault{Check: checkValue}, ready: make(chan struct{}),
 	}
+	defer s.voice.End()
 	s.proxy = s.newProxy()
 	defer s.traffic.closeIdle()
 

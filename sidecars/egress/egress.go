@@ -78,7 +78,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // server is egress at work.
 type server struct {
-	voice    *teller
+	voice    teller
 	resolver Resolver
 	forward  http.Handler
 	pool     *http.Transport
@@ -133,6 +133,7 @@ func Serve(ctx context.Context, o Options) error {
 		o.Resolver = &net.Resolver{PreferGo: true} // the C library reads "127.1" as an address
 	}
 	s := &server{voice: newTeller(o.Voice), resolver: o.Resolver, inside: newInside()}
+	defer s.voice.End()
 	s.pool = s.newPool()
 	s.forward = s.newForward()
 	defer s.pool.CloseIdleConnections()

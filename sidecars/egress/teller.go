@@ -1,57 +1,25 @@
 package egress
 
 import (
-	"sync"
-	"time"
+	"fmt"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/internal/plain"
+	"bottle-tui/sidecars/internal/tell"
 )
 
-// How much egress says: an agent can make thousands of events in a second, and each would cost the operator's
-// side its reading. Each kind of line has its own measure, so a flood of one can't hide another.
-const (
-	linesAtOnce    = 200
-	linesPerSecond = 50
-)
+// teller says Lines, of a flood only so many: a line for each host that differs.
+type teller struct{ *tell.Teller }
 
-// teller says Lines within that measure; the next line of a kind carries the number of those left out.
-type teller struct {
-	voice *sidecars.Voice
-	now   func() time.Time
-	mu    sync.Mutex
-	kinds map[string]*measure
+func newTeller(v *sidecars.Voice) teller {
+	return teller{tell.New(v, tell.Limits{
+		Same: tell.Measure{AtOnce: 50, PerSecond: 10},
+		All:  tell.Measure{AtOnce: 200, PerSecond: 50},
+		Kind: func(l sidecars.Line) string { return fmt.Sprintf("%s %s %d %s", l.Via, l.Host, l.Port, l.Reason) },
+	})}
 }
 
-type measure struct {
-	left       float64
-	at         time.Time
-	suppressed int
-}
-
-func newTeller(v *sidecars.Voice) *teller {
-	return &teller{voice: v, now: time.Now, kinds: map[string]*measure{}}
-}
-
-func (t *teller) say(l sidecars.Line) {
-	t.mu.Lock()
-	now := t.now()
-	kind := string(l.Event) + "/" + l.Via
-	m := t.kinds[kind]
-	if m == nil {
-		m = &measure{left: linesAtOnce, at: now}
-		t.kinds[kind] = m
-	}
-	m.left = min(linesAtOnce, m.left+now.Sub(m.at).Seconds()*linesPerSecond)
-	m.at = now
-	if m.left < 1 {
-		m.suppressed++
-		t.mu.Unlock()
-		return
-	}
-	m.left--
-	l.Suppressed, m.suppressed = m.suppressed, 0
-	t.mu.Unlock()
+func (t teller) say(l sidecars.Line) {
 	l.Reason = plain.Bounded(l.Reason)
-	t.voice.Say(l)
+	t.Say(l)
 }

@@ -60,6 +60,15 @@ func TestPathsExcuseNothing(t *testing.T) {
 			move(w, "store", "dir/store.p12")
 		}, "pkcs12-file in dir/store.p12, line 1"},
 		{"a key store where secrets are usual", func(w *work) { w.commit("node_modules/store.p12", "x\n", "x") }, "pkcs12-file in node_modules/store.p12, line 1"},
+		{"a key store by another name", func(w *work) {
+			w.commit("store", "\x30\x82\x09\xd7\x02\x01\x03\x30\x82\x09\x8d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01", "x")
+		}, "pkcs12-file in store, line 1"},
+		{"a key store that no commit has", func(w *work) {
+			w.write("notes", "no commit has it\n")
+			blob := w.git("hash-object", "-w", "notes")
+			w.write("in", "100644 blob "+blob+"\tnotes.p12\n")
+			w.git("tag", "-a", "-m", "a tree", "v1", run(w.t, w.dir, nil, "sh", "-c", "git mktree <in"))
+		}, "pkcs12-file in notes.p12, line 1"},
 		{"a directory that no commit has", func(w *work) {
 			w.write("notes", nuget())
 			blob := w.git("hash-object", "-w", "notes")

@@ -174,12 +174,13 @@ func Serve(ctx context.Context, o Options) error {
 		return fmt.Errorf("git-gate: %w", err)
 	}
 	s := &server{
-		voice: newTeller(o.Voice), outward: outward.Dialer{Resolver: o.Resolver, AllowLoopback: o.AllowLoopback},
+		voice: newTeller(o.Voice, scan), outward: outward.Dialer{Resolver: o.Resolver, AllowLoopback: o.AllowLoopback},
 		scanner: scan, spool: &spool{dir: o.SpoolDir, limit: o.SpoolRoom}, progress: o.ProgressEvery, pushes: make(chan struct{}, maxPushes),
 		looking: make(chan struct{}, 1), objects: semaphore.NewWeighted(maxObjects),
 		secrets: sidecars.Vault{Check: checkSecret}, ready: make(chan struct{}),
 		approvals: approvals{within: o.ApproveWithin, every: o.HoldEvery}, askWithin: o.AskWithin,
 	}
+	defer s.voice.End()
 	s.keys.dial = s.outward.Dial
 	defer s.keys.close()
 	defer s.traffic.closeIdle()

@@ -68,16 +68,21 @@ func inspectObjects(ctx context.Context, r *resolver, scan *scan, seen func(int)
 	}
 	at := g.findPlaces(func(id oid) bool { _, ok := blobs[id]; return ok }, scan.scanner.usuallyFull,
 		func(id oid, path string) { scan.name(finding{kind: kindBlob, id: id}, path) })
-	blobs = nil
 	for id, raw := range g.trees {
-		names := make([]byte, 0, len(raw))
-		eachEntry(raw, func(_ string, name []byte, _ oid) { names = append(append(names, name...), '\n') }) //nolint:errcheck // it was read before
 		f := finding{kind: kindTree, id: id}
 		f.path, f.commit = at.tree(id)
+		names := make([]byte, 0, len(raw))
+		eachEntry(raw, func(_ string, name []byte, of oid) { //nolint:errcheck // it was read before
+			names = append(append(names, name...), '\n')
+			if _, comes := blobs[of]; comes && f.commit.none() { // no commit of the push leads there
+				scan.name(finding{kind: kindBlob, id: of}, string(name))
+			}
+		})
 		if err := scan.text(f, where{path: f.path}, names); err != nil {
 			return g, err
 		}
 	}
+	blobs = nil
 	var blob *cutter
 	return g, r.run(func(e *entry) bool { return e.kind == kindBlob }, visit{
 		begin: func(_ kind, _ int64, i int32) (io.Writer, error) {

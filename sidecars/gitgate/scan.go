@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,14 +17,11 @@ import (
 	"github.com/zricethezav/gitleaks/v8/sources"
 )
 
-// How a text is cut for the rules. A secret that a cut goes through is whole in the next part when it is no
-// longer than the overlap: a private key of 4096 bits is, and so is one encoded once more.
 const (
-	chunk       = 64 << 10
-	overlap     = 8 << 10
 	decodeDepth = 3
 	maxFindings = 50
 	guessRule   = "generic-api-key" // goes by the look of a value alone
+	keyRule     = "private-key"
 )
 
 // scanner looks for secrets with gitleaks' rules. It is safe for use by many.
@@ -52,10 +48,13 @@ func newScanner() (*scanner, error) {
 		if rule.Regex != nil && strings.HasSuffix(rule.Regex.String(), "|$)") {
 			rule.Regex = regexp.MustCompile("(?m)" + rule.Regex.String())
 		}
-		// A path alone excuses nothing: the agent chooses it.
+		// Neither a path excuses anything nor what stands beside a secret in its line: the agent chooses both.
 		rule.Allowlists = slices.DeleteFunc(slices.Clone(rule.Allowlists), func(a *config.Allowlist) bool {
-			return len(a.Paths) > 0 && a.MatchCondition == config.AllowlistMatchOr
+			return len(a.Paths) > 0 || a.RegexTarget == "line"
 		})
+		if id == guessRule {
+			rule.Allowlists = append(rule.Allowlists, named...)
+		}
 		d.Config.Rules[id] = rule
 		switch {
 		case rule.Path != nil && rule.Regex == nil:
@@ -69,14 +68,10 @@ func newScanner() (*scanner, error) {
 		}
 	}
 	for i, list := range d.Config.Allowlists {
-		if len(list.Paths) == 0 {
-			continue
+		if len(list.Paths) > 0 {
+			s.full = append(s.full, list)
 		}
-		s.full = append(s.full, list)
-		d.Config.Allowlists[i] = &config.Allowlist{MatchCondition: list.MatchCondition, RegexTarget: list.RegexTarget, Regexes: list.Regexes, StopWords: list.StopWords}
-		if err := d.Config.Allowlists[i].Validate(); err != nil {
-			return nil, fmt.Errorf("read the rules of the scan for secrets: %w", err)
-		}
+		d.Config.Allowlists[i] = wholeSecrets(list)
 	}
 	anywhere.Allowlists = d.Config.Allowlists
 	s.anywhere = detect.NewDetector(anywhere)
@@ -85,6 +80,26 @@ func newScanner() (*scanner, error) {
 		d.MaxDecodeDepth = decodeDepth
 	}
 	return s, nil
+}
+
+// named are what gitleaks excuses by what stands beside it, held to all of that: names of secrets in a Dockerfile's
+// "RUN --mount=type=secret,id=…", and in a whole line of JavaScript that imports some.
+var named = []*config.Allowlist{
+	{RegexTarget: "match", Regexes: []*regexp.Regexp{regexp.MustCompile(`^secret,[a-z]+=[A-Za-z_./-]+[0-9]{0,2}[\s'"` + "`" + `;]?$`)}},
+	{RegexTarget: "line", Regexes: []*regexp.Regexp{regexp.MustCompile(`^\s*import[ \t]+\{[ \t\w,]+\}[ \t]+from[ \t]+['"][\w@~#./-]+['"];?\s*$`)}},
+}
+
+// wholeSecrets is a list of what is no secret for any rule, held to all of what a rule found: an agent could put
+// a part of that into what has room for it, such as a private key.
+func wholeSecrets(list *config.Allowlist) *config.Allowlist {
+	whole := &config.Allowlist{}
+	for _, r := range list.Regexes {
+		whole.Regexes = append(whole.Regexes, regexp.MustCompile("^(?:"+r.String()+")$"))
+	}
+	for _, w := range list.StopWords { // of examples, with what a token has before them
+		whole.Regexes = append(whole.Regexes, regexp.MustCompile(`(?i)^.{0,64}\Q`+w+`\E.{0,64}$`))
+	}
+	return whole
 }
 
 // where is at which paths a text is, since rules go by that, too.
@@ -100,32 +115,80 @@ type hit struct {
 	line int
 }
 
-// look finds what rules a text meets. Files that are usually full of what looks like a secret, and binary ones, are
-// looked at, too, but not for what goes by its look alone.
+// origin says from where the lines of a text are that was put together of pieces.
+type origin struct {
+	from  int // the first of them
+	line  int // of the text that holds the piece encoded
+	guess bool
+}
+
+// look finds what rules a text meets, and what it holds encoded. Files that are usually full of what looks like a
+// secret, and binary ones, are looked at, too, but not for what goes by its look alone.
 func (s *scanner) look(ctx context.Context, text []byte, w where) []hit {
-	guess := true
+	all := origin{guess: true}
 	if bytes.IndexByte(text, 0) >= 0 {
-		guess = false
+		all.guess = false
 		text = printed(bytes.ReplaceAll(text, []byte{0}, nil)) // they are between the letters of UTF-16
 	}
 	if w.path != "" && (!w.other || w.full) && s.usuallyFull(w.path) {
-		guess = false
+		all.guess = false
 	}
-	raw := string(text)
 	var hits []hit
-	try := func(d *detect.Detector, path string) {
-		//lint:ignore SA1019 the detector takes no other type yet
-		for _, f := range d.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: raw, FilePath: path})) {
-			if h := (hit{f.RuleID, f.StartLine}); (guess || h.rule != guessRule) && !slices.Contains(hits, h) {
-				hits = append(hits, h)
-			}
+	add := func(h hit) {
+		if !slices.Contains(hits, h) {
+			hits = append(hits, h)
 		}
 	}
-	try(s.detector, w.path)
-	if w.other {
-		try(s.anywhere, "")
+	origins := []origin{all}
+	of := func(line int) origin {
+		i, found := slices.BinarySearchFunc(origins, line, func(o origin, line int) int { return o.from - line })
+		if !found {
+			i--
+		}
+		return origins[i]
 	}
-	return hits
+	for depth := 0; ; depth++ {
+		raw := string(text)
+		try := func(d *detect.Detector, path string) {
+			//lint:ignore SA1019 the detector takes no other type yet
+			for _, f := range d.DetectContext(ctx, detect.Fragment(sources.Fragment{Raw: raw, FilePath: path})) {
+				o := of(f.StartLine)
+				h := hit{f.RuleID, o.line}
+				if depth == 0 {
+					h.line = f.StartLine
+				}
+				if (o.guess || h.rule != guessRule) && (depth == 0 || s.names[h.rule] == nil) {
+					add(h)
+				}
+			}
+		}
+		try(s.detector, w.path)
+		if w.other {
+			try(s.anywhere, "")
+		}
+		if depth == decodeDepth || ctx.Err() != nil {
+			return hits
+		}
+		var inside []origin
+		pieces := encoded(text)
+		text = nil
+		for line, i := 0, 0; i < len(pieces); i++ {
+			p := pieces[i]
+			o := of(p.line)
+			if depth == 0 {
+				o.line = p.line
+			}
+			if p.keyStore {
+				add(hit{keyStoreRule, o.line})
+			}
+			inside = append(inside, origin{line, o.line, o.guess && p.guess})
+			text = append(append(text, p.text...), "\n\n"...)
+			line += bytes.Count(p.text, []byte("\n")) + 2
+		}
+		if origins = inside; len(origins) == 0 {
+			return hits
+		}
+	}
 }
 
 // shortWord is how many printable bytes in a row are noise in binary data; no rule has a shorter secret.
@@ -213,7 +276,8 @@ type scan struct {
 // part is a piece of a text.
 type part struct {
 	text  []byte
-	line  int // where it begins
+	line  int  // where it begins
+	first bool // it is the text's first
 	of    finding
 	where where
 }
@@ -245,6 +309,11 @@ func (c *scan) end() []finding {
 }
 
 func (c *scan) look(p part) {
+	if p.first && isKeyStore(p.text) {
+		f := p.of
+		f.rule, f.line = keyStoreRule, 1
+		c.add(f)
+	}
 	for _, h := range c.scanner.look(c.ctx, p.text, p.where) {
 		f := p.of
 		f.rule, f.line = h.rule, p.line+h.line+1
@@ -283,60 +352,4 @@ func (c *scan) text(of finding, at where, text []byte) error {
 		return err
 	}
 	return w.Close()
-}
-
-// writer takes a text in pieces; its Close hands over the last.
-func (c *scan) writer(of finding, at where) *cutter { return &cutter{scan: c, of: of, where: at} }
-
-type cutter struct {
-	scan  *scan
-	of    finding
-	where where
-	buf   []byte
-	kept  int // bytes at the beginning of buf that were handed over before
-	line  int
-}
-
-var _ io.WriteCloser = (*cutter)(nil)
-
-func (w *cutter) Write(b []byte) (int, error) {
-	n := len(b)
-	for len(b) > 0 {
-		if w.buf == nil {
-			w.buf = (*w.scan.pool.Get().(*[]byte))[:0]
-		}
-		take := min(len(b), chunk+overlap-len(w.buf))
-		w.buf = append(w.buf, b[:take]...)
-		b = b[take:]
-		if len(w.buf) == chunk+overlap {
-			next := append((*w.scan.pool.Get().(*[]byte))[:0], w.buf[chunk:]...)
-			line := w.line + bytes.Count(w.buf[:chunk], []byte("\n"))
-			if err := w.hand(); err != nil {
-				return 0, err
-			}
-			w.buf, w.kept, w.line = next, overlap, line
-		}
-	}
-	return n, nil
-}
-
-// hand hands buf over.
-func (w *cutter) hand() error {
-	select {
-	case w.scan.work <- part{w.buf, w.line, w.of, w.where}:
-		w.buf = nil
-		return nil
-	case <-w.scan.ctx.Done():
-		return errEnough
-	}
-}
-
-// errEnough: nothing more needs to be looked at.
-var errEnough = fmt.Errorf("the scan was ended: %w", context.Canceled)
-
-func (w *cutter) Close() error {
-	if len(w.buf) > w.kept {
-		return w.hand()
-	}
-	return nil
 }

@@ -1,57 +1,40 @@
 package gitgate
 
 import (
+	"context"
 	"fmt"
-	"sync"
-	"time"
+	"strings"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/internal/tell"
 )
 
-// How much git-gate says. A line that says the same as one before (same event, remote, rule and reason) has a
-// small measure, and all lines of an event together a larger one. The next line of a kind carries the number of
-// those left out.
+// How much of what an agent named is said, in bytes.
 const (
-	sameAtOnce     = 5
-	samePerSecond  = 1
-	eventAtOnce    = 100
-	eventPerSecond = 20
-	maxKinds       = 1024
-	maxReason      = 512 // bytes
-	maxSaidRefs    = 10
-	maxSaidRef     = 200 // bytes
+	maxReason   = 512
+	maxSaidRefs = 10
+	maxSaidRef  = 200
 )
 
-// teller says Lines within that measure.
+// teller says Lines, of a flood only so many; but each push that went on, which costs the agent more than it costs
+// whoever reads of it.
 type teller struct {
-	voice *sidecars.Voice
-	now   func() time.Time
-	mu    sync.Mutex
-	kinds map[string]*measure
+	*tell.Teller
+	voice   *sidecars.Voice // for what must be said
+	scanner *scanner
 }
 
-type measure struct {
-	left       float64
-	at         time.Time
-	suppressed int
-}
-
-// take takes one line's worth.
-func (m *measure) take(now time.Time, atOnce, perSecond float64) bool {
-	m.left = min(atOnce, m.left+now.Sub(m.at).Seconds()*perSecond)
-	m.at = now
-	if m.left < 1 {
-		return false
-	}
-	m.left--
-	return true
-}
-
-func newTeller(v *sidecars.Voice) *teller {
-	return &teller{voice: v, now: time.Now, kinds: map[string]*measure{}}
+func newTeller(v *sidecars.Voice, s *scanner) *teller {
+	return &teller{tell.New(v, tell.Limits{
+		Same:   tell.Measure{AtOnce: 5, PerSecond: 1},
+		All:    tell.Measure{AtOnce: 100, PerSecond: 20},
+		Kind:   func(l sidecars.Line) string { return fmt.Sprintf("%q %q %q %q", l.Remote, l.Rule, l.Reason, l.Refs) },
+		Always: func(l sidecars.Line) bool { return l.Event == sidecars.EventPush },
+	}), v, s}
 }
 
 func (t *teller) say(l sidecars.Line) {
+	l = t.withoutSecrets(l)
 	l.Reason, l.Remote = plain(l.Reason, maxReason), plain(l.Remote, maxSaidRef)
 	if len(l.Refs) > maxSaidRefs {
 		l.Refs = append(l.Refs[:maxSaidRefs:maxSaidRefs], fmt.Sprintf("and %d more", len(l.Refs)-maxSaidRefs))
@@ -59,28 +42,37 @@ func (t *teller) say(l sidecars.Line) {
 	for i := range l.Refs {
 		l.Refs[i] = plain(l.Refs[i], maxSaidRef)
 	}
-	t.mu.Lock()
-	now := t.now()
-	all := t.measure(string(l.Event), now, eventAtOnce)
-	same := t.measure(fmt.Sprintf("%s %s %s %s", l.Event, l.Remote, l.Rule, l.Reason), now, sameAtOnce)
-	if !same.take(now, sameAtOnce, samePerSecond) || !all.take(now, eventAtOnce, eventPerSecond) {
-		same.suppressed++
-		t.mu.Unlock()
-		return
-	}
-	l.Suppressed, same.suppressed = same.suppressed, 0
-	t.mu.Unlock()
-	t.voice.Say(l) //nolint:errcheck // nobody may listen
+	t.Say(l)
 }
 
-func (t *teller) measure(kind string, now time.Time, atOnce float64) *measure {
-	m := t.kinds[kind]
-	if m == nil {
-		if len(t.kinds) >= maxKinds {
-			clear(t.kinds) // an agent made this many by its words: begin again
-		}
-		m = &measure{left: atOnce, at: now}
-		t.kinds[kind] = m
+// withheld stands for what an agent named and holds a secret.
+const withheld = "(a name that holds a secret)"
+
+// withoutSecrets is l without the secrets that an agent made names of: what is refused before it was looked at is told
+// by its names, too.
+func (t *teller) withoutSecrets(l sidecars.Line) sidecars.Line {
+	names := append([]string{l.Remote}, l.Refs...)
+	if !t.secret(strings.Join(append(names, l.Reason), "\n")) {
+		return l
 	}
-	return m
+	l.Refs = append([]string(nil), l.Refs...)
+	for i, name := range names {
+		if !t.secret(name) {
+			continue
+		}
+		l.Reason = strings.ReplaceAll(l.Reason, name, withheld)
+		if i == 0 {
+			l.Remote = withheld
+		} else {
+			l.Refs[i-1] = withheld
+		}
+	}
+	if t.secret(l.Reason) {
+		l.Reason = "(a reason that names a secret)"
+	}
+	return l
+}
+
+func (t *teller) secret(text string) bool {
+	return len(t.scanner.look(context.Background(), []byte(text), where{})) > 0
 }

@@ -80,8 +80,8 @@ func (g gateLog) tell(ctx context.Context, follow bool) error {
 		// What was written down is worth having without the engine; the exit code tells.
 		return errors.Join(g.printAll(history), err)
 	}
-	running, lacks := liveGates(have, g.identity, g.only)
-	ears, err := g.read(ctx, running)
+	there, running, lacks := gatesIn(have, g.identity, g.only)
+	ears, err := g.read(ctx, there)
 	if err != nil {
 		return err
 	}
@@ -100,14 +100,15 @@ func (g gateLog) tell(ctx context.Context, follow bool) error {
 		return err
 	case !follow:
 		return nil
-	case len(running) == 0:
+	case !running:
 		return errors.New("the bottle is down: there is nothing to follow")
 	}
 	return g.follow(ctx, audit, ears)
 }
 
-// liveGates are the containers of a bottle's gates, by role. lacks says that it has some, and not the one that is asked for.
-func liveGates(have bottles.Observed, identity string, only bottles.Role) (found map[bottles.Role]string, lacks bool) {
+// gatesIn are the containers of a bottle's gates, by role. running says whether one of them does, and may so go on to
+// tell; lacks that the bottle has some, and not the one that is asked for.
+func gatesIn(have bottles.Observed, identity string, only bottles.Role) (found map[bottles.Role]string, running, lacks bool) {
 	found = map[bottles.Role]string{}
 	others := false
 	for _, c := range have.Containers {
@@ -122,10 +123,11 @@ func liveGates(have bottles.Observed, identity string, only bottles.Role) (found
 				others = true
 			default:
 				found[role] = c.Name
+				running = running || c.State == bottles.StateRunning || c.State == bottles.StatePaused || c.State == bottles.StateRestarting
 			}
 		}
 	}
-	return found, others && len(found) == 0
+	return found, running, others && len(found) == 0
 }
 
 func (g gateLog) printAll(all []bottles.Passage) error {

@@ -167,6 +167,22 @@ func TestTheLogOfAGateThatIsNotThere(t *testing.T) {
 	}
 }
 
+// What the containers of a bottle that has ended tell is listed; to follow them is an error, and no silent end.
+func TestTheLogOfGatesThatHaveEnded(t *testing.T) {
+	g, engine, out := gatesOf(t, bottles.RoleEgress, bottles.RoleCredProxy)
+	for i := range engine.have.Containers {
+		engine.have.Containers[i].State = bottles.StateExited
+	}
+	g.engine = engine
+	engine.of["c-egress"] = refusal(8, "a.example")
+	for follow, want := range map[bool]string{false: "<nil>", true: "the bottle is down: there is nothing to follow"} {
+		out.text.Reset()
+		if err := g.tell(t.Context(), follow); fmt.Sprint(err) != want || shown(t, out) != "refused a.example:443 ×1" {
+			t.Errorf("%v, %s", err, shown(t, out))
+		}
+	}
+}
+
 // Whoever follows hears each line once: those too that are as old as the last one that was read, or older than another
 // gate's; and what is granted, and what ends.
 func TestTheLogIsFollowed(t *testing.T) {

@@ -24,9 +24,9 @@ type ear struct {
 var seed = maphash.MakeSeed()
 
 // read hears what the gates' containers have said so far.
-func (g gateLog) read(ctx context.Context, running map[bottles.Role]string) ([]*ear, error) {
+func (g gateLog) read(ctx context.Context, there map[bottles.Role]string) ([]*ear, error) {
 	var ears []*ear
-	for role, name := range running {
+	for role, name := range there {
 		e := &ear{role: role, name: name, before: map[uint64]int{}}
 		ears = append(ears, e)
 		err := listen(ctx, g.engine, name, false, func(line []byte) error {
