@@ -26,6 +26,9 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if a.Shown != "" && a.Shown != profile.shown() {
+		return nil, refuse("what is declared of the agent %s was changed since its plan was shown; look at the plan again", a.Agent)
+	}
 	meta.StartedAt, meta.SessionID = s.cfg.Now().UTC(), uuid.NewString()
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
 	create := s.cfg.Root.Create

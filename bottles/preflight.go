@@ -41,6 +41,7 @@ type Preflight struct {
 	Supervise bool           `json:"supervise"`
 	Grants    []Grant        `json:"grants"`    // of a resume: what is in force beyond the profile
 	Conflicts []Conflict     `json:"conflicts"` // with any of these nothing is created
+	Shown     string         `json:"-"`         // tells this plan's profile from a changed one
 }
 
 // PlannedImage is the image that the agent will run on.
@@ -142,7 +143,7 @@ func (p *Preflight) declared(meta state.Metadata, profile Profile) {
 	if p.Pids == 0 {
 		p.Pids = DefaultPids
 	}
-	p.CWD, p.Supervise = meta.CWD, profile.Supervise
+	p.CWD, p.Supervise, p.Shown = meta.CWD, profile.Supervise, profile.shown()
 	p.Remotes, p.GitGate = ShownRemotes(profile.Git), forwards(profile.Git)
 }
 

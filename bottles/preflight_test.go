@@ -3,6 +3,7 @@ package bottles_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -94,6 +95,25 @@ func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 	if _, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "nobody"}); err == nil || !strings.Contains(err.Error(), "tester") {
 		t.Errorf("an agent that is not there: %v", err)
 	}
+}
+
+// A launch is of what was shown, and of nothing else.
+func TestAChangedProfileIsNotLaunchedUnseen(t *testing.T) {
+	w := newWorld(t)
+	host := "one.example.com"
+	w.cat.tune = func(p *bottles.Profile) { p.Egress = []string{host} }
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
+	if err != nil || p.Shown == "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	host = "*.com"
+	launch := bottles.Launch{Agent: "tester", Identity: p.Identity, Shown: p.Shown}
+	if err := w.do(launch); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "look at the plan again") {
+		t.Fatalf("it is launched: %v", err)
+	}
+	host = "one.example.com"
+	w.must(launch)
 }
 
 // located is a catalog that knows where credentials are named.

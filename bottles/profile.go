@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"strings"
 	"time"
 
+	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
@@ -45,7 +47,16 @@ type Profile struct {
 	Pids         int64    // 0: DefaultPids
 
 	// Prepare makes what the Dockerfile is based on, where that is not to be pulled: nil for most.
-	Prepare func(ctx context.Context, engine Engine) error
+	Prepare func(ctx context.Context, engine Engine) error `json:"-"`
+}
+
+// shown is a hash of all that was declared, by which a plan that was shown is told from another.
+func (p Profile) shown() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "" // it has no type that JSON does not
+	}
+	return queue.Hash(text)
 }
 
 // Program is the agent's program as a container runs it. Its flags are Claude Code's: --session-id

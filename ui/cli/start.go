@@ -110,7 +110,7 @@ func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFl
 			return err
 		}
 	}
-	launch.Identity = plan.Identity
+	launch.Identity, launch.Shown = plan.Identity, plan.Shown
 	if err := p.carry(ctx, config, plan.Identity, launch); err != nil {
 		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || errors.Is(err, context.Canceled) {
 			return err
