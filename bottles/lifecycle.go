@@ -24,11 +24,15 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
 		return nil, s.noAgent(a.Agent)
 	}
-	meta := state.Metadata{AgentName: a.Agent, CWD: a.CWD, CopyCWD: a.CopyCWD && a.CWD != "", StartedAt: s.cfg.Now().UTC(), SessionID: uuid.NewString()}
-	profile, err := s.cfg.Catalog.Profile(meta)
+	meta := state.Metadata{AgentName: a.Agent, CWD: a.CWD, CopyCWD: a.CopyCWD && a.CWD != ""}
+	profile, err := s.cfg.Catalog.Profile(meta) // as the plan had it
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if a.Shown != "" && a.Shown != profile.shown() {
+		return nil, refuse("what is declared of the agent %s was changed since its plan was shown; look at the plan again", a.Agent)
+	}
+	meta.StartedAt, meta.SessionID = s.cfg.Now().UTC(), uuid.NewString()
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
 	create := s.cfg.Root.Create
 	if a.Identity != "" {
@@ -43,7 +47,7 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	return s.operate(r, "launch", "", func(ctx context.Context, x *execution) error {
 		if a.Identity != "" { // a new one is nobody's
 			have, err := s.look(ctx, x)
-			if found := orphans(have.parts); err == nil && len(found) > 0 {
+			if found := s.orphans(have.parts); err == nil && len(found) > 0 {
 				return errors.Join(conflictError(found), disk.Delete())
 			}
 		}

@@ -18,9 +18,19 @@ type Preflight struct {
 	Identity  string         `json:"identity"`
 	Agent     string         `json:"agent"`
 	Profile   string         `json:"profile"`
-	Manifest  string         `json:"manifest"` // path, or "builtin:…"
+	Manifest  string         `json:"manifest"`         // that declares the agent: path, or "builtin:…"
+	Home      string         `json:"profile_manifest"` // that declares the profile
 	Resume    bool           `json:"resume"`
+	Command   []string       `json:"command"`     // the program of the agent; empty: the image's
+	Claude    bool           `json:"claude_code"` // it is Claude Code, and not a program that was put in its place
+	Args      []string       `json:"args"`        // what of it the agent's manifest adds
+	Prompt    string         `json:"prompt"`
+	Skills    []string       `json:"skills"` // names
+	Task      string         `json:"task"`   // of a launch: the first message
 	Image     PlannedImage   `json:"image"`
+	Network   string         `json:"build_network"`
+	Memory    int64          `json:"memory"` // bytes
+	Pids      int64          `json:"pids"`
 	CWD       string         `json:"cwd"`  // "": none
 	Copy      *PlannedCopy   `json:"copy"` // nil: nothing is copied
 	EnvNames  []string       `json:"env_names"`
@@ -31,6 +41,7 @@ type Preflight struct {
 	Supervise bool           `json:"supervise"`
 	Grants    []Grant        `json:"grants"`    // of a resume: what is in force beyond the profile
 	Conflicts []Conflict     `json:"conflicts"` // with any of these nothing is created
+	Shown     string         `json:"-"`         // tells this plan's profile from a changed one
 }
 
 // PlannedImage is the image that the agent will run on.
@@ -100,12 +111,11 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	l.identity, l.root, l.profile = p.Identity, s.cfg.Root.ID(), profile
 	l.dress(own)
 	l.force, l.tokens = effective(profile, grants, s.cfg.Now()), tokensOf(profile, grants)
-	p.Agent, p.Profile, p.Manifest = meta.AgentName, profile.Name, profile.Manifest
+	p.declared(meta, profile)
 	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
-	p.CWD, p.Supervise, p.Grants = meta.CWD, profile.Supervise, grants
+	p.Grants = grants
 	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Image: profile.EgressImage, Allow: rulesOf(l.force.allow)}
 	p.EnvNames, p.Routes = envNames(*l), slots(l.force.routes)
-	p.Remotes, p.GitGate = profile.Git, forwards(profile.Git)
 	if meta.CopyCWD && !meta.Filled {
 		s.planCopy(ctx, meta.CWD, &p)
 	}
@@ -121,10 +131,39 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	return &p, ctx.Err()
 }
 
+// declared fills in what stands in the manifest, as the operator may see it.
+func (p *Preflight) declared(meta state.Metadata, profile Profile) {
+	p.Agent, p.Profile, p.Manifest, p.Home = meta.AgentName, profile.Name, profile.Manifest, orDefault(profile.Home, profile.Manifest)
+	p.Command, p.Claude, p.Args = profile.Program.Command, len(profile.Command) == 0 && len(profile.Program.Command) > 0, profile.Args
+	p.Prompt, p.Skills = profile.Prompt, profile.Skills
+	p.Network, p.Memory, p.Pids = orDefault(profile.BuildNetwork, DefaultNetwork), profile.Memory, profile.Pids
+	if p.Memory == 0 {
+		p.Memory = DefaultMemory
+	}
+	if p.Pids == 0 {
+		p.Pids = DefaultPids
+	}
+	p.CWD, p.Supervise, p.Shown = meta.CWD, profile.Supervise, profile.shown()
+	p.Remotes, p.GitGate = ShownRemotes(profile.Git), forwards(profile.Git)
+}
+
+// ShownRemotes are remotes as the operator sees them: a key or token by its TokenName.
+func ShownRemotes(remotes []Remote) []Remote {
+	out := append([]Remote{}, remotes...)
+	for i, r := range out {
+		out[i].TokenRef = TokenName(r.TokenRef)
+		if r.IdentityFile != "" {
+			out[i].IdentityFile = TokenName(refFile + r.IdentityFile)
+		}
+	}
+	return out
+}
+
 // planned fills in what a Launch or a Resume names, and gives the state that it is made from.
 func (s *Supervisor) planned(a Action, x *execution, p *Preflight) (state.Metadata, []Grant, error) {
 	switch a := a.(type) {
 	case Launch:
+		p.Task = a.Task
 		if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
 			return state.Metadata{}, nil, s.noAgent(a.Agent)
 		}
@@ -192,9 +231,9 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, p *Preflight)
 	case !found:
 		here = newParts()
 	case !p.Resume:
-		p.conflict(orphans(here)...)
+		p.conflict(s.orphans(here)...)
 	case here.containers[RoleAgent].State == StateRunning:
-		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui"})
+		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui" + s.cfg.Flags})
 	}
 	missing, err := s.lacksPipelock(ctx, x.layout.profile)
 	if err != nil {
@@ -245,10 +284,10 @@ func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Con
 }
 
 // orphans are objects that a bottle of the same identity left.
-func orphans(have parts) []Conflict {
+func (s *Supervisor) orphans(have parts) []Conflict {
 	var out []Conflict
 	for _, name := range have.names() {
-		out = append(out, Conflict{"an orphan has the name of the " + name, "bottle-tui cleanup"})
+		out = append(out, Conflict{"an orphan has the name of the " + name, "bottle-tui cleanup" + s.cfg.Flags})
 	}
 	return out
 }
@@ -278,10 +317,7 @@ func (p *Preflight) noNulls() {
 	p.EnvNames = append([]string{}, p.EnvNames...)
 	p.Egress.Allow = append([]string{}, p.Egress.Allow...)
 	p.Routes = append([]PlannedRoute{}, p.Routes...)
-	p.Remotes = append([]Remote{}, p.Remotes...)
-	for i, r := range p.Remotes {
-		p.Remotes[i].TokenRef = TokenName(r.TokenRef)
-	}
+	p.Command, p.Args, p.Skills = append([]string{}, p.Command...), append([]string{}, p.Args...), append([]string{}, p.Skills...)
 	p.GitGate = append([]Forward{}, p.GitGate...)
 	p.Grants = append([]Grant{}, p.Grants...)
 	for i := range p.Grants {

@@ -3,6 +3,7 @@ package bottles_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -96,6 +97,83 @@ func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 	}
 }
 
+// A launch is of what was shown, and of nothing else.
+func TestAChangedProfileIsNotLaunchedUnseen(t *testing.T) {
+	w := newWorld(t)
+	host := "one.example.com"
+	w.cat.tune = func(p *bottles.Profile) { p.Egress = []string{host} }
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
+	if err != nil || p.Shown == "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	host = "*.com"
+	launch := bottles.Launch{Agent: "tester", Identity: p.Identity, Shown: p.Shown}
+	if err := w.do(launch); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "look at the plan again") {
+		t.Fatalf("it is launched: %v", err)
+	}
+	host = "one.example.com"
+	w.must(launch)
+}
+
+// located is a catalog that knows where credentials are named.
+type located struct{ catalog }
+
+func (located) Where(string) string { return "bottles.dev.cred_proxy.routes[3].token_ref in /m.json" }
+
+// What a plan shows as a hash is not in its conflicts either, nor in what is told of a launch that fails; where it is
+// named is.
+func TestCommandsAndPathsOfCredentialsAreNotTold(t *testing.T) {
+	w, u := newWorld(t), newUpstream(t)
+	w.cat.tune = func(p *bottles.Profile) {
+		p.CA, p.Home, p.Prompt, p.Memory, p.BuildNetwork = u.ca, "/m.json", "Write.", 128<<20, ""
+		p.Routes = []bottles.Route{u.route("/one/", "cmd:pass show api"), u.route("/two/", "file:/keys/two")}
+		p.Git = []bottles.Remote{{Name: "ssh", Upstream: "ssh://git@git.example.com/a.git", IdentityFile: "/keys/ssh"}, {Name: "https", Upstream: "https://git.example.com/a.git", TokenRef: "cmd:pass show git"}}
+	}
+	w.whole = located{w.cat}
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester", Task: "Say hello."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := func(where, text string) {
+		t.Helper()
+		for _, part := range []string{"pass show", "/keys"} {
+			if strings.Contains(text, part) {
+				t.Errorf("%q is in %s: %s", part, where, text)
+			}
+		}
+	}
+	out, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden("the plan", string(out))
+	if len(p.Conflicts) != 4 {
+		t.Fatalf("conflicts: %v", p.Conflicts)
+	}
+	for i, want := range []string{"route /one/ can't have its token cmd:", "route /two/ can't have its token file:", "git remote ssh can't have its key: its file is not there", "git remote https can't have its token cmd:"} {
+		if c := p.Conflicts[i]; !strings.HasPrefix(c.What, want) || !strings.Contains(c.Fix, "bottles.dev.cred_proxy.routes[3].token_ref in /m.json") {
+			t.Errorf("conflict %v, want %s", c, want)
+		}
+	}
+	if p.Manifest != "builtin:tests" || p.Home != "/m.json" || p.Prompt != "Write." || p.Task != "Say hello." || p.Memory != 128<<20 || p.Pids != bottles.DefaultPids || p.Network != "default" ||
+		p.Remotes[0].IdentityFile != bottles.TokenName("file:/keys/ssh") || p.Remotes[1].TokenRef != bottles.TokenName("cmd:pass show git") {
+		t.Errorf("the plan is %s", out)
+	}
+	if err := w.do(bottles.Launch{Agent: "tester"}); err == nil {
+		t.Error("it was launched")
+	} else {
+		hidden("the error", err.Error())
+	}
+	b := w.await("the failure is told", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Detail != "" }).Bottles[0]
+	hidden("the detail", b.Detail)
+	if b.Operation != nil {
+		hidden("the operation", b.Operation.Err)
+	}
+	hidden("the state", digest(t, w.root.Dir()))
+}
+
 func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
 	w := newWorld(t)
 	w.run(nil)
@@ -148,7 +226,7 @@ func TestAnOrphanOfTheSameNameIsFound(t *testing.T) {
 	}
 	w.run(nil)
 	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester", Identity: id})
-	if err != nil || len(p.Conflicts) == 0 || p.Conflicts[0].Fix != "bottle-tui cleanup" {
+	if err != nil || len(p.Conflicts) == 0 || p.Conflicts[0].Fix != "bottle-tui cleanup --home "+w.root.Dir() {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

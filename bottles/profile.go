@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"strings"
 	"time"
 
+	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
@@ -20,7 +22,14 @@ var ErrNoProfile = errors.New("no profile")
 type Profile struct {
 	Agent    string // the agent's name
 	Name     string // the profile's name
-	Manifest string // where both are declared: a path, or "builtin:…"
+	Manifest string // where the agent is declared: a path, or "builtin:…"
+	Home     string // where the profile is; "": at the same place
+
+	// What the agent is told, as it was declared, for the operator to see: Program and Files have it already.
+	Prompt  string
+	Skills  []string // names
+	Command []string // the program that runs in the place of Claude Code; empty: none
+	Args    []string
 
 	Dockerfile   []byte // what the agent's image is built from while the bottle has no Dockerfile of its own
 	BuildNetwork string // "none", "default" or "host"
@@ -38,7 +47,16 @@ type Profile struct {
 	Pids         int64    // 0: DefaultPids
 
 	// Prepare makes what the Dockerfile is based on, where that is not to be pulled: nil for most.
-	Prepare func(ctx context.Context, engine Engine) error
+	Prepare func(ctx context.Context, engine Engine) error `json:"-"`
+}
+
+// shown is a hash of all that was declared, by which a plan that was shown is told from another.
+func (p Profile) shown() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "" // it has no type that JSON does not
+	}
+	return queue.Hash(text)
 }
 
 // Program is the agent's program as a container runs it. Its flags are Claude Code's: --session-id
@@ -97,7 +115,7 @@ func TokenName(ref string) string {
 type Remote struct {
 	Name         string   `json:"name"`
 	Upstream     string   `json:"upstream"`
-	IdentityFile string   `json:"identity_file,omitempty"`
+	IdentityFile string   `json:"identity_file,omitempty"` // in a Preflight, its TokenName
 	KnownHost    string   `json:"known_host,omitempty"`
 	TokenRef     string   `json:"token_ref,omitempty"` // in a Preflight, its TokenName
 	AllowRefs    []string `json:"allow_refs"`          // empty: none
@@ -109,10 +127,11 @@ type Remote struct {
 	MaxObject        int64    `json:"max_object,omitempty"` // bytes of one file of it; 0: git-gate's default
 }
 
-// Limits of an agent container where its profile says nothing.
+// An agent's container, and the network of the build of its image, where its profile says nothing.
 const (
-	DefaultMemory = 4 << 30
-	DefaultPids   = 1024
+	DefaultMemory  = 4 << 30
+	DefaultPids    = 1024
+	DefaultNetwork = "default"
 )
 
 // Workspace is where the agent finds its project.
@@ -123,13 +142,20 @@ type Catalog interface {
 	// Agents are the names that can be launched, in the order to show them.
 	Agents() []string
 	// Profile finds what an agent was declared as. meta is the state of an earlier launch, or has
-	// only AgentName for a new one. It wraps ErrNoProfile and says what to do when there is none.
+	// only AgentName and the directory for a new one, and no start. It wraps ErrNoProfile and says what to do when there is none.
 	Profile(meta state.Metadata) (Profile, error)
 }
 
 // Troubled is a Catalog that may have something to say to the operator, such as a manifest that can't be read.
 type Troubled interface {
 	Problems() []Problem
+}
+
+// Locator is a Catalog that knows where the operator named a credential.
+type Locator interface {
+	// Where is the place of a token_ref, for people, such as "bottles.dev.git[0].token_ref in /home/op/claude-bottle.json"; ""
+	// when it is not known. It has nothing of the reference itself.
+	Where(ref string) string
 }
 
 // Editor is a Catalog whose profiles the operator may change for good.

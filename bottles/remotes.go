@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -75,16 +76,16 @@ func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]str
 		}
 		var value string
 		var err error
-		fix := "write another identity_file into the manifest"
+		what, fix := "key", s.keyFix(r.IdentityFile)
 		if r.overSSH() {
 			value, err = readKey(r.IdentityFile)
 		} else {
 			value, err = s.token(ctx, r.TokenRef)
-			fix = tokenFix(r.TokenRef)
+			what, fix = "token "+name, s.tokenFix(r.TokenRef)
 		}
 		if err != nil {
 			missing = append(missing, Conflict{
-				What: fmt.Sprintf("git remote %s can't have its key: %s", r.Name, strings.TrimPrefix(err.Error(), "token "+name+": ")), Fix: fix,
+				What: fmt.Sprintf("git remote %s can't have its %s: %s", r.Name, what, strings.TrimPrefix(err.Error(), "token "+name+": ")), Fix: fix,
 			})
 			continue
 		}
@@ -96,29 +97,48 @@ func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]str
 // maxKey bounds a private key, in bytes.
 const maxKey = 64 << 10
 
-// readKey reads a private key that needs no passphrase. Its error holds nothing of the file.
+// keyFix says what to do about a key that can't be had.
+func (s *Supervisor) keyFix(path string) string {
+	where := "the remote's identity_file in the manifest"
+	if l, ok := s.cfg.Catalog.(Locator); ok {
+		where = orDefault(l.Where(refFile+path), where)
+	}
+	return "put it into its file, which is " + where + ", or name another there"
+}
+
+// readKey reads a private key that needs no passphrase. Its error holds nothing of the file, nor its path.
 func readKey(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxKey {
-		return "", fmt.Errorf("%s is not a private key: it is no file, or too large", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	key, err := io.ReadAll(io.LimitReader(f, maxKey))
-	if err != nil {
+	key, err := readKeyFile(path)
+	var of *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", errors.New("its file is not there")
+	case errors.As(err, &of):
+		return "", fmt.Errorf("its file can't be read: %w", of.Err)
+	case err != nil:
 		return "", err
 	}
 	var locked *ssh.PassphraseMissingError
 	if _, err := ssh.ParseRawPrivateKey(key); errors.As(err, &locked) {
-		return "", fmt.Errorf("%s has a passphrase, which nobody can type there: make a key of its own for the agents, without one", path)
+		return "", errors.New("it has a passphrase, which nobody can type there: make a key of its own for the agents, without one")
 	} else if err != nil {
-		return "", fmt.Errorf("%s is not a private key in a form that ssh knows", path)
+		return "", errors.New("its file is not a private key in a form that ssh knows")
 	}
 	return string(key), nil
+}
+
+func readKeyFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKey {
+		return nil, errors.New("its file is not a private key: it is no file, or too large")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxKey))
 }

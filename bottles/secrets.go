@@ -58,18 +58,33 @@ func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string
 		}
 		missing = append(missing, Conflict{
 			What: fmt.Sprintf("route %s can't have its token %s: %s", r.Path, name, strings.TrimPrefix(err.Error(), "token "+name+": ")),
-			Fix:  tokenFix(ref),
+			Fix:  s.tokenFix(ref),
 		})
 	}
 	return secrets, missing
 }
 
-func tokenFix(ref string) string {
+// tokenFix says what to do about a token that can't be had. Of a file or a command it says where the operator named it,
+// and no more: a plan hides both.
+func tokenFix(ref string) string { return fixAt(ref, "") }
+
+func (s *Supervisor) tokenFix(ref string) string {
+	where := ""
+	if l, ok := s.cfg.Catalog.(Locator); ok {
+		where = l.Where(ref)
+	}
+	return fixAt(ref, where)
+}
+
+func fixAt(ref, where string) string {
+	if where != "" {
+		where = ", which is " + where
+	}
 	switch {
 	case strings.HasPrefix(ref, refFile):
-		return "put the token into the file " + strings.TrimPrefix(ref, refFile)
+		return "put the token into its file" + where
 	case strings.HasPrefix(ref, refCommand):
-		return "see that the command prints the token: " + strings.TrimPrefix(ref, refCommand)
+		return "see that its command prints the token" + where
 	case ref == "":
 		return "declare the route in the manifest, or grant it again with a token_ref"
 	}

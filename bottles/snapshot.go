@@ -220,6 +220,7 @@ type (
 		CopyCWD  bool   // fill the workspace from CWD
 		Task     string // first message to the agent; "": none
 		Identity string // the one that a Preflight named; "": a new one
+		Shown    string // the Shown of the plan that was agreed to; "": none was
 	}
 	// Resume starts a bottle that is down, on its own image, with its session.
 	Resume struct{ Identity string }

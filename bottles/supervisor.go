@@ -36,6 +36,8 @@ type Config struct {
 	// Resolve gives the value of a token_ref. It may run a password manager; its errors hold no value. nil: none can
 	// be had.
 	Resolve func(ctx context.Context, ref string) (string, error)
+	// Flags are to be repeated in a command that is suggested, such as " --home DIR": with a blank in front of each.
+	Flags string
 	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
 	Recover func(identity string) bool
 	Log     *slog.Logger

@@ -95,7 +95,7 @@ func TestLaunch(t *testing.T) {
 		t.Fatalf("asked for %v before the plan was agreed to", got)
 	}
 	s.press("y")
-	want := bottles.Launch{Agent: "researcher", CWD: s.m.cwd, CopyCWD: true, Task: "fix the tests", Identity: "new-00000"}
+	want := bottles.Launch{Agent: "researcher", CWD: s.m.cwd, CopyCWD: true, Task: "fix the tests", Identity: "new-00000", Shown: "of-the-plan"}
 	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}

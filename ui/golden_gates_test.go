@@ -72,7 +72,7 @@ var gateScenes = map[string]func(s *stage){
 		s.show(world()...)
 		s.sup.plan = func(context.Context, bottles.Action) (*bottles.Preflight, error) {
 			p := aPlan()
-			p.Identity, p.Resume, p.Copy, p.Grants, p.Conflicts = "implementer-7hq2m", true, nil, granted().Grants, conflicts[:1]
+			p.Identity, p.Resume, p.Copy, p.Task, p.Grants, p.Conflicts = "implementer-7hq2m", true, nil, "", granted().Grants, conflicts[:1]
 			return p, nil
 		}
 		s.press("j", "j", "j", "j", "r")

@@ -83,7 +83,7 @@ func (s *supervisor) Preflight(ctx context.Context, a bottles.Action) (*bottles.
 	if s.plan != nil {
 		return s.plan(ctx, a)
 	}
-	p := &bottles.Preflight{Identity: "new-00000"}
+	p := &bottles.Preflight{Identity: "new-00000", Shown: "of-the-plan"}
 	switch a := a.(type) {
 	case bottles.Launch:
 		p.Agent, p.CWD = a.Agent, a.CWD

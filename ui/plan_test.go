@@ -22,7 +22,8 @@ func longPlan(_ context.Context, _ bottles.Action) (*bottles.Preflight, error) {
 
 func aPlan() *bottles.Preflight {
 	return &bottles.Preflight{
-		Identity: "implementer-7w2ce", Agent: "implementer", Profile: "dev", Manifest: "/home/ada/claude-bottle.json",
+		Identity: "implementer-7w2ce", Agent: "implementer", Profile: "dev", Manifest: "/home/ada/claude-bottle.json", Home: "/home/ada/claude-bottle.json",
+		Command: []string{"claude"}, Claude: true, Prompt: "Work in small steps.", Skills: []string{"review"}, Task: "fix the tests",
 		Image: bottles.PlannedImage{Reference: "claude-bottle-agent:5f2d0c9a81be", Build: true},
 		CWD:   "/home/ada/src/api", Copy: &bottles.PlannedCopy{Files: 5012, Bytes: 41 << 20, Ignored: 3},
 		EnvNames: []string{"ANTHROPIC_BASE_URL", "TZ"},

@@ -12,14 +12,7 @@ import (
 	"time"
 
 	"bottle-tui/bottles"
-	"bottle-tui/bottles/claudecode"
-	"bottle-tui/sidecars/gitgate"
 	"bottle-tui/state"
-)
-
-const (
-	maxDockerfile = 256 << 10 // bytes, as of a request
-	maxCA         = 1 << 20   // bytes of the PEM file with a company's roots
 )
 
 // Catalog is what the manifests declare, as the bottles are launched from it. It looks at the files again whenever
@@ -133,24 +126,31 @@ func (c *Catalog) Problems() []bottles.Problem {
 
 // Profile finds what an agent was declared as. The state of an earlier launch names the manifest that it was
 // started from; one of the predecessor does not, and is looked for by its agent's name in the operator's own
-// manifest. For a new launch the project's is looked at, too: that of meta.CWD, or the catalog's.
+// manifest, and then in the one of its directory. For a new launch, which has no start yet, it is the agent that
+// Agents lists: the project is the catalog's, whatever directory is copied.
+//
+// An error of the files that the profile or the agent names is Errors, with all that is wrong with them.
 func (c *Catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
 	m, a, err := c.find(meta)
 	if err != nil {
 		return bottles.Profile{}, err
 	}
 	p, _ := m.Profile(a.Bottle) // it has one, or the manifest would not have been read
-	return p.bottle(a)
+	return m.bottle(p, a)
 }
 
 // find finds an agent and the manifest that declares it.
 func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 	var projects []string // where to look; "" is the operator's own manifest
 	switch {
+	case meta.Manifest == "" && meta.StartedAt.IsZero():
+		projects = []string{"", c.project}
 	case meta.Manifest == "":
 		projects = []string{"", meta.CWD, c.project}
 	case sameFile(meta.Manifest, c.home):
 		projects = []string{""}
+	case isDefault(meta.Manifest):
+		return nil, Agent{}, c.another(meta)
 	case filepath.Base(meta.Manifest) == Name && filepath.IsAbs(meta.Manifest):
 		projects = []string{filepath.Dir(meta.Manifest)}
 	default:
@@ -232,79 +232,4 @@ func (c *Catalog) Edit(meta state.Metadata, change bottles.Change) (bottles.Edit
 		return bottles.Edit{}, err
 	}
 	return bottles.Edit{Path: c.home, Before: before, After: after}, nil
-}
-
-// bottle is what a bottle of an agent is launched from. It reads the files that the profile names; an error says which
-// one, and where it is named.
-func (p Profile) bottle(a Agent) (bottles.Profile, error) {
-	fail := func(at Position, path string, err error) (bottles.Profile, error) {
-		return bottles.Profile{}, fmt.Errorf("%v: %s: %w", at, path, err)
-	}
-	options := claudecode.Options{Prompt: a.Prompt, Skills: a.Skills, Command: a.Command, Args: a.Args, Supervise: p.Supervise}
-	files, err := claudecode.Files(options)
-	if err != nil {
-		return fail(a.At, join("agents", a.Name), err)
-	}
-	out := bottles.Profile{
-		Agent: a.Name, Name: p.Name, Manifest: a.At.File,
-		BuildNetwork: p.BuildNetwork, Program: claudecode.Program(options), Env: p.environment(), Files: files,
-		Supervise: p.Supervise, Egress: slices.Clone(p.Egress.Allow), EgressEngine: p.Egress.Engine, EgressImage: p.Egress.Image,
-		Memory: int64(p.Limits.Memory), Pids: p.Limits.Pids,
-	}
-	if out.BuildNetwork == "" {
-		out.BuildNetwork = "default"
-	}
-	if out.EgressEngine == "" {
-		out.EgressEngine = EngineBuiltin
-	}
-	path := join("bottles", p.Name)
-	switch {
-	case p.Image.Dockerfile != "":
-		out.Dockerfile, err = small(p.Image.Dockerfile, maxDockerfile)
-		if err != nil {
-			return fail(p.At, path+".image.dockerfile", err)
-		}
-	case p.Image.Reference != "":
-		out.Dockerfile = []byte("FROM " + p.Image.Reference + "\n")
-	default:
-		out.Dockerfile = claudecode.Dockerfile(p.Image.Base)
-	}
-	if p.CredProxy.CAFile != "" {
-		if out.CA, err = small(p.CredProxy.CAFile, maxCA); err != nil {
-			return fail(p.At, path+".cred_proxy.ca_file", err)
-		}
-	}
-	for _, r := range p.CredProxy.Routes {
-		out.Routes = append(out.Routes, bottles.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme,
-			TokenRef: r.TokenRef, Roles: slices.Clone([]string(r.Role))})
-	}
-	for _, g := range p.Git {
-		out.Git = append(out.Git, bottles.Remote{Name: g.Name, Upstream: g.Upstream, IdentityFile: g.IdentityFile,
-			KnownHost: g.KnownHost, TokenRef: g.TokenRef, AllowRefs: g.allowRefs(), AllowPushOptions: slices.Clone(g.AllowOptions),
-			AllowForce: g.AllowForce, Approve: g.Approve, MaxPush: int64(g.MaxPush), MaxObject: int64(g.MaxObject)})
-	}
-	return out, nil
-}
-
-// allowRefs are the refs that may be pushed; none written is every branch, and an empty list none.
-func (g Remote) allowRefs() []string {
-	if g.AllowRefs == nil {
-		return gitgate.DefaultAllowRefs()
-	}
-	return append([]string{}, g.AllowRefs...)
-}
-
-// environment is Claude Code's, then the profile's own, which wins where both name a variable.
-func (p Profile) environment() []string {
-	var env []string
-	for _, e := range claudecode.Env() {
-		name, _, _ := strings.Cut(e, "=")
-		if !slices.ContainsFunc(p.Env, func(own Entry[string]) bool { return own.Name == name }) {
-			env = append(env, e)
-		}
-	}
-	for _, e := range p.Env {
-		env = append(env, e.Name+"="+e.Value)
-	}
-	return env
 }

@@ -19,6 +19,7 @@ var (
 	_ bottles.Catalog  = (*manifest.Catalog)(nil)
 	_ bottles.Editor   = (*manifest.Catalog)(nil)
 	_ bottles.Troubled = (*manifest.Catalog)(nil)
+	_ bottles.Locator  = (*manifest.Catalog)(nil)
 )
 
 // rig is a home with a manifest, and a project.
@@ -136,7 +137,7 @@ func TestCatalogFindsTheManifest(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	elsewhere := manifest.NewCatalog(r.home, t.TempDir())
-	for _, meta := range []state.Metadata{{AgentName: "tester", CWD: filepath.Dir(r.project)}, {AgentName: "tester", Manifest: r.project}} {
+	for _, meta := range []state.Metadata{{AgentName: "tester", CWD: filepath.Dir(r.project), StartedAt: time.Now()}, {AgentName: "tester", Manifest: r.project}} {
 		p, err := elsewhere.Profile(meta)
 		if err != nil || p.Manifest != r.project || p.Name != "plain" {
 			t.Errorf("%+v: got %+v, %v", meta, p, err)
@@ -195,25 +196,108 @@ func TestCatalogSeesEdits(t *testing.T) {
 	r.refused(state.Metadata{AgentName: "tester"}, "1:12: agents: want an object, found a list")
 }
 
+// A new launch is of the agent that is listed, whatever else has its name where it is to work.
+func TestCatalogLaunchesWhatIsListed(t *testing.T) {
+	r := newRig(t)
+	elsewhere := t.TempDir()
+	write(t, elsewhere, map[string]string{manifest.Name: `{"agents": {"tester": {"bottle": "web"}, "stranger": {"bottle": "web"}}}`})
+	if p := r.profile(state.Metadata{AgentName: "tester", CWD: elsewhere, CopyCWD: true}); p.Manifest != r.project || p.Name != "plain" {
+		t.Errorf("got %s of %s", p.Name, p.Manifest)
+	}
+	r.refused(state.Metadata{AgentName: "stranger", CWD: elsewhere, CopyCWD: true}, `has no agent "stranger"`)
+	// What was started there is what it was.
+	if p := r.profile(state.Metadata{AgentName: "tester", Manifest: filepath.Join(elsewhere, manifest.Name), StartedAt: time.Now()}); p.Name != "web" {
+		t.Errorf("got %s of %s", p.Name, p.Manifest)
+	}
+}
+
+// The manifest in the home directory is the operator's: where another is named, it is nobody's project.
+func TestCatalogInTheHomeDirectory(t *testing.T) {
+	r := newRig(t)
+	named := filepath.Join(t.TempDir(), "named.json")
+	r.put(named, `{"bottles": {"dev": {}}, "agents": {"named": {"bottle": "dev"}}}`)
+	c := manifest.NewCatalog(named, filepath.Dir(r.home))
+	if got := c.Agents(); !slices.Equal(got, []string{"named"}) || c.Problems() != nil {
+		t.Errorf("agents %v, %v", got, c.Problems())
+	}
+	if _, err := c.Profile(state.Metadata{AgentName: "coder", Manifest: r.home}); !errors.Is(err, bottles.ErrNoProfile) || !strings.Contains(err.Error(), "name that one with --manifest") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCatalogTellsWhatTheAgentIsTold(t *testing.T) {
+	r := newRig(t)
+	p := r.profile(state.Metadata{AgentName: "coder"})
+	if p.Home != r.home || p.Prompt != "Write." || !slices.Equal(p.Skills, []string{"review"}) || p.Command != nil || !slices.Equal(p.Args, []string{"--verbose"}) {
+		t.Errorf("got %+v", p)
+	}
+	if p := r.profile(state.Metadata{AgentName: "tester"}); p.Manifest != r.project || p.Home != r.home {
+		t.Errorf("%s in %s", p.Manifest, p.Home)
+	}
+	r.put(r.home, strings.Replace(rigText, `["docs.example.com"]`, `["docs.example.com", "DOCS.example.com", "*.example.com", "docs.example.com:443", "docs.example.com"]`, 1))
+	if got := r.profile(state.Metadata{AgentName: "coder"}).Egress; !slices.Equal(got, []string{"docs.example.com", "*.example.com", "docs.example.com:443"}) {
+		t.Errorf("hosts %q", got)
+	}
+}
+
+// All files that can't be had are told at once, each where it is named.
 func TestCatalogNamesMissingFiles(t *testing.T) {
 	r := newRig(t)
 	dir := filepath.Dir(r.home)
-	for _, c := range []struct{ file, want string }{
-		{"ca.pem", r.home + ":3:5: bottles.web.cred_proxy.ca_file: there is no file " + dir + "/ca.pem; put it there, or name another"},
-		{"web.Dockerfile", r.home + ":3:5: bottles.web.image.dockerfile: there is no file " + dir + "/web.Dockerfile; put it there, or name another"},
-	} {
-		if err := os.Remove(filepath.Join(dir, c.file)); err != nil {
+	for _, file := range []string{"ca.pem", "web.Dockerfile", ".claude/skills/review/SKILL.md"} {
+		if err := os.Remove(filepath.Join(dir, file)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Profile(state.Metadata{AgentName: "coder"}); err == nil || err.Error() != c.want {
-			t.Errorf("got %v", err)
-		}
 	}
-	if err := os.RemoveAll(filepath.Join(dir, ".claude")); err != nil {
-		t.Fatal(err)
+	write(t, dir, map[string]string{".claude/skills/reviews/SKILL.md": "x"})
+	r.put(r.home, strings.Replace(rigText, `["review"]`, `["review", "reviwes", "./mine/nothing"]`, 1))
+	r.put(r.project, `{"agents": {"tester": {"bottle": "web", "skills": ["gone"]}}}`)
+	want := []string{
+		r.home + ":8:20: bottles.web.cred_proxy.ca_file: there is no file " + dir + "/ca.pem; put it there, or name another",
+		r.home + ":12:31: bottles.web.image.dockerfile: there is no file " + dir + "/web.Dockerfile; put it there, or name another",
+		r.home + ":19:63: agents.coder.skills[0]: skill " + dir + "/.claude/skills/review: there is no SKILL.md in it, which says what the skill is for",
+		r.home + `:19:73: agents.coder.skills[1]: there is no skill "` + dir + `/.claude/skills/reviwes"; did you mean "reviews"?`,
+		r.home + `:19:84: agents.coder.skills[2]: there is no skill "` + dir + `/mine/nothing"; put a directory with a SKILL.md there, or take it out`,
 	}
-	if _, err := r.Profile(state.Metadata{AgentName: "coder"}); err == nil || !strings.HasPrefix(err.Error(), r.home+":19:5: agents.coder: skill ") {
+	if _, err := r.Profile(state.Metadata{AgentName: "coder"}); err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("got\n%v", err)
+	}
+	want = append(want[:2], r.project+`:1:52: agents.tester.skills[0]: there is no skill "`+dir+`/.claude/skills/gone"; put a directory with a SKILL.md there, or take it out`)
+	if _, err := r.Profile(state.Metadata{AgentName: "tester"}); err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("got\n%v", err)
+	}
+}
+
+// What is too much of several skills together is no fault of one.
+func TestCatalogTakesNotTooManySkills(t *testing.T) {
+	r := newRig(t)
+	large := strings.Repeat("x", 5<<20)
+	write(t, filepath.Dir(r.home), map[string]string{".claude/skills/a/SKILL.md": large, ".claude/skills/b/SKILL.md": large})
+	r.put(r.home, strings.Replace(rigText, `["review"]`, `["a", "b"]`, 1))
+	if _, err := r.Profile(state.Metadata{AgentName: "coder"}); err == nil || !strings.HasPrefix(err.Error(), r.home+":19:62: agents.coder.skills: ") || !strings.Contains(err.Error(), "more than 8 MiB") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestCatalogKnowsWhereACredentialIsNamed(t *testing.T) {
+	r := newRig(t)
+	r.put(r.home, `{"bottles": {
+		"dev": {
+			"cred_proxy": {"routes": [{"path": "/a/", "upstream": "https://a.example.com", "auth_scheme": "bearer", "token_ref": "A"},
+				{"path": "/b/", "upstream": "https://a.example.com", "auth_scheme": "bearer", "token_ref": "cmd:pass show b"}]},
+			"git": [{"name": "s", "upstream": "me@git.example.com:a.git", "identity_file": "/keys/s", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"},
+				{"name": "h", "upstream": "https://git.example.com/a.git", "token_ref": "cmd:pass show b"}]},
+		"web": {"git": [{"name": "h", "upstream": "https://git.example.com/a.git", "token_ref": "cmd:pass show b"},
+			{"name": "i", "upstream": "https://git.example.com/a.git", "token_ref": "cmd:pass show b"}]}}}`)
+	for ref, want := range map[string]string{
+		"cmd:pass show b": "bottles.dev.cred_proxy.routes[1].token_ref, bottles.dev.git[1].token_ref, bottles.web.git[0].token_ref and 1 more in " + r.home,
+		"A":               "bottles.dev.cred_proxy.routes[0].token_ref in " + r.home,
+		"file:/keys/s":    "bottles.dev.git[0].identity_file in " + r.home,
+		"file:":           "", "": "", "cmd:other": "",
+	} {
+		if got := r.Where(ref); got != want {
+			t.Errorf("%q: got %q", ref, got)
+		}
 	}
 }
 

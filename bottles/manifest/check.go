@@ -189,6 +189,8 @@ func (r *reader) env(p Profile, path string) {
 			fault("%s is set by bottle-tui in every bottle; take it out", quoted(e.Name))
 		case hasBaseURL && slices.Contains(baseURLEnv, e.Name):
 			fault("%s is set, or kept away, by the route with the role anthropic-base-url; take it out", quoted(e.Name))
+		case plainToken.MatchString(e.Value):
+			r.fault(join(path+".env", e.Name), "this looks like a token, which the agent would read; take it out, and let the agent use it without having it: cred_proxy.routes")
 		}
 	}
 }
@@ -239,5 +241,7 @@ func (r *reader) agent(a Agent, path string, profiles []string, known bool) {
 	}
 	if command := path + ".command"; r.has(command) && !r.has(command+"[0]") && !r.bad[command] {
 		r.fault(command, "an empty command can't be run; leave the key out for Claude Code")
+	} else if len(a.Command) > 0 && strings.TrimSpace(a.Command[0]) == "" {
+		r.fault(command+"[0]", "the command names no program; write it, or leave the key out for Claude Code")
 	}
 }

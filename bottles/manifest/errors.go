@@ -88,8 +88,10 @@ func joined(a, b Errors) error {
 // maxQuoted bounds what an error repeats of a file, in bytes.
 const maxQuoted = 80
 
-// quoted is a text of the file as an error shows it: one line, bounded, with everything in it visible.
+// quoted is a text of the file as an error shows it: one line, bounded, with everything in it visible, but for what
+// may be a password.
 func quoted(s string) string {
+	s = masked(s)
 	if len(s) > maxQuoted {
 		cut := maxQuoted
 		for cut > 0 && !utf8.RuneStart(s[cut]) {
@@ -98,6 +100,41 @@ func quoted(s string) string {
 		return `"` + queue.Visible(s[:cut]) + `…"`
 	}
 	return `"` + queue.Visible(s) + `"`
+}
+
+// masked is a text without the user and password of an address in it, well written or not: "https://…@host". A user alone
+// stays where it is no secret, in front of ssh.
+func masked(s string) string {
+	begin := 0
+	if i := strings.Index(s, "//"); i >= 0 {
+		begin = i + len("//")
+	}
+	end := strings.LastIndexByte(s, '@')
+	if end < begin {
+		return s
+	}
+	user := s[begin:end]
+	switch password := strings.Contains(user, ":"); {
+	case begin == 0 && (!password || strings.HasPrefix(s[end:], "@sha256:")):
+		return s
+	case strings.EqualFold(s[:begin], "ssh://") && !password:
+		return s
+	}
+	return s[:begin] + "…" + s[end:]
+}
+
+// bare are the texts that can be meant by one with a user and password: with the user, which some addresses of ssh need,
+// and without.
+func bare(s string) []string {
+	begin, rest, ok := strings.Cut(masked(s), "…@")
+	if !ok || masked(s) == s {
+		return []string{s}
+	}
+	all := []string{begin + rest}
+	if user, _, _ := strings.Cut(strings.TrimPrefix(s, begin), ":"); remoteForm.MatchString(user) && !strings.EqualFold(begin, "https://") {
+		all = []string{begin + user + "@" + rest, begin + rest}
+	}
+	return all
 }
 
 // instead says what to write in the place of a word: the nearest of those known, or all of them.

@@ -141,6 +141,11 @@ func hasControl(s string) bool {
 func checkHost(s string) string {
 	_, err := egress.ParseRule(s)
 	if err == nil && strings.TrimSpace(s) == s {
+		for label := range strings.SplitSeq(strings.TrimPrefix(strings.Split(s, ":")[0], "*."), ".") {
+			if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+				return quoted(s) + " is not a host: no part of a name begins or ends with a dash"
+			}
+		}
 		return ""
 	}
 	if err == nil {
@@ -197,23 +202,23 @@ func ownWords(err error) string {
 }
 
 func checkUpstream(s string) string {
+	const advice = `; write it as in "https://host/base"`
 	u, err := url.Parse(s)
 	switch {
+	case err == nil && u.User != nil, (err != nil || u.Host == "") && masked(s) != s:
+		return "an upstream must not hold a user or password, they belong into token_ref" + plainly(s, checkUpstream, advice)
 	case err != nil || hasControl(s) || strings.ContainsAny(s, ` \`):
-		return quoted(s) + " is not a URL; write it as in \"https://host/base\""
+		return quoted(s) + " is not a URL" + advice
 	case u.Scheme == "" || u.Host == "" && u.Opaque != "":
 		if near, _ := url.Parse("https://" + s); near != nil && near.Host != "" && checkUpstream(near.String()) == "" {
 			return fmt.Sprintf("%s has no scheme; write %s", quoted(s), quoted(near.String()))
 		}
-		return quoted(s) + " has no scheme; write it as in \"https://host/base\""
-	case u.User != nil:
-		u.User = nil
-		return fmt.Sprintf("an upstream must not hold a user or password, they belong into token_ref; write %s", quoted(u.String()))
+		return quoted(s) + " has no scheme" + advice
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		u.Scheme = "https"
 		return fmt.Sprintf("%s would send the credential in the clear; write %s (http:// is for loopback addresses alone)", quoted(s), quoted(u.String()))
 	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Sprintf("the scheme %s is not known; write it as in \"https://host/base\"", quoted(u.Scheme))
+		return fmt.Sprintf("the scheme %s is not known%s", quoted(u.Scheme), advice)
 	case !strings.HasPrefix(s, u.Scheme+"://"):
 		return fmt.Sprintf("write the scheme of %s in small letters", quoted(s))
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
@@ -226,13 +231,29 @@ func checkUpstream(s string) string {
 		}
 	}
 	if u.Host == "" {
-		return quoted(s) + " has no host; write it as in \"https://host/base\""
+		return quoted(s) + " has no host" + advice
 	}
 	rule, err := egress.ParseRule(u.Host)
 	if err != nil || rule.Any {
 		return fmt.Sprintf("%s is not a host; write the upstream as in \"https://host/base\"", quoted(u.Host))
 	}
 	return ownWords(credproxy.CheckUpstream(s))
+}
+
+// plainly is the advice to write an address without the credential that it holds, if what is left is one.
+func plainly(s string, check func(string) string, advice string) string {
+	for _, near := range bare(s) {
+		_, behind, hasScheme := strings.Cut(near, "://")
+		if !hasScheme {
+			behind = near
+		}
+		for _, one := range []string{near, "https://" + behind} {
+			if check(one) == "" {
+				return "; write " + quoted(one)
+			}
+		}
+	}
+	return advice
 }
 
 func loopback(host string) bool {
@@ -266,17 +287,23 @@ var scp = regexp.MustCompile(`^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+):([^/:][^:
 func overSSH(upstream string) bool { return !strings.HasPrefix(upstream, "https://") }
 
 func checkRemoteUpstream(s string) string {
-	if hasControl(s) || strings.Contains(s, " ") || strings.HasPrefix(s, "-") {
-		return quoted(s) + " is not the address of a repository"
+	const advice = "; write it as in ssh://git@host/owner/name.git or https://host/owner/name.git"
+	u, err := url.Parse(s)
+	hidden := masked(s) != s
+	if err == nil && u.Host != "" {
+		_, password := u.User.Password()
+		hidden = password || u.User != nil && u.Scheme != "ssh"
 	}
-	if !strings.Contains(s, "://") {
+	switch {
+	case hidden:
+		return "a credential must not stand in the manifest" + plainly(s, checkRemoteUpstream, advice)
+	case hasControl(s) || strings.Contains(s, " ") || strings.HasPrefix(s, "-"):
+		return quoted(s) + " is not the address of a repository" + advice
+	case !strings.Contains(s, "://"):
 		if scp.MatchString(s) {
 			return ownWords(gitgate.CheckUpstream(s))
 		}
-		return fmt.Sprintf("%s is not the address of a repository; write it as in ssh://git@host/owner/name.git or https://host/owner/name.git", quoted(s))
-	}
-	u, err := url.Parse(s)
-	switch {
+		return quoted(s) + " is not the address of a repository" + advice
 	case err != nil || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.Trim(u.Path, "/") == "":
 		return quoted(s) + " is not the address of a repository: it needs a host and a path"
 	case u.Scheme == "http" || u.Scheme == "git":
@@ -284,12 +311,10 @@ func checkRemoteUpstream(s string) string {
 		return fmt.Sprintf("%s would be read and changed on its way; write %s", quoted(s), quoted(u.String()))
 	case u.Scheme != "https" && u.Scheme != "ssh":
 		return fmt.Sprintf("the scheme %s is not known; write ssh:// or https://", quoted(u.Scheme))
+	case !strings.HasPrefix(s, u.Scheme+"://"):
+		return fmt.Sprintf("write the scheme of %s in small letters", quoted(s))
 	case u.RawQuery != "" || u.Fragment != "":
 		return "the address of a repository has no query or fragment; take it off"
-	}
-	if _, password := u.User.Password(); password || u.Scheme == "https" && u.User != nil {
-		u.User = nil
-		return fmt.Sprintf("a credential must not stand in the manifest; write %s", quoted(u.String()))
 	}
 	return ownWords(gitgate.CheckUpstream(s))
 }

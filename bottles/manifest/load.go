@@ -63,6 +63,7 @@ func parseHome(file string, text []byte) (m *Manifest, r *reader, ok bool) {
 		m.Profiles = append(m.Profiles, e.Value)
 	}
 	m.addAgents(r, f.Agents, true)
+	m.places = map[string]map[string]Position{file: r.values}
 	return m, r, true
 }
 
@@ -83,6 +84,13 @@ func (m *Manifest) profileNames() []string {
 	return names
 }
 
+// isDefault says whether a file is the manifest in the operator's home directory. Where --manifest names another, it is
+// not read; it never is a project's.
+func isDefault(file string) bool {
+	home, err := os.UserHomeDir()
+	return err == nil && sameFile(file, filepath.Join(home, Name))
+}
+
 // addProject adds the agents of a project's manifest, unless it has faults. own is the operator's own file;
 // profilesKnown whether that file could be read so far that its profiles are known.
 func (m *Manifest) addProject(project string, own fs.FileInfo, profilesKnown bool) Errors {
@@ -91,7 +99,7 @@ func (m *Manifest) addProject(project string, own fs.FileInfo, profilesKnown boo
 		return Errors{{Position: Position{File: project}, Text: err.Error()}}
 	}
 	file := filepath.Join(project, Name)
-	if there, err := os.Stat(file); err == nil && os.SameFile(there, own) {
+	if there, err := os.Stat(file); err == nil && os.SameFile(there, own) || isDefault(file) {
 		return nil
 	}
 	text, _, err := readFile(file, false)
@@ -120,6 +128,7 @@ func (m *Manifest) addProject(project string, own fs.FileInfo, profilesKnown boo
 		return r.sorted()
 	}
 	m.Project = file
+	m.places[file] = r.values
 	m.Agents = append(m.Agents, added.Agents...)
 	return nil
 }

@@ -29,6 +29,8 @@ type Manifest struct {
 	Project  string // the project's, which adds agents; "" for none
 	Profiles []Profile
 	Agents   []Agent // the operator's own, then the project's
+
+	places map[string]map[string]Position // of the values, by file and path
 }
 
 // Agent finds an agent by its name.
@@ -39,6 +41,9 @@ func (m *Manifest) Agent(name string) (Agent, bool) {
 	}
 	return m.Agents[i], true
 }
+
+// Near is the agent that was most likely meant by a name that none has, or "".
+func (m *Manifest) Near(name string) string { return nearest(name, m.names()) }
 
 // Profile finds a profile by its name.
 func (m *Manifest) Profile(name string) (Profile, bool) {

@@ -180,7 +180,7 @@ func (r *reader) object(v hujson.Value, into reflect.Value, path string) {
 		}
 		i := slices.IndexFunc(known, func(f field) bool { return f.name == name })
 		if i < 0 {
-			meant[r.unknown(into.Type(), m, name, path, known)] = true // what was meant is not missing, too
+			meant[r.unknown(into.Type(), obj, m, name, path, known)] = true // what was meant is not missing, too
 			continue
 		}
 		r.value(m.Value, into.Field(known[i].index), join(path, name), known[i])
@@ -207,33 +207,12 @@ func (r *reader) name(m hujson.ObjectMember, path string, seen map[string]bool) 
 	return name, true
 }
 
-// unknown reports a key that a struct does not have, and returns the one that was meant, or "".
-func (r *reader) unknown(t reflect.Type, m hujson.ObjectMember, name, path string, known []field) string {
-	at := r.position(m.Name.StartOffset)
-	if t == reflect.TypeFor[Profile]() {
-		if rewrite := oldForm(name, m.Value); rewrite != "" {
-			r.add(at, path, "%s", rewrite)
-			return ""
-		}
-	}
-	if len(r.list) >= maxErrors {
-		r.more++ // as add does, without looking for what was meant
-		return ""
-	}
-	var names []string
-	for _, f := range known {
-		names = append(names, f.name)
-	}
-	if near := nearest(name, names); near != "" {
-		r.add(at, path, "unknown key %s; did you mean %s?", quoted(name), quoted(near))
-		return near
-	}
-	r.add(at, path, "unknown key %s; the keys here are %s", quoted(name), list(names))
-	return ""
-}
-
 // wrong reports a value of another type than the one wanted, with a way to mend it where that is plain.
 func (r *reader) wrong(v hujson.Value, path, want string) {
+	if strings.HasSuffix(path, ".token_ref") && v.Value.Kind() != 'n' {
+		r.fault(path, "want %s in quotes: the name of an environment variable, file:PATH, or cmd:COMMAND", want) // and no word of what stands there
+		return
+	}
 	literal, isLiteral := v.Value.(hujson.Literal)
 	hint := ""
 	if isLiteral {

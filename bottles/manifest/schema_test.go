@@ -12,6 +12,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"bottle-tui/bottles/manifest"
+	"bottle-tui/state"
 )
 
 var update = flag.Bool("update", false, "write docs/manifest.schema.json and the table in docs/manifest.md")
@@ -92,37 +93,98 @@ func validate(s *jsonschema.Resolved, text []byte) error {
 	return s.Validate(v)
 }
 
-// TestExamples: each passes the schema and is read.
-func TestExamples(t *testing.T) {
+// exampleFiles are what the examples name beside themselves.
+var exampleFiles = map[string]string{
+	"company-ca.pem": "PEM", "agents/rust.Dockerfile": "FROM scratch\n", "skills/review/SKILL.md": "x", "project/.claude/skills/api-tests/SKILL.md": "x",
+}
+
+// examples copies the examples to where the files are that they name, the one of a project to a directory of its own,
+// and gives their names and the directory.
+func examples(t *testing.T) (names []string, dir string) {
+	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	paths, err := filepath.Glob(filepath.Join(docs, "examples", "*.json"))
-	if err != nil || len(paths) < 9 {
+	if err != nil || len(paths) < 12 {
 		t.Fatalf("%d examples, %v", len(paths), err)
 	}
-	s := validator(t)
-	reference := string(read(t, filepath.Join(docs, "manifest.md")))
+	dir = t.TempDir()
+	write(t, dir, exampleFiles)
 	for _, path := range paths {
 		name := filepath.Base(path)
+		names = append(names, name)
+		write(t, dir, map[string]string{name: string(read(t, path))})
+	}
+	write(t, dir, map[string]string{"project/" + manifest.Name: string(read(t, filepath.Join(dir, "project.json")))})
+	return names, dir
+}
+
+// TestExamples: each passes the schema, is read, and its agents can be launched, by somebody who has the files that it
+// names and nothing in the home directory.
+func TestExamples(t *testing.T) {
+	names, dir := examples(t)
+	s := validator(t)
+	reference := string(read(t, filepath.Join(docs, "manifest.md")))
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			text := read(t, path)
-			if err := validate(s, text); err != nil {
+			if err := validate(s, read(t, filepath.Join(dir, name))); err != nil {
 				t.Error(err)
 			}
 			if !strings.Contains(reference, "examples/"+name) {
 				t.Errorf("docs/manifest.md does not name %s", name)
 			}
-			if name != "project.json" {
-				if m := load(t, path, ""); len(m.Agents) == 0 {
-					t.Error("it has no agent")
-				}
-				return
+			home, project, agents := filepath.Join(dir, name), "", 1
+			if name == "project.json" {
+				home, project, agents = filepath.Join(dir, "api-key.json"), filepath.Join(dir, "project"), 3
 			}
-			project := t.TempDir()
-			write(t, project, map[string]string{manifest.Name: string(text)})
-			if m := load(t, filepath.Join(docs, "examples", "api-key.json"), project); len(m.Agents) != 3 {
-				t.Errorf("agents: %+v", m.Agents)
+			c := manifest.NewCatalog(home, project)
+			if got := c.Agents(); len(got) < agents || c.Problems() != nil {
+				t.Errorf("agents %v, %v", got, c.Problems())
+			}
+			for _, agent := range c.Agents() {
+				if _, err := c.Profile(state.Metadata{AgentName: agent}); err != nil {
+					t.Error(err)
+				}
 			}
 		})
+	}
+}
+
+// TestExamplesShowEveryKey of the format.
+func TestExamplesShowEveryKey(t *testing.T) {
+	names, dir := examples(t)
+	shown := map[string]bool{}
+	var look func(v any, path string)
+	look = func(v any, path string) {
+		shown[path] = true
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				look(e, path+"[]")
+			}
+		case map[string]any:
+			for name, e := range v {
+				if path == "bottles" || path == "agents" {
+					name = "NAME"
+				}
+				look(e, strings.TrimPrefix(path+"."+name, "."))
+			}
+		}
+	}
+	for _, name := range names {
+		standard, err := hujson.Standardize(read(t, filepath.Join(dir, name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := json.Unmarshal(standard, &v); err != nil {
+			t.Fatal(err)
+		}
+		look(v, "")
+	}
+	for _, row := range manifest.Keys() {
+		if !shown[row[0]] {
+			t.Errorf("no example has %s", row[0])
+		}
 	}
 }
 

@@ -7,9 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"sort"
-	"strings"
 	"syscall"
 	"unicode/utf8"
 
@@ -123,42 +121,6 @@ func (s *source) syntax(err error) int {
 	return min(s.lines[line-1]+max(0, column-1), len(s.text))
 }
 
-// syntaxText is the parser's words with what to do about it.
-func (s *source) syntaxText(err error, offset int) string {
-	cause := errors.Unwrap(err)
-	if cause == nil {
-		cause = err
-	}
-	text := cause.Error()
-	hint := ""
-	switch word, isWord := strings.CutPrefix(text, "invalid literal: "); {
-	case errors.Is(cause, io.ErrUnexpectedEOF):
-		return "the file ends too early; is a closing quote, bracket or */ missing?"
-	case isWord && strings.HasPrefix(word, `"`) && strings.Contains(word, "\n"):
-		return "a text must end on its line; is a closing quote missing?"
-	case isWord && strings.HasPrefix(word, `"`):
-		hint = `; a backslash in a text is written \\`
-	case isWord && slices.Contains([]string{"true", "false", "null"}, strings.ToLower(word)):
-		hint = "; write it in small letters"
-	case isWord:
-		hint = "; write it in quotes"
-	case offset < len(s.text) && s.text[offset] == '\'':
-		hint = `; write double quotes: "`
-	case strings.Contains(text, "after top-level value"):
-		hint = "; a manifest is one object, and nothing follows it"
-	case offset < len(s.text) && s.text[offset] == ',':
-		hint = "; take one comma out"
-	case strings.Contains(text, "after object value"), strings.Contains(text, "after array value"):
-		hint = "; is a comma missing before it?"
-	case strings.Contains(text, "after object name"):
-		hint = "; is a colon missing before it?"
-	}
-	if len(text) > 2*maxQuoted {
-		text = strings.ToValidUTF8(text[:2*maxQuoted], "") + "…"
-	}
-	return queue.Visible(text) + hint
-}
-
 // tooDeep is the offset of the first bracket that is nested too deep for the parser, which calls itself, or -1.
 func tooDeep(text []byte) int {
 	depth := 0
@@ -236,18 +198,26 @@ func readFile(path string, own bool) ([]byte, fs.FileInfo, error) {
 // small reads a file that a manifest names, of at most limit bytes. It never waits: not on a pipe, not on a
 // device. The error names the file and says what to do.
 func small(path string, limit int64) ([]byte, error) {
-	name := queue.Visible(path)
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	switch {
+	content, err := readSmall(path, limit)
+	switch name := queue.Visible(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no file %s; put it there, or name another", name)
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", name, errors.Unwrap(err))
+		return nil, fmt.Errorf("the file %s %w", name, err)
+	}
+	return content, nil
+}
+
+// readSmall is small with an error that does not name the file, and goes on after its name.
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("can't be opened: %w", pathless(err))
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", name)
+		return nil, errors.New("is not a file")
 	}
 	var content []byte
 	if err == nil {
@@ -255,9 +225,18 @@ func small(path string, limit int64) ([]byte, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("can't be read: %w", pathless(err))
 	case int64(len(content)) > limit:
-		return nil, fmt.Errorf("the file %s has more than %d KiB", name, limit>>10)
+		return nil, fmt.Errorf("has more than %d KiB", limit>>10)
 	}
 	return content, nil
+}
+
+// pathless is an error of a file without the file's name.
+func pathless(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }

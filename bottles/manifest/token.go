@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,6 +29,7 @@ const (
 	maxComplaint   = 4 << 10          // bytes of a command's standard error that are kept
 	commandTime    = 30 * time.Second // how long a command may take
 	commandLinger  = time.Second      // how long what a command left behind may hold its output
+	leastWord      = 4                // bytes of a word of a command that is not repeated
 	shellOfCommand = "sh"
 )
 
@@ -42,8 +45,13 @@ func CheckRef(ref string) error {
 	return nil
 }
 
-// tokenForm is how tokens of widespread services begin.
-var tokenForm = regexp.MustCompile(`^(gh[pousr]_|github_pat_|npm_|sk_|pypi_)[A-Za-z0-9_]{20,}$`)
+var (
+	// tokenForm is how tokens of widespread services look that could be the name of a variable.
+	tokenForm = regexp.MustCompile(`^((gh[pousr]_|github_pat_|npm_|sk_|pypi_)[A-Za-z0-9_]{20,}|[0-9A-Fa-f]{32,})$`)
+	// plainToken is what nothing but a token of a widespread service looks like.
+	plainToken = regexp.MustCompile(`^((gh[pousr]_|npm_|glpat-|sk-ant-|sk_live_|xox[abeprs]-)[A-Za-z0-9_-]{20,}|(github_pat_|pypi-)[A-Za-z0-9_-]{40,})$`)
+	digits     = "0123456789"
+)
 
 func checkRef(ref string) string {
 	const advice = "write the name of an environment variable, file:PATH, or cmd:COMMAND"
@@ -62,7 +70,7 @@ func checkRef(ref string) string {
 	switch {
 	case ref == "":
 		return "the token_ref is empty; " + advice
-	case tokenForm.MatchString(ref) || len(ref) >= 32 && mixed(ref):
+	case tokenForm.MatchString(ref) || plainToken.MatchString(ref) || random(ref):
 		return "this looks like a token itself, which must not stand in a manifest; " + advice
 	case !envForm.MatchString(ref):
 		return "this is not a token_ref (a token itself must not stand here); " + advice
@@ -70,13 +78,23 @@ func checkRef(ref string) string {
 	return ownWords(credproxy.CheckToken(ref))
 }
 
-// mixed says whether a text has small and capital letters and digits, as random ones have.
-func mixed(s string) bool {
-	return strings.ContainsAny(s, "0123456789") && strings.ToLower(s) != s && strings.ToUpper(s) != s
+// random says whether a text looks like random letters and digits rather than a name: people write names of variables in
+// words with underscores between them, and in capitals.
+func random(s string) bool {
+	small := strings.ToUpper(s) != s
+	if len(s) >= 32 && small && strings.ToLower(s) != s && strings.ContainsAny(s, digits) {
+		return true
+	}
+	for word := range strings.SplitSeq(s, "_") {
+		if strings.ContainsAny(word, digits) && (len(word) >= 32 || len(word) >= 20 && strings.ToUpper(word) != word) {
+			return true
+		}
+	}
+	return false
 }
 
-// Resolve finds the value of a token_ref. An error names the reference by its PublicName and says what to do;
-// no error holds the value. It takes up to 30 s for a command, whose standard input is empty, and which is
+// Resolve finds the value of a token_ref. An error names the reference by its PublicName: it holds neither the value nor
+// the path of a file, nor a word of a command, which may have a credential in it. It takes up to 30 s for a command, whose standard input is empty, and which is
 // ended with all that it started when ctx is done.
 func Resolve(ctx context.Context, ref string) (string, error) {
 	value, err := resolve(ctx, ref)
@@ -101,7 +119,7 @@ func resolve(ctx context.Context, ref string) (string, error) {
 	}
 	value, ok := os.LookupEnv(ref)
 	if !ok {
-		return "", fmt.Errorf("the environment variable %s is not set; set it where bottle-tui is started", ref)
+		return "", fmt.Errorf("the environment variable %s is not set", ref)
 	}
 	return value, nil
 }
@@ -127,13 +145,16 @@ func fileValue(path string) (string, error) {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("~ in %s: %w", path, err)
+			return "", fmt.Errorf("what ~ stands for is not known: %w", err)
 		}
 		path = filepath.Join(home, rest)
 	}
-	content, err := small(path, maxToken)
-	if err != nil {
-		return "", err
+	content, err := readSmall(path, maxToken)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", errors.New("its file is not there")
+	case err != nil:
+		return "", fmt.Errorf("its file %w", err)
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
@@ -158,19 +179,27 @@ func commandValue(caller context.Context, command string) (string, error) {
 		return "", fmt.Errorf("its command did not end within %v; it has no terminal to ask on", commandTime)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // something that it left behind holds its output, as an agent of a password manager does
 		if value == "" {
-			return "", fmt.Errorf("its command printed nothing%s", said(complaint.kept.String(), value))
+			return "", fmt.Errorf("its command printed nothing%s", said(complaint.kept.String(), value, command))
 		}
 		return value, nil
 	}
-	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.kept.String(), value))
+	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.kept.String(), value, command))
 }
 
-// said is the last line of a command's standard error, without the value should it be in there.
-func said(complaint, value string) string {
+// said is the last line of a command's standard error, without the value and without the words of the command, should
+// they be in there.
+func said(complaint, value, command string) string {
 	lines := strings.Split(strings.TrimSpace(complaint), "\n")
 	last := strings.TrimSpace(lines[len(lines)-1])
 	if value != "" {
 		last = strings.ReplaceAll(last, value, "[token]")
+	}
+	words := strings.FieldsFunc(command, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("'\"`$();|&<>", r) })
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) }) // a word may be part of another
+	for _, word := range words {
+		if len(word) >= leastWord {
+			last = strings.ReplaceAll(last, word, "[…]")
+		}
 	}
 	if last == "" {
 		return ""

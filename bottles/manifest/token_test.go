@@ -41,27 +41,33 @@ func TestUnresolved(t *testing.T) {
 	t.Setenv("LINES", secret+"\n"+secret)
 	t.Setenv("BLANK", secret+" ")
 	write(t, dir, map[string]string{"large": strings.Repeat(secret, 10_000), "empty": "\n", "binary": secret + "\xff", "two": secret + "\n" + secret + "\n"})
+	for name, text := range map[string]string{"locked": "echo not unlocked: $2 of $0 >&2; echo first; exit 2", "wrong": "echo " + secret + "; echo wrong: " + secret + " >&2; exit 1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for ref, want := range map[string]string{
-		"MISSING_TOKEN":            "token MISSING_TOKEN: the environment variable MISSING_TOKEN is not set; set it where bottle-tui is started",
-		"EMPTY":                    "token EMPTY: it is empty",
-		"LINES":                    "token LINES: it has a line break or another control character; a credential is one line",
-		"BLANK":                    "token BLANK: it has a blank at its beginning or end; take it off",
-		"file:~/missing":           "there is no file " + dir + "/missing; put it there, or name another",
-		"file:~/large":             "the file " + dir + "/large has more than 64 KiB",
-		"file:~/empty":             "it is empty",
-		"file:~/binary":            "it is not text in UTF-8",
-		"file:~/two":               "it has a line break or another control character; a credential is one line",
-		"file:~/fifo":              dir + "/fifo is not a file",
-		"file:~/":                  dir + " is not a file",
-		"file:relative":            "the path behind file: must begin with / or ~/",
-		"cmd:true":                 "its command printed nothing",
-		"cmd:exit 3":               "its command failed: exit status 3",
-		"cmd:echo; echo " + secret: "its command printed nothing",
-		"cmd:echo 'not unlocked' >&2; echo first; exit 2":                            `its command failed: exit status 2: it says "not unlocked"`,
-		"cmd:echo " + secret + "; echo 'wrong: " + secret + "' >&2; exit 1":          `its command failed: exit status 1: it says "wrong: [token]"`,
+		"MISSING_TOKEN":                       "token MISSING_TOKEN: the environment variable MISSING_TOKEN is not set",
+		"EMPTY":                               "token EMPTY: it is empty",
+		"LINES":                               "token LINES: it has a line break or another control character; a credential is one line",
+		"BLANK":                               "token BLANK: it has a blank at its beginning or end; take it off",
+		"file:~/missing":                      "its file is not there",
+		"file:~/large":                        "its file has more than 64 KiB",
+		"file:~/empty":                        "it is empty",
+		"file:~/binary":                       "it is not text in UTF-8",
+		"file:~/two":                          "it has a line break or another control character; a credential is one line",
+		"file:~/fifo":                         "its file is not a file",
+		"file:~/":                             "its file is not a file",
+		"file:relative":                       "the path behind file: must begin with / or ~/",
+		"cmd:true":                            "its command printed nothing",
+		"cmd:exit 3":                          "its command failed: exit status 3",
+		"cmd:echo; echo " + secret:            "its command printed nothing",
+		"cmd:" + dir + "/locked -o vault/key": `its command failed: exit status 2: it says "not unlocked: […] of […]"`,
+		"cmd:" + dir + "/wrong":               `its command failed: exit status 1: it says "wrong: [token]"`,
+		"cmd:echo " + secret + " >&2; exit 3": `its command failed: exit status 3: it says "[…]"`,
 		"cmd:printf '\\033[31mred\\n' >&2; exit 1":                                   `its command failed: exit status 1: it says "␛[31mred"`,
 		"cmd:echo " + secret + "; head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1": "its command failed: exit status 1",
 		"cmd:head -c 100000 /dev/zero | tr '\\0' x":                                  "it has more than 64 KiB",
@@ -71,9 +77,17 @@ func TestUnresolved(t *testing.T) {
 		if got != "" || err == nil || !strings.HasSuffix(err.Error(), ": "+want) && err.Error() != want {
 			t.Errorf("%s:\ngot  %q, %v\nwant %s", ref, got, err, want)
 		}
-		if err != nil && strings.Contains(err.Error(), secret) {
-			t.Errorf("%s: the value is in %v", ref, err)
+		if err != nil && (strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "vault")) {
+			t.Errorf("%s: the value, the path or the command is in %v", ref, err)
 		}
+	}
+}
+
+// TestUnresolvedShell: what the shell itself says repeats nothing of the command either.
+func TestUnresolvedShell(t *testing.T) {
+	_, err := manifest.Resolve(t.Context(), "cmd:no-such-program --key vault/key")
+	if err == nil || !strings.Contains(err.Error(), "exit status 127") || strings.Contains(err.Error(), "no-such") || strings.Contains(err.Error(), "vault") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -145,6 +159,16 @@ func TestPublicName(t *testing.T) {
 		}
 		if got := manifest.PublicName(ref); got != want {
 			t.Errorf("%s: got %s, want %s", ref, got, want)
+		}
+	}
+	for _, ref := range []string{"GITEA_TOKEN", "npm_token", "AWS_SECRET_ACCESS_KEY_2", "my_registry_token_of_2026", "A_VERY_LONG_NAME_OF_A_VARIABLE_WITH_MANY_WORDS_1"} {
+		if err := manifest.CheckRef(ref); err != nil {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	for _, ref := range []string{"b0f7c2e1a9d84c3f6e5d4b3a2c1d0e9f8a7b6c5d", "B0F7C2E1A9D84C3F6E5D4B3A2C1D0E9F", "k3x9q7w2cek3x9q7w2cek3x9q7w2ce99", "dop_v1_b0f7c2e1a9d84c3f6e5d4b3a2c1d0e9f"} {
+		if err := manifest.CheckRef(ref); err == nil || !strings.Contains(err.Error(), "looks like a token itself") || strings.Contains(err.Error(), ref[:8]) {
+			t.Errorf("%s: got %v", ref, err)
 		}
 	}
 	for _, ref := range []string{"", "1TOKEN", "my token", "file:", "file:x", "cmd:", "sk-" + secret, strings.Repeat("A", 200)} {

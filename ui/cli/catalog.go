@@ -19,6 +19,7 @@ type declared interface {
 	bottles.Catalog
 	bottles.Troubled
 	bottles.Editor
+	bottles.Locator
 }
 
 // catalog is what can be launched: the agents of the manifest and, where there are none, the demo's. Bottles that a
@@ -61,6 +62,9 @@ func (c *catalog) Edit(meta state.Metadata, change bottles.Change) (bottles.Edit
 	}
 	return c.manifest.Edit(meta, change)
 }
+
+// Where says where the manifest names a credential.
+func (c *catalog) Where(ref string) string { return c.manifest.Where(ref) }
 
 func (c *catalog) close() { c.demo.close() }
 
@@ -110,34 +114,46 @@ const example = `{
 }`
 
 // needManifest fails with everything that is wrong with the manifests, for the commands that can't do without. name is
-// the agent that is asked for.
-func (p *program) needManifest(cwd, name string) (*manifest.Manifest, error) {
+// the agent that is asked for: where it can be used in spite of faults, as one of the operator's own can be while a
+// project's manifest has some, they are told only.
+func (p *program) needManifest(cwd, name string) error {
 	path, err := p.manifestPath()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dir, err := project(cwd)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m, err := manifest.Load(path, dir)
-	switch {
-	case errors.Is(err, manifest.ErrNone):
-		return nil, fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
+	if errors.Is(err, manifest.ErrNone) {
+		return noAgent{fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
 			"A project's own (looked for: %s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+
 			"To see bottles at work without a manifest: bottle-tui demo",
-			name, path, filepath.Join(dir, manifest.Name), example)
+			name, path, filepath.Join(dir, manifest.Name), example)}
+	}
+	found := false
+	if m != nil {
+		_, found = m.Agent(name)
+	}
+	switch {
+	case err != nil && found:
+		fmt.Fprintf(p.err, "bottle-tui: a manifest can't be used, and %s is of another:\n%v\n", queue.Visible(name), err)
 	case err != nil:
-		return nil, fmt.Errorf("the manifest can't be used:\n%w", err)
+		return fmt.Errorf("the manifest can't be used:\n%w", err)
+	case !found:
+		return noAgent{unknownAgent(m, name)}
 	}
-	if _, ok := m.Agent(name); !ok {
-		return nil, noAgent(m, name)
-	}
-	return m, nil
+	return nil
 }
 
-// noAgent says which agents there are, for somebody who named one that is not.
-func noAgent(m *manifest.Manifest, name string) error {
+// noAgent is the error of a name that is no agent's.
+type noAgent struct{ error }
+
+func (n noAgent) Unwrap() error { return n.error }
+
+// unknownAgent says which agents there are, for somebody who named one that is not.
+func unknownAgent(m *manifest.Manifest, name string) error {
 	var names []string
 	for _, a := range m.Agents {
 		names = append(names, a.Name)
@@ -149,7 +165,11 @@ func noAgent(m *manifest.Manifest, name string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("there is no agent %s: %s declares none", queue.Visible(name), where)
 	}
-	return fmt.Errorf("there is no agent %s in %s; there are: %s", queue.Visible(name), where, strings.Join(names, ", "))
+	near := ""
+	if n := m.Near(name); n != "" {
+		near = "did you mean " + n + "? "
+	}
+	return fmt.Errorf("there is no agent %s in %s; %sthere are: %s", queue.Visible(name), where, near, strings.Join(names, ", "))
 }
 
 // resolve gives the value of a token_ref.

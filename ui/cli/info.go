@@ -41,6 +41,7 @@ func (p *program) infoCommand() *cobra.Command {
 
 // info tells of the bottle of that identity, or else of the agent of that name.
 func (p *program) info(ctx context.Context, name, format string) error {
+	defer p.sweep()()
 	root, engine, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -53,8 +54,11 @@ func (p *program) info(ctx context.Context, name, format string) error {
 	if !errors.Is(unknown, state.ErrUnknown) {
 		return unknown
 	}
-	if _, err := p.needManifest("", name); err != nil {
-		return fmt.Errorf("%w\nNor is it a bottle: %s", err, known(root))
+	if err := p.needManifest("", name); err != nil {
+		if none := (noAgent{}); errors.As(err, &none) {
+			err = fmt.Errorf("%w\nNor is it a bottle: %s", err, known(root))
+		}
+		return err
 	}
 	c, err := p.catalog(engine, "")
 	if err != nil {
@@ -84,7 +88,12 @@ type agentFacts struct {
 	Agent        string                `json:"agent"`
 	Profile      string                `json:"profile"`
 	Manifest     string                `json:"manifest"`
+	Home         string                `json:"profile_manifest"`
 	Command      []string              `json:"command"`
+	Claude       bool                  `json:"claude_code"`
+	Args         []string              `json:"args"`
+	Prompt       string                `json:"prompt"`
+	Skills       []string              `json:"skills"`
 	EnvNames     []string              `json:"env_names"`
 	Egress       bottles.PlannedEgress `json:"egress"`
 	Routes       []route               `json:"cred_proxy"`
@@ -119,9 +128,14 @@ func list[T any](all []T) []T { return append([]T{}, all...) }
 
 func factsOf(p bottles.Profile) agentFacts {
 	f := agentFacts{
-		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Command: list(p.Program.Command), EnvNames: []string{},
-		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Allow: list(p.Egress)}, Routes: routesOf(p.Routes, bottles.TokenName), Remotes: list(p.Git),
+		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Home: p.Home, Command: list(p.Program.Command),
+		Claude: len(p.Command) == 0 && len(p.Program.Command) > 0, Args: list(p.Args), Prompt: p.Prompt, Skills: list(p.Skills), EnvNames: []string{},
+		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Image: p.EgressImage, Allow: list(p.Egress)},
+		Routes: routesOf(p.Routes, bottles.TokenName), Remotes: bottles.ShownRemotes(p.Git),
 		Supervise: p.Supervise, BuildNetwork: p.BuildNetwork, Memory: p.Memory, Pids: p.Pids, Dockerfile: string(p.Dockerfile),
+	}
+	if f.Home == "" {
+		f.Home = f.Manifest
 	}
 	for _, e := range p.Env {
 		name, _, _ := strings.Cut(e, "=")
@@ -178,20 +192,28 @@ func routeLines(routes []route) []string {
 
 func (f agentFacts) text(out io.Writer) error {
 	t := newTable(out)
-	t.row("agent", f.Agent)
-	t.row("profile", f.Profile)
-	t.row("manifest", f.Manifest)
-	t.row("command", strings.Join(f.Command, " "))
+	agent, command := f.Agent, preflight.Command(f.Command)
+	if f.Manifest != f.Home {
+		agent += ", of " + f.Manifest
+	}
+	if !f.Claude && len(f.Command) > 0 {
+		command += ", in the place of Claude Code"
+	}
+	t.row("agent", agent)
+	t.row("profile", f.Profile+", of "+f.Home)
+	t.row("command", command)
+	t.row("prompt", preflight.Beginning(f.Prompt))
+	t.row("skills", strings.Join(f.Skills, ", "))
 	t.row("variables", strings.Join(f.EnvNames, ", "))
 	egress := "egress"
 	if f.Egress.Engine != "builtin" {
-		egress += " (" + f.Egress.Engine + ")"
+		egress += " (" + f.Egress.Engine + " from " + f.Egress.Image + ")"
 	}
 	t.rows(egress, "no host can be reached", f.Egress.Allow)
 	t.rows("routes", "none", routeLines(f.Routes))
 	var remotes []string
 	for _, g := range f.Remotes {
-		remotes = append(remotes, g.Name+": "+g.Upstream)
+		remotes = append(remotes, g.Name+": "+g.Upstream+", "+preflight.Credential(g), "  "+preflight.Pushes(g))
 	}
 	t.rows("git", "", remotes)
 	requests := "the agent can't ask you for anything"

@@ -95,5 +95,5 @@ func (p *program) homeFlag() string {
 	if p.home == "" {
 		return ""
 	}
-	return " --home " + quoted(p.home)
+	return " --home " + quoted(absolute(p.home))
 }

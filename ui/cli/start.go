@@ -84,7 +84,7 @@ func (p *program) startCommand() *cobra.Command {
 }
 
 func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFlags, yes bool) error {
-	if _, err := p.needManifest(launch.CWD, launch.Agent); err != nil {
+	if err := p.needManifest(launch.CWD, launch.Agent); err != nil {
 		return err
 	}
 	config, end, err := p.config(ctx, launch.CWD, flags.dry)
@@ -110,7 +110,7 @@ func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFl
 			return err
 		}
 	}
-	launch.Identity = plan.Identity
+	launch.Identity, launch.Shown = plan.Identity, plan.Shown
 	if err := p.carry(ctx, config, plan.Identity, launch); err != nil {
 		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || errors.Is(err, context.Canceled) {
 			return err
@@ -160,11 +160,11 @@ func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.C
 		_ = engine.Close() // nothing is asked of it any more
 		sweep()
 	}
-	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: resolve, Recover: func(string) bool { return false }}, end, nil
+	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: resolve, Flags: p.flags(), Recover: func(string) bool { return false }}, end, nil
 }
 
-// sweep remembers whether there is a state root. Where there is none, the function that it gives removes the empty
-// directories that looking for bottles makes.
+// sweep remembers what there is of the state root. The function that it gives removes the empty directories that looking
+// for bottles made since.
 func (p *program) sweep() func() {
 	dir := p.home
 	if dir == "" {
@@ -173,22 +173,22 @@ func (p *program) sweep() func() {
 			return func() {}
 		}
 	}
+	absent := func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}
 	var made []string // the deepest first
-	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
-			break
+	for _, sub := range []string{"state", "queue", "audit"} {
+		if path := filepath.Join(dir, sub); absent(path) {
+			made = append(made, path)
 		}
+	}
+	for at := dir; absent(at) && at != filepath.Dir(at); at = filepath.Dir(at) {
 		made = append(made, at)
 	}
-	if len(made) == 0 {
-		return func() {}
-	}
 	return func() {
-		for _, sub := range []string{"state", "queue", "audit"} {
-			_ = os.Remove(filepath.Join(dir, sub)) // one that is not empty stays
-		}
 		for _, at := range made {
-			_ = os.Remove(at)
+			_ = os.Remove(at) // one that is not empty stays
 		}
 	}
 }
@@ -225,13 +225,21 @@ func (p *program) ask(ctx context.Context, question string) error {
 	return errNo
 }
 
-// flags are those to repeat in a command that is suggested.
+// flags are those to repeat in a command that is suggested; it may be given in another directory.
 func (p *program) flags() string {
 	flags := p.homeFlag()
 	if p.manifest != "" {
-		flags += " --manifest " + quoted(p.manifest)
+		flags += " --manifest " + quoted(absolute(p.manifest))
 	}
 	return flags
+}
+
+// absolute is a path from the root.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path // the directory that it starts from is gone
 }
 
 // quoted is a word of a command as a shell takes it.

@@ -165,7 +165,7 @@ func (d *Launch) check() tea.Cmd {
 		if err != nil {
 			return plannedMsg{check: n, problem: err.Error()}
 		}
-		l.Identity = plan.Identity
+		l.Identity, l.Shown = plan.Identity, plan.Shown
 		return plannedMsg{n, "", l, plan}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"bottle-tui/bottles"
@@ -48,9 +50,9 @@ func Rows(p *bottles.Preflight) []Row {
 		launch = "resumed"
 	}
 	r.add("bottle", OK, "%s, %s", p.Identity, launch)
-	r.add("agent", OK, "%s", p.Agent)
-	r.add("profile", OK, "%s, of %s", p.Profile, p.Manifest)
-	r.image(p.Image)
+	r.agent(p)
+	r.add("profile", OK, "%s, of %s", p.Profile, p.Home)
+	r.image(p)
 	r.directory(p)
 	if len(p.EnvNames) > 0 {
 		r.add("variables", OK, "%s", strings.Join(p.EnvNames, ", "))
@@ -60,6 +62,7 @@ func Rows(p *bottles.Preflight) []Row {
 	r.egress(p.Egress)
 	r.routes(p.Routes)
 	r.git(p)
+	r.limits(p)
 	if p.Supervise {
 		r.add("requests", OK, "the agent may ask you for capabilities, hosts and routes")
 	} else {
@@ -85,7 +88,63 @@ func first(i int, label string) string {
 	return label
 }
 
-func (r *rows) image(i bottles.PlannedImage) {
+// agent is who it is and what it is told. One of a project's manifest may be somebody else's words.
+func (r *rows) agent(p *bottles.Preflight) {
+	if p.Manifest == p.Home {
+		r.add("agent", OK, "%s", p.Agent)
+	} else {
+		r.add("agent", Warn, "%s, of %s", p.Agent, p.Manifest)
+	}
+	switch {
+	case !p.Claude && len(p.Command) > 0:
+		r.add("command", Warn, "%s, in the place of Claude Code", Command(p.Command))
+	case len(p.Args) > 0:
+		r.add("arguments", OK, "%s", Command(p.Args))
+	}
+	if p.Prompt != "" {
+		r.add("prompt", OK, "%s", Beginning(p.Prompt))
+	}
+	if len(p.Skills) > 0 {
+		r.add("skills", OK, "%s", strings.Join(p.Skills, ", "))
+	}
+	if p.Task != "" {
+		r.add("task", OK, "%s", Beginning(p.Task))
+	}
+}
+
+// plainWord is a word of a command that can't be misread.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
+
+// Command is a command as words, those in quotes that have more than plain characters in them.
+func Command(words []string) string {
+	shown := make([]string, len(words))
+	for i, w := range words {
+		if shown[i] = w; !plainWord.MatchString(w) {
+			shown[i] = strconv.Quote(w)
+		}
+	}
+	return strings.Join(shown, " ")
+}
+
+// maxBeginning bounds how many characters of a text are shown.
+const maxBeginning = 60
+
+// Beginning is the first line of a text, or what of it goes into a line, and how long the text is.
+func Beginning(text string) string {
+	text = strings.TrimSpace(text)
+	line, _, _ := strings.Cut(text, "\n")
+	short := []rune(strings.TrimSpace(line))
+	if len(short) > maxBeginning {
+		short = append(short[:maxBeginning-1:maxBeginning-1], '…')
+	}
+	if n := strings.Count(text, "\n"); n > 0 {
+		return fmt.Sprintf("%s (%s in all)", string(short), number(n+1, "line", "lines"))
+	}
+	return string(short)
+}
+
+func (r *rows) image(p *bottles.Preflight) {
+	i := p.Image
 	r.add("image", OK, "%s", i.Reference)
 	switch {
 	case i.Rebuilt && i.Build:
@@ -94,6 +153,27 @@ func (r *rows) image(i bottles.PlannedImage) {
 		r.add("", OK, "from the bottle's own Dockerfile, after a capability was approved")
 	case i.Build:
 		r.add("", OK, "the engine does not have it: it is built first")
+	}
+	switch p.Network {
+	case "", bottles.DefaultNetwork:
+	case "host":
+		r.add("", Warn, "whatever builds it uses the network of the engine's host")
+	default:
+		r.add("", OK, "it is built with the network %s", p.Network)
+	}
+}
+
+// limits are said where they are others than those of every bottle.
+func (r *rows) limits(p *bottles.Preflight) {
+	var limits []string
+	if p.Memory != 0 && p.Memory != bottles.DefaultMemory {
+		limits = append(limits, workspace.Size(p.Memory)+" of memory")
+	}
+	if p.Pids != 0 && p.Pids != bottles.DefaultPids {
+		limits = append(limits, number(int(p.Pids), "process", "processes"))
+	}
+	if len(limits) > 0 {
+		r.add("limits", OK, "%s", strings.Join(limits, ", "))
 	}
 }
 
@@ -124,7 +204,11 @@ func (r *rows) directory(p *bottles.Preflight) {
 func (r *rows) egress(e bottles.PlannedEgress) {
 	engine := ""
 	if e.Engine != "" && e.Engine != "builtin" {
-		engine = " (" + e.Engine + ")"
+		engine = " (" + e.Engine
+		if e.Image != "" {
+			engine += " from " + e.Image
+		}
+		engine += ")"
 	}
 	if len(e.Allow) == 0 {
 		r.add("egress", OK, "no host can be reached%s", engine)
@@ -162,24 +246,45 @@ func (r *rows) routes(routes []bottles.PlannedRoute) {
 func (r *rows) git(p *bottles.Preflight) {
 	for i, g := range p.Remotes {
 		r.add(first(i, "git"), OK, "%s: %s", g.Name, g.Upstream)
-		refs, style := "nothing can be pushed", OK
-		if len(g.AllowRefs) > 0 {
-			refs = "may push " + strings.Join(g.AllowRefs, ", ")
+		r.add("", OK, "  %s", Credential(g))
+		style := OK
+		if g.AllowForce && len(g.AllowRefs) > 0 {
+			style = Warn
 		}
-		if len(g.AllowPushOptions) > 0 && len(g.AllowRefs) > 0 {
-			refs += ", with the push options " + strings.Join(g.AllowPushOptions, ", ")
-		}
-		if g.AllowForce {
-			refs, style = refs+", and rewrite or delete what is there", Warn
-		}
-		if g.Approve && len(g.AllowRefs) > 0 {
-			refs += "; each push waits for you"
-		}
-		r.add("", style, "  %s", refs)
+		r.add("", style, "  %s", Pushes(g))
 	}
 	for i, f := range p.GitGate {
 		r.add(first(i, "git-gate"), OK, "%s: %s → %s", f.Name, f.From, f.To)
 	}
+}
+
+// Credential says with what git-gate goes to a remote, which is one of bottles.ShownRemotes.
+func Credential(g bottles.Remote) string {
+	switch {
+	case g.IdentityFile != "":
+		return "with the key " + g.IdentityFile
+	case g.TokenRef != "":
+		return "with the token " + g.TokenRef
+	}
+	return "without a credential"
+}
+
+// Pushes says what may be pushed to a remote.
+func Pushes(g bottles.Remote) string {
+	if len(g.AllowRefs) == 0 {
+		return "nothing can be pushed"
+	}
+	text := "may push " + strings.Join(g.AllowRefs, ", ")
+	if len(g.AllowPushOptions) > 0 {
+		text += ", with the push options " + strings.Join(g.AllowPushOptions, ", ")
+	}
+	if g.AllowForce {
+		text += ", and rewrite or delete what is there"
+	}
+	if g.Approve {
+		text += "; each push waits for you"
+	}
+	return text
 }
 
 // Grant says in a line what a grant adds and takes, and how long it lasts. It is not yet safe to print.

@@ -18,7 +18,11 @@ import (
 // full is a plan with something in every place.
 func full() *bottles.Preflight {
 	return &bottles.Preflight{
-		Identity: "coder-k3x9q", Agent: "coder", Profile: "dev", Manifest: "/home/op/claude-bottle.json",
+		Identity: "coder-k3x9q", Agent: "coder", Profile: "dev", Manifest: "/home/op/src/api/claude-bottle.json", Home: "/home/op/claude-bottle.json",
+		Command: []string{"claude", "--settings", "/etc/claude-bottle/settings.json", "--model", "opus"}, Claude: true, Args: []string{"--model", "opus"},
+		Prompt: "Work in small steps, run the tests after each, and say what you did in one line.\n\nChange nothing else.\n",
+		Skills: []string{"review", "api-tests"}, Task: "Mend the failing tests.",
+		Network: "host", Memory: 8 << 30, Pids: bottles.DefaultPids,
 		Image:    bottles.PlannedImage{Reference: "claude-bottle-coder:1f2e3d4c5b6a", Build: true},
 		CWD:      "/home/op/src/a-project-with-quite-a-long-name/and-a-directory-in-it/services/api",
 		Copy:     &bottles.PlannedCopy{Files: 1200, Bytes: 5 << 20, Ignored: 3},
@@ -30,9 +34,9 @@ func full() *bottles.Preflight {
 			{Path: "/local/", Upstream: "http://127.0.0.1:4873", AuthScheme: "bearer", TokenRef: "CLAUDE_TOKEN"},
 		},
 		Remotes: []bottles.Remote{
-			{Name: "origin", Upstream: "ssh://git@git.example.com/op/project", AllowRefs: []string{"refs/heads/agent/*"}, AllowForce: true},
+			{Name: "origin", Upstream: "ssh://git@git.example.com/op/project", IdentityFile: "file:0a1b2c3d4e5f", AllowRefs: []string{"refs/heads/agent/*"}, AllowForce: true},
 			{Name: "mirror", Upstream: "https://git.example.com/op/mirror"},
-			{Name: "docs", Upstream: "https://git.example.com/op/docs", AllowRefs: []string{"refs/heads/*"}, AllowPushOptions: []string{"ci.skip", "ci.variable=*"}, Approve: true},
+			{Name: "docs", Upstream: "https://git.example.com/op/docs", TokenRef: "DOCS_TOKEN", AllowRefs: []string{"refs/heads/*"}, AllowPushOptions: []string{"ci.skip", "ci.variable=*"}, Approve: true},
 		},
 		GitGate:   []bottles.Forward{{Name: "origin", From: "ssh://git@git.example.com/op/project", To: "git://git-gate:9418/origin"}},
 		Supervise: true,
@@ -42,6 +46,7 @@ func full() *bottles.Preflight {
 func resumed() *bottles.Preflight {
 	p := full()
 	p.Resume, p.Copy = true, nil
+	p.Manifest, p.Prompt, p.Task, p.Network = p.Home, "Write.", "", bottles.DefaultNetwork
 	p.Image = bottles.PlannedImage{Reference: "claude-bottle-coder-k3x9q:0a1b2c3d4e5f", Rebuilt: true}
 	until := time.Date(2026, 11, 3, 15, 4, 0, 0, time.UTC)
 	p.Grants = []bottles.Grant{
@@ -54,8 +59,8 @@ func resumed() *bottles.Preflight {
 
 func conflicts() *bottles.Preflight {
 	return &bottles.Preflight{
-		Identity: "coder-k3x9q", Agent: "coder", Profile: "dev", Manifest: "builtin:demo", Image: bottles.PlannedImage{Reference: "x:1", Rebuilt: true, Build: true},
-		Egress: bottles.PlannedEgress{Engine: "pipelock"},
+		Identity: "coder-k3x9q", Agent: "coder", Profile: "dev", Manifest: "builtin:demo", Home: "builtin:demo", Command: []string{"/bin/agent", "--say", "a b"}, Network: "none", Memory: bottles.DefaultMemory, Pids: 100, Image: bottles.PlannedImage{Reference: "x:1", Rebuilt: true, Build: true},
+		Egress: bottles.PlannedEgress{Engine: "pipelock", Image: "registry.example.com/pipelock:2"},
 		Conflicts: []bottles.Conflict{
 			{What: "the container claude-bottle-coder-k3x9q exists already and belongs to no bottle of this state root", Fix: "bottle-tui cleanup"},
 			{What: "the environment variable CLAUDE_TOKEN is not set", Fix: "export CLAUDE_TOKEN=… before you start this program, or name another token_ref in /home/op/claude-bottle.json"},
@@ -68,10 +73,10 @@ const bad = "\x1b[2J\u202eevil\xff\n日本語"
 
 func hostile() *bottles.Preflight {
 	return &bottles.Preflight{
-		Identity: bad, Agent: bad, Profile: bad, Manifest: bad, Image: bottles.PlannedImage{Reference: bad}, CWD: bad, EnvNames: []string{bad},
-		Egress:  bottles.PlannedEgress{Engine: bad, Allow: []string{bad}},
+		Identity: bad, Agent: bad, Profile: bad, Manifest: bad, Home: "x" + bad, Command: []string{bad}, Prompt: bad, Skills: []string{bad}, Task: bad, Network: bad, Image: bottles.PlannedImage{Reference: bad}, CWD: bad, EnvNames: []string{bad},
+		Egress:  bottles.PlannedEgress{Engine: bad, Image: bad, Allow: []string{bad}},
 		Routes:  []bottles.PlannedRoute{{Path: bad, Upstream: bad, AuthScheme: bad, TokenRef: bad, Roles: []string{bad}}},
-		Remotes: []bottles.Remote{{Name: bad, Upstream: bad, AllowRefs: []string{bad}, AllowPushOptions: []string{bad}}}, GitGate: []bottles.Forward{{Name: bad, From: bad, To: bad}},
+		Remotes: []bottles.Remote{{Name: bad, Upstream: bad, TokenRef: bad, IdentityFile: bad, AllowRefs: []string{bad}, AllowPushOptions: []string{bad}}}, GitGate: []bottles.Forward{{Name: bad, From: bad, To: bad}},
 		Grants:    []bottles.Grant{{Tool: bad, Change: bottles.Change{Allow: []string{bad}, Unroute: []string{bad}}}, {Tool: bad}},
 		Conflicts: []bottles.Conflict{{What: bad, Fix: bad}},
 	}
