@@ -9,7 +9,7 @@ import (
 	"bottle-tui/sidecars/credproxy"
 )
 
-// Everything that an agent may send as a credential, or to pass for another, is gone; what is not stays.
+// Whatever by its name is a credential of the agent's, or makes it pass for another, is gone; what is not stays.
 func TestAgentsHeadersAreStripped(t *testing.T) {
 	up := &recorder{}
 	p := start(t, config(route("/api/", plain(t, up.ServeHTTP).URL)))
@@ -18,11 +18,20 @@ func TestAgentsHeadersAreStripped(t *testing.T) {
 		"Authorization", "authorization", "AUTHORIZATION", "Proxy-Authorization", "Proxy-Anything", "x-api-key", "X_Api_Key", "Api-Key",
 		"Cookie", "Cookie2", "Set-Cookie", "Private-Token", "PRIVATE_TOKEN", "Job-Token", "Deploy-Token", "X-Gitlab-Token", "X-Auth-Token", "X-Access-Token", "X-Goog-Api-Key",
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X_Forwarded_For", "Forwarded", "X-Real-Ip", "Via",
+		"X-JFrog-Art-Api", "X-Vault-Token", "Dd-Api-Key", "Dd-Application-Key", "Circle-Token", "X-Figma-Token", "X-Authorization", "Authentication",
+		"X-Api-Token", "X-Auth-Key", "X-Auth-Email", "X-Github-Token", "X-Gitlab-Job-Token", "X-Shopify-Access-Token", "Ocp-Apim-Subscription-Key", "X-Nuget-Apikey",
+		"X-Anthropic-Api-Key", "X_Anthropic_Api_Key", "X-Functions-Key", "X-Registry-Auth", "Cf-Access-Client-Secret", "Token", "X-AuthToken",
+		"X-Webauth-User", "Remote-User", "Remote_User", "X-Remote-User", "X-Remote-Groups", "X-Ssl-Client-S-Dn", "Client-Cert", "Sudo",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 		"X-Original-Url", "X-Rewrite-Url", "X-Original-Host", "X-Host", "Keep-Alive", "Te", "Proxy-Connection",
 	}
+	good := []string{"X-Csrf-Token", "X-XSRF-Token", "Lock-Token", "X-Ms-Continuationtoken", "Idempotency-Key", "Npm-Otp", "Npm-Auth-Type", "X-Tokens-Used", "Secret-Level", "Authority", "X-Sudoku"}
 	request := "GET /api/x HTTP/1.1\r\nHost: evil.example\r\nConnection: X-Named, Authorization, X-Kept-Not\r\nX-Named: " + mine + "\r\nAccept: text/x\r\nX-Other: kept\r\n"
 	for _, name := range bad {
 		request += name + ": " + mine + "\r\n"
+	}
+	for _, name := range good {
+		request += name + ": kept\r\n"
 	}
 	if f := p.raw(request + "\r\n"); f.status != http.StatusOK {
 		t.Fatal(f)
@@ -31,6 +40,11 @@ func TestAgentsHeadersAreStripped(t *testing.T) {
 	for name, values := range got.Header {
 		if strings.Contains(strings.Join(values, " "), mine) {
 			t.Errorf("%s: %q", name, values)
+		}
+	}
+	for _, name := range good {
+		if got.Header.Get(name) != "kept" {
+			t.Errorf("%s is gone", name)
 		}
 	}
 	if got.Header.Get("Authorization") != "Bearer "+secret || got.Header.Get("Accept") != "text/x" || got.Header.Get("X-Other") != "kept" || strings.Contains(got.Host, "evil") {
@@ -53,14 +67,15 @@ func TestSchemes(t *testing.T) {
 	p.give(map[string]string{tokenVar: secret, "file:0123456789ab": "me:pass:wörd"})
 	p.ready()
 	b64 := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
-	const both = "access_token=a&token=b&key=c&api_key=d&private_token=e&kept=f"
+	const never = "access_token=a&api_key=b&private_token=c&oauth_token=d&API-Key=e&apikey&job.token=f&access%5Ftoken[]=g&auth_token=h&client_secret=i&subscription-key=j&sudo=k"
+	const both = never + "&token=b&key=c&page_token=d&tokens=e&kept=f"
 	for _, c := range []struct{ path, authorization, key, beta, query string }{
-		{"/bearer/", "Bearer " + secret, "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/token/", "token " + secret, "", "a-1", "key=c&api_key=d&private_token=e&kept=f"},
-		{"/basic/", b64("x-access-token:" + secret), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/pair/", b64("me:pass:wörd"), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/x-api-key/", "", secret, "a-1", "access_token=a&token=b&private_token=e&kept=f"},
-		{"/anthropic-oauth/", "Bearer " + secret, "", "a-1,oauth-2025-04-20", "token=b&key=c&private_token=e&kept=f"},
+		{"/bearer/", "Bearer " + secret, "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/token/", "token " + secret, "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/basic/", b64("x-access-token:" + secret), "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/pair/", b64("me:pass:wörd"), "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/x-api-key/", "", secret, "a-1", "token=b&page_token=d&tokens=e&kept=f"},
+		{"/anthropic-oauth/", "Bearer " + secret, "", "a-1,oauth-2025-04-20", "token=b&key=c&page_token=d&tokens=e&kept=f"},
 	} {
 		f := p.raw("GET " + c.path + "x?" + both + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer placeholder\r\nX-Api-Key: placeholder\r\nAnthropic-Beta: a-1\r\n\r\n")
 		got := up.take()
