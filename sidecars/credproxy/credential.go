@@ -185,15 +185,15 @@ func holdsSecret(text string, secrets []string) bool {
 
 // location is what the agent gets for a Location of the upstream: one that stays below the route's upstream
 // leads back over the route, any other stays as it is. Neither holds a user or this route's token; "" is a
-// Location that can't be had without.
-func (f *flight) location(value string, asked *url.URL) string {
+// Location that can't be had without. here says that it leads back, by a path alone.
+func (f *flight) location(value string, asked *url.URL) (_ string, here bool) {
 	hidden := secrets(f.AuthScheme, f.token)
 	u, err := url.Parse(value)
 	if err != nil {
 		if holdsSecret(value, hidden) || strings.Contains(value, "@") {
-			return ""
+			return "", false
 		}
-		return value
+		return value, false
 	}
 	relative := u.Scheme == ""
 	u = asked.ResolveReference(u)
@@ -207,19 +207,59 @@ func (f *flight) location(value string, asked *url.URL) string {
 	if to, ok := sameOrigin(u, f.to); ok {
 		if path, err := readPath(to); err != nil {
 			if relative {
-				return "" // an agent would look for it here, where it means something else
+				return "", false // an agent would look for it here, where it means something else
 			}
-		} else if here, inside := f.back(path); inside {
+		} else if path, inside := f.back(path); inside {
 			back := url.URL{RawQuery: u.RawQuery, ForceQuery: u.ForceQuery, Fragment: u.Fragment, RawFragment: u.RawFragment}
-			if setPath(&back, here) == nil {
-				out = back.String()
+			if setPath(&back, path) == nil {
+				out, here = back.String(), true
 			}
 		}
 	}
 	if holdsSecret(out, hidden) {
-		return ""
+		return "", false
 	}
-	return out
+	return out, here
+}
+
+// links is what the agent gets for a Link of the upstream (RFC 8288), such as those to the next page: each target as
+// location has it, but with this proxy's own host in front, since clients take it as it stands. What is no link ends the
+// list. A target that can't be had without the token is left out.
+func (f *flight) links(value string, asked *url.URL) string {
+	var kept []string
+	for rest := value; ; {
+		rest = strings.TrimLeft(rest, ", \t")
+		target, after, found := strings.Cut(strings.TrimPrefix(rest, "<"), ">")
+		if !found || !strings.HasPrefix(rest, "<") {
+			break
+		}
+		params := after[:paramsEnd(after)]
+		rest = after[len(params):]
+		to, here := f.location(strings.TrimSpace(target), asked)
+		if here && f.host != "" {
+			to = "http://" + f.host + to
+		}
+		if to != "" && !holdsSecret(params, secrets(f.AuthScheme, f.token)) {
+			kept = append(kept, "<"+to+">"+params)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+// paramsEnd is where a link's parameters end: at a comma outside of quotes.
+func paramsEnd(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == ',' && !quoted:
+			return i
+		}
+	}
+	return len(s)
 }
 
 // sameOrigin says whether u is on o's scheme, host and port, and gives its path.

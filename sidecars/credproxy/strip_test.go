@@ -2,7 +2,10 @@ package credproxy_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 
@@ -180,5 +183,49 @@ func TestRedirects(t *testing.T) {
 	}
 	if got := other.take(); len(got) > 0 {
 		t.Errorf("a redirect was followed: %v", uris(got))
+	}
+}
+
+// Links to other pages lead over the route, too, whole as clients take them; none holds the token.
+func TestLinks(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, line := range strings.Split(r.Header.Get("X-Links"), "|") {
+			w.Header().Add("Link", strings.ReplaceAll(line, "SELF", "http://"+r.Host))
+		}
+	})
+	p := start(t, config(route("/api/", up.URL+"/base")))
+	for _, c := range []struct{ links, want string }{
+		{`<SELF/base/x?page=2>; rel="next", <SELF/base/x?page=9&b=%2F>; rel="last"`, `<http://proxy:8080/api/x?page=2>; rel="next", <http://proxy:8080/api/x?page=9&b=%2F>; rel="last"`},
+		{`<SELF/base/x?a=1,2;3>;rel=next;title="a, <b> \", c",<SELF/base>`, `<http://proxy:8080/api/x?a=1,2;3>;rel=next;title="a, <b> \", c", <http://proxy:8080/api>`},
+		{`<?page=2>; rel=next|, ,<SELF/base/y>`, `<http://proxy:8080/api/asked?page=2>; rel=next|<http://proxy:8080/api/y>`},
+		{`<SELF/other?page=2>; rel=next, <https://example.com/x>; rel=help, </other/s.css>; rel=preload`, `<SELF/other?page=2>; rel=next, <https://example.com/x>; rel=help, <SELF/other/s.css>; rel=preload`},
+		{`<SELF/base/x?access_token=` + secret + `&page=2>; rel=next, <https://example.com/` + secret + `>, <SELF/base/z>; title="` + secret + `"`, `<http://proxy:8080/api/x?page=2>; rel=next`},
+		{`no link|<SELF/base/x>; rel=next, and no other`, `<http://proxy:8080/api/x>; rel=next`},
+	} {
+		f := p.raw("GET /api/asked HTTP/1.1\r\nHost: proxy:8080\r\nX-Links: " + c.links + "\r\n\r\n")
+		want := strings.ReplaceAll(c.want, "SELF", up.URL)
+		if got := strings.Join(f.header.Values("Link"), "|"); got != want {
+			t.Errorf("%s:\n%s, not\n%s", c.links, got, want)
+		}
+	}
+}
+
+// Of the hints before an answer only links pass, and lead over the route.
+func TestHints(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusEarlyHints)
+	})
+	p := start(t, config(route("/api/", up.URL)))
+	var hints []string
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+		hints = append(hints, fmt.Sprint(status, h))
+		return nil
+	}})
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/api/page", nil)
+	do(t, agent(t), r)
+	if want := "103 map[Link:[<" + p.url + "/api/style.css>; rel=preload]]"; len(hints) != 1 || hints[0] != want {
+		t.Errorf("%q, not %q", hints, want)
 	}
 }
