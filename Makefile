@@ -33,7 +33,7 @@ lint: ## format check, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted; exit 1; fi
 	$(GO) vet $(PACKAGES)
 	$(STATICCHECK) $(PACKAGES)
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/engine .ci/run .ci/needs .ci/debian-base .ci/claude-base; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/engine .ci/run .ci/needs .ci/debian-base .ci/claude-base .ci/node-base .ci/npm; fi
 
 fmt: ## formats all Go files
 	gofmt -w .
@@ -47,9 +47,10 @@ pictures: engine ## draws the README's pictures anew, from the real screen
 engine: ## finds a container engine; where none answers, offers to install and start one
 	@.ci/engine
 
-images: engine ## makes the images that tests run: a small Debian, and Claude Code on it
+images: engine ## makes the images that tests run: a small Debian, Claude Code on it, and Node on it
 	@.ci/needs
 	@.ci/claude-base
+	@.ci/node-base
 
 clean: ## removes what was built here; `bin/bottle-tui demo --clean` removes the demo's bottles
 	rm -rf bin .cache

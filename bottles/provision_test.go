@@ -27,6 +27,7 @@ import (
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/credproxy"
+	"bottle-tui/ui/scenario/ci"
 )
 
 const (
@@ -168,24 +169,21 @@ func packages(self *string, base string) http.HandlerFunc {
 
 // What roleFiles writes makes the real npm install from a registry that wants a token.
 func TestTheNPMRCWorksWithNPM(t *testing.T) {
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Skip("npm is not on this machine")
-	}
+	const older = "10.9.9" // which joins the registry's path and the archive's whole path
 	for _, c := range []struct {
 		name, path, base string
 		port             bool
+		npm              string
 	}{
-		{"a host alone", "/npm/", "", false},
-		{"a host with a port", "/npm/", "", true},
-		{"a base path", "/npm/", "/repository/npm-all", false},
-		{"a base path and a port", "/packages/of.all_kinds/", "/repository/npm+all", true},
-		{"the path of the base", "/repository/npm/", "/repository/npm", false},
+		{"a host alone", "/npm/", "", false, ""},
+		{"a host alone, npm 10", "/npm/", "", false, older},
+		{"a host with a port", "/npm/", "", true, ""},
+		{"a base path", "/npm/", "/repository/npm-all", false, ""},
+		{"a base path and a port", "/packages/of.all_kinds/", "/repository/npm+all", true, ""},
+		{"the path of the base", "/repository/npm/", "/repository/npm", false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if version, _ := exec.Command(npm, "--version").Output(); c.base != "" && !strings.HasPrefix(string(version), "11.") {
-				t.Skip("npm before 11 joins the registry's path and the archive's whole path")
-			}
+			npm := ci.NPM(t, c.npm)
 			var self string
 			up := httptest.NewTLSServer(packages(&self, c.base))
 			defer up.Close()

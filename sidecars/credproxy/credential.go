@@ -8,19 +8,32 @@ import (
 	"strings"
 )
 
-// What an agent may send as a credential, or to make an upstream believe that it is reached otherwise than it
-// is. Names are compared without case and with "_" as "-", since some servers can't tell these apart.
-var agentHeaders = map[string]bool{
-	"authorization": true, "api-key": true, "x-api-key": true, "x-goog-api-key": true, "apikey": true,
-	"cookie": true, "cookie2": true, "set-cookie": true,
-	"private-token": true, "job-token": true, "deploy-token": true, "x-gitlab-token": true, "x-gitea-token": true,
-	"x-auth-token": true, "x-access-token": true, "x-amz-security-token": true,
-	"forwarded": true, "x-forwarded": true, "x-real-ip": true, "x-client-ip": true, "true-client-ip": true,
-	"x-host": true, "x-http-host-override": true, "via": true,
-	"x-original-url": true, "x-original-uri": true, "x-original-host": true, "x-rewrite-url": true,
-}
+// What an agent may send as a credential, to pass for somebody else, or to make an upstream believe that it is reached
+// otherwise than it is: headers of these names, and of names with these beginnings and ends. Names are compared
+// without case and with "_" as "-", since some servers can't tell these apart.
+var (
+	agentHeaders = map[string]bool{
+		"cookie": true, "cookie2": true, "set-cookie": true, "x-jfrog-art-api": true, "sudo": true,
+		"forwarded": true, "x-forwarded": true, "x-real-ip": true, "x-client-ip": true, "true-client-ip": true,
+		"x-host": true, "x-http-host-override": true, "via": true,
+		"x-original-url": true, "x-original-uri": true, "x-original-host": true, "x-rewrite-url": true,
+		"x-http-method": true, "x-http-method-override": true, "x-method-override": true,
+	}
+	agentPrefixes = []string{
+		"proxy-", "x-forwarded-", "x-proxy-", "x-auth-", "x-webauth-", "x-remote-", "remote-",
+		"x-ssl-", "ssl-client-", "x-client-cert", "client-cert",
+	}
+	agentSuffixes = []string{
+		"authorization", "authentication", "-auth", "token", "secret", "password", "api-key", "apikey",
+		"access-key", "app-key", "application-key", "auth-key", "functions-key", "secret-key", "subscription-key",
+	}
+)
 
-var agentPrefixes = []string{"proxy-", "x-forwarded-", "x-proxy-"}
+// agentKeeps says of a name that ends in "token" that it is none of a credential: one against forgery is worth nothing
+// without the cookie that it belongs to, the others name a lock (RFC 4918) or a page.
+func agentKeeps(name string) bool {
+	return name == "lock-token" || strings.Contains(name, "csrf") || strings.Contains(name, "xsrf") || strings.Contains(name, "continuation")
+}
 
 // Headers of an upstream that mean its own host, which the agent does not speak to, or that hand out what is to
 // stay here.
@@ -29,14 +42,20 @@ var upstreamHeaders = []string{
 	"Proxy-Authenticate", "Proxy-Authentication-Info", ErrorHeader,
 }
 
-// Query parameters that a scheme's services take as a credential (RFC 6750 2.3 for access_token). Others stay:
-// a service of another scheme may use the same word for something else.
-var agentParams = map[string][]string{
-	SchemeBearer:         {"access_token", "private_token", "job_token"},
-	SchemeToken:          {"access_token", "token"},
-	SchemeBasic:          {"access_token", "private_token"},
-	SchemeAPIKey:         {"api_key", "api-key", "apikey", "key", "x-api-key"},
-	SchemeAnthropicOAuth: {"access_token", "api_key"},
+// Query parameters that are a credential whatever the service (RFC 6750 2.3 for access_token), or an order to act for
+// another user. A name is compared without case and with "_" for "-" and ".".
+var agentParams = []string{
+	"access_token", "private_token", "oauth_token", "job_token", "auth_token",
+	"api_key", "apikey", "x_api_key", "subscription_key", "client_secret", "sudo",
+}
+
+// schemeParams are those that the services of a scheme take as one. A service of another scheme may use the same word
+// for something else.
+var schemeParams = map[string]string{
+	SchemeBearer: "token",
+	SchemeToken:  "token",
+	SchemeBasic:  "token",
+	SchemeAPIKey: "key",
 }
 
 // stripAgent takes out of a request's header or trailer what an agent must not say.
@@ -50,15 +69,9 @@ func stripAgent(h http.Header) {
 
 func agentSays(name string) bool {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if agentHeaders[name] {
-		return true
-	}
-	for _, p := range agentPrefixes {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
+	begins := func(p string) bool { return strings.HasPrefix(name, p) }
+	ends := func(p string) bool { return strings.HasSuffix(name, p) }
+	return agentHeaders[name] || slices.ContainsFunc(agentPrefixes, begins) || slices.ContainsFunc(agentSuffixes, ends) && !agentKeeps(name)
 }
 
 func stripUpstream(h http.Header) {
@@ -90,15 +103,14 @@ func stripQuery(query, scheme string) string {
 	return query
 }
 
+var plainParam = strings.NewReplacer("-", "_", ".", "_", " ", "_")
+
 func isCredential(piece, scheme string) bool {
 	key, _, _ := strings.Cut(piece, "=")
 	key = strings.ToLower(strings.TrimSpace(decode(strings.ReplaceAll(key, "+", " "))))
-	for _, p := range agentParams[scheme] {
-		if key == p || strings.HasPrefix(key, p+"[") { // as some servers read lists
-			return true
-		}
-	}
-	return false
+	key, _, _ = strings.Cut(key, "[") // as some servers read lists
+	key = plainParam.Replace(key)
+	return slices.Contains(agentParams, key) || key != "" && key == schemeParams[scheme]
 }
 
 const oauthBeta = "oauth-2025-04-20"
@@ -173,15 +185,15 @@ func holdsSecret(text string, secrets []string) bool {
 
 // location is what the agent gets for a Location of the upstream: one that stays below the route's upstream
 // leads back over the route, any other stays as it is. Neither holds a user or this route's token; "" is a
-// Location that can't be had without.
-func (f *flight) location(value string, asked *url.URL) string {
+// Location that can't be had without. here says that it leads back, by a path alone.
+func (f *flight) location(value string, asked *url.URL) (_ string, here bool) {
 	hidden := secrets(f.AuthScheme, f.token)
 	u, err := url.Parse(value)
 	if err != nil {
 		if holdsSecret(value, hidden) || strings.Contains(value, "@") {
-			return ""
+			return "", false
 		}
-		return value
+		return value, false
 	}
 	relative := u.Scheme == ""
 	u = asked.ResolveReference(u)
@@ -195,19 +207,59 @@ func (f *flight) location(value string, asked *url.URL) string {
 	if to, ok := sameOrigin(u, f.to); ok {
 		if path, err := readPath(to); err != nil {
 			if relative {
-				return "" // an agent would look for it here, where it means something else
+				return "", false // an agent would look for it here, where it means something else
 			}
-		} else if here, inside := f.back(path); inside {
+		} else if path, inside := f.back(path); inside {
 			back := url.URL{RawQuery: u.RawQuery, ForceQuery: u.ForceQuery, Fragment: u.Fragment, RawFragment: u.RawFragment}
-			if setPath(&back, here) == nil {
-				out = back.String()
+			if setPath(&back, path) == nil {
+				out, here = back.String(), true
 			}
 		}
 	}
 	if holdsSecret(out, hidden) {
-		return ""
+		return "", false
 	}
-	return out
+	return out, here
+}
+
+// links is what the agent gets for a Link of the upstream (RFC 8288), such as those to the next page: each target as
+// location has it, but with this proxy's own host in front, since clients take it as it stands. What is no link ends the
+// list. A target that can't be had without the token is left out.
+func (f *flight) links(value string, asked *url.URL) string {
+	var kept []string
+	for rest := value; ; {
+		rest = strings.TrimLeft(rest, ", \t")
+		target, after, found := strings.Cut(strings.TrimPrefix(rest, "<"), ">")
+		if !found || !strings.HasPrefix(rest, "<") {
+			break
+		}
+		params := after[:paramsEnd(after)]
+		rest = after[len(params):]
+		to, here := f.location(strings.TrimSpace(target), asked)
+		if here && f.host != "" {
+			to = "http://" + f.host + to
+		}
+		if to != "" && !holdsSecret(params, secrets(f.AuthScheme, f.token)) {
+			kept = append(kept, "<"+to+">"+params)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+// paramsEnd is where a link's parameters end: at a comma outside of quotes.
+func paramsEnd(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == ',' && !quoted:
+			return i
+		}
+	}
+	return len(s)
 }
 
 // sameOrigin says whether u is on o's scheme, host and port, and gives its path.

@@ -1,10 +1,11 @@
 // Package credproxy is a bottle's way to the services that want a credential: a reverse proxy that puts an
 // upstream's token into the agent's requests, so that the agent never holds one.
 //
-// Its client is hostile. A request goes to the upstream of the route with the longest matching path and
-// nowhere else; what the agent sent as a credential is taken out, whatever it is; a path that could be read as
-// leading out of the upstream's base is refused. Nothing is buffered: bodies, events and upgraded connections
-// pass as they come, and what was let through is never cut for being slow, long or silent.
+// Its client is hostile. A request goes to the upstream of the route with the longest matching path and nowhere else;
+// headers and query parameters whose names are those of credentials are taken out, whatever they hold (a body passes
+// as it is); a path that could be read as leading out of the upstream's base is refused. Nothing is buffered: bodies,
+// events and upgraded connections pass as they come, and what was let through is never cut for being slow, long or
+// silent.
 //
 // Tokens come on its standard input and live in its memory alone. It must not write one anywhere, follow a
 // redirect, dial what is not a route's upstream, offer any control over itself, or import bottles or ui.

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bottle-tui/ui/scenario/ci"
 )
 
 // tarball is a package as npm packs it.
@@ -82,10 +84,7 @@ func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // The real npm client, which holds a placeholder only, sees and installs packages of a registry that wants a
 // token; also scoped ones, whose name has an encoded slash.
 func TestNPM(t *testing.T) {
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Skip("npm is not on this machine")
-	}
+	npm := ci.NPM(t, "")
 	for _, c := range []struct{ name, path, base, replace string }{
 		{"an upstream without a base", "/npm/", "", "upstream.invalid"},
 		{"a route with the path of its upstream's base", "/repository/npm/", "/repository/npm", "upstream.invalid"},
@@ -93,9 +92,6 @@ func TestNPM(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			base := c.base
-			if version, _ := exec.Command(npm, "--version").Output(); base != "" && !strings.HasPrefix(string(version), "11.") {
-				t.Skip("npm before 11 joins the registry's path and the tarball's whole path")
-			}
 			g := &registry{base: base, packs: map[string][]byte{"tiny-pack": tarball(t, "tiny-pack"), "@scope/pack": tarball(t, "@scope/pack")}}
 			up, ca := secure(t, true, g.ServeHTTP)
 			// What the agent can't reach directly, as in a bottle: the host in the metadata is not resolved.

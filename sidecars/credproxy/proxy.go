@@ -51,6 +51,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.traffic.remove(f)
+	f.host = r.Host
 	// An upstream may answer before it has read all; without this the server drops what is left to send.
 	conn := http.NewResponseController(w)
 	conn.EnableFullDuplex() //nolint:errcheck // HTTP/1 has it
@@ -150,13 +151,12 @@ func (s *server) modify(r *http.Response) error {
 		r.Header.Del("Content-Length")
 	}
 	for _, name := range []string{"Location", "Content-Location"} {
-		for i, value := range r.Header[name] {
-			r.Header[name][i] = f.location(value, r.Request.URL)
-		}
-		if r.Header.Get(name) == "" {
-			r.Header.Del(name)
-		}
+		lead(r.Header, name, func(value string) string {
+			to, _ := f.location(value, r.Request.URL)
+			return to
+		})
 	}
+	lead(r.Header, "Link", func(value string) string { return f.links(value, r.Request.URL) })
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
@@ -165,6 +165,22 @@ func (s *server) modify(r *http.Response) error {
 	}
 	r.Body = &answerBody{r.Body, r, f}
 	return nil
+}
+
+// lead has a header's values say where the agent finds what they name; "" takes one out.
+func lead(h http.Header, name string, to func(string) string) {
+	if len(h[name]) == 0 {
+		return
+	}
+	var kept []string
+	for _, value := range h[name] {
+		if value = to(value); value != "" {
+			kept = append(kept, value)
+		}
+	}
+	if h.Del(name); kept != nil {
+		h[name] = kept
+	}
 }
 
 // answerBody takes out of the trailers, which are there at its end, what has no place in a header either. When it
@@ -199,6 +215,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 					delete(h, name)
 				}
 			}
+			lead(http.Header(h), "Link", func(value string) string { return f.links(value, r.URL) })
 			return nil
 		},
 	})

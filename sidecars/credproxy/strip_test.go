@@ -2,14 +2,17 @@ package credproxy_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 
 	"bottle-tui/sidecars/credproxy"
 )
 
-// Everything that an agent may send as a credential, or to pass for another, is gone; what is not stays.
+// Whatever by its name is a credential of the agent's, or makes it pass for another, is gone; what is not stays.
 func TestAgentsHeadersAreStripped(t *testing.T) {
 	up := &recorder{}
 	p := start(t, config(route("/api/", plain(t, up.ServeHTTP).URL)))
@@ -18,11 +21,20 @@ func TestAgentsHeadersAreStripped(t *testing.T) {
 		"Authorization", "authorization", "AUTHORIZATION", "Proxy-Authorization", "Proxy-Anything", "x-api-key", "X_Api_Key", "Api-Key",
 		"Cookie", "Cookie2", "Set-Cookie", "Private-Token", "PRIVATE_TOKEN", "Job-Token", "Deploy-Token", "X-Gitlab-Token", "X-Auth-Token", "X-Access-Token", "X-Goog-Api-Key",
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X_Forwarded_For", "Forwarded", "X-Real-Ip", "Via",
+		"X-JFrog-Art-Api", "X-Vault-Token", "Dd-Api-Key", "Dd-Application-Key", "Circle-Token", "X-Figma-Token", "X-Authorization", "Authentication",
+		"X-Api-Token", "X-Auth-Key", "X-Auth-Email", "X-Github-Token", "X-Gitlab-Job-Token", "X-Shopify-Access-Token", "Ocp-Apim-Subscription-Key", "X-Nuget-Apikey",
+		"X-Anthropic-Api-Key", "X_Anthropic_Api_Key", "X-Functions-Key", "X-Registry-Auth", "Cf-Access-Client-Secret", "Token", "X-AuthToken",
+		"X-Webauth-User", "Remote-User", "Remote_User", "X-Remote-User", "X-Remote-Groups", "X-Ssl-Client-S-Dn", "Client-Cert", "Sudo",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 		"X-Original-Url", "X-Rewrite-Url", "X-Original-Host", "X-Host", "Keep-Alive", "Te", "Proxy-Connection",
 	}
+	good := []string{"X-Csrf-Token", "X-XSRF-Token", "Lock-Token", "X-Ms-Continuationtoken", "Idempotency-Key", "Npm-Otp", "Npm-Auth-Type", "X-Tokens-Used", "Secret-Level", "Authority", "X-Sudoku"}
 	request := "GET /api/x HTTP/1.1\r\nHost: evil.example\r\nConnection: X-Named, Authorization, X-Kept-Not\r\nX-Named: " + mine + "\r\nAccept: text/x\r\nX-Other: kept\r\n"
 	for _, name := range bad {
 		request += name + ": " + mine + "\r\n"
+	}
+	for _, name := range good {
+		request += name + ": kept\r\n"
 	}
 	if f := p.raw(request + "\r\n"); f.status != http.StatusOK {
 		t.Fatal(f)
@@ -31,6 +43,11 @@ func TestAgentsHeadersAreStripped(t *testing.T) {
 	for name, values := range got.Header {
 		if strings.Contains(strings.Join(values, " "), mine) {
 			t.Errorf("%s: %q", name, values)
+		}
+	}
+	for _, name := range good {
+		if got.Header.Get(name) != "kept" {
+			t.Errorf("%s is gone", name)
 		}
 	}
 	if got.Header.Get("Authorization") != "Bearer "+secret || got.Header.Get("Accept") != "text/x" || got.Header.Get("X-Other") != "kept" || strings.Contains(got.Host, "evil") {
@@ -53,14 +70,15 @@ func TestSchemes(t *testing.T) {
 	p.give(map[string]string{tokenVar: secret, "file:0123456789ab": "me:pass:wörd"})
 	p.ready()
 	b64 := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
-	const both = "access_token=a&token=b&key=c&api_key=d&private_token=e&kept=f"
+	const never = "access_token=a&api_key=b&private_token=c&oauth_token=d&API-Key=e&apikey&job.token=f&access%5Ftoken[]=g&auth_token=h&client_secret=i&subscription-key=j&sudo=k"
+	const both = never + "&token=b&key=c&page_token=d&tokens=e&kept=f"
 	for _, c := range []struct{ path, authorization, key, beta, query string }{
-		{"/bearer/", "Bearer " + secret, "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/token/", "token " + secret, "", "a-1", "key=c&api_key=d&private_token=e&kept=f"},
-		{"/basic/", b64("x-access-token:" + secret), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/pair/", b64("me:pass:wörd"), "", "a-1", "token=b&key=c&api_key=d&kept=f"},
-		{"/x-api-key/", "", secret, "a-1", "access_token=a&token=b&private_token=e&kept=f"},
-		{"/anthropic-oauth/", "Bearer " + secret, "", "a-1,oauth-2025-04-20", "token=b&key=c&private_token=e&kept=f"},
+		{"/bearer/", "Bearer " + secret, "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/token/", "token " + secret, "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/basic/", b64("x-access-token:" + secret), "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/pair/", b64("me:pass:wörd"), "", "a-1", "key=c&page_token=d&tokens=e&kept=f"},
+		{"/x-api-key/", "", secret, "a-1", "token=b&page_token=d&tokens=e&kept=f"},
+		{"/anthropic-oauth/", "Bearer " + secret, "", "a-1,oauth-2025-04-20", "token=b&key=c&page_token=d&tokens=e&kept=f"},
 	} {
 		f := p.raw("GET " + c.path + "x?" + both + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer placeholder\r\nX-Api-Key: placeholder\r\nAnthropic-Beta: a-1\r\n\r\n")
 		got := up.take()
@@ -165,5 +183,49 @@ func TestRedirects(t *testing.T) {
 	}
 	if got := other.take(); len(got) > 0 {
 		t.Errorf("a redirect was followed: %v", uris(got))
+	}
+}
+
+// Links to other pages lead over the route, too, whole as clients take them; none holds the token.
+func TestLinks(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, line := range strings.Split(r.Header.Get("X-Links"), "|") {
+			w.Header().Add("Link", strings.ReplaceAll(line, "SELF", "http://"+r.Host))
+		}
+	})
+	p := start(t, config(route("/api/", up.URL+"/base")))
+	for _, c := range []struct{ links, want string }{
+		{`<SELF/base/x?page=2>; rel="next", <SELF/base/x?page=9&b=%2F>; rel="last"`, `<http://proxy:8080/api/x?page=2>; rel="next", <http://proxy:8080/api/x?page=9&b=%2F>; rel="last"`},
+		{`<SELF/base/x?a=1,2;3>;rel=next;title="a, <b> \", c",<SELF/base>`, `<http://proxy:8080/api/x?a=1,2;3>;rel=next;title="a, <b> \", c", <http://proxy:8080/api>`},
+		{`<?page=2>; rel=next|, ,<SELF/base/y>`, `<http://proxy:8080/api/asked?page=2>; rel=next|<http://proxy:8080/api/y>`},
+		{`<SELF/other?page=2>; rel=next, <https://example.com/x>; rel=help, </other/s.css>; rel=preload`, `<SELF/other?page=2>; rel=next, <https://example.com/x>; rel=help, <SELF/other/s.css>; rel=preload`},
+		{`<SELF/base/x?access_token=` + secret + `&page=2>; rel=next, <https://example.com/` + secret + `>, <SELF/base/z>; title="` + secret + `"`, `<http://proxy:8080/api/x?page=2>; rel=next`},
+		{`no link|<SELF/base/x>; rel=next, and no other`, `<http://proxy:8080/api/x>; rel=next`},
+	} {
+		f := p.raw("GET /api/asked HTTP/1.1\r\nHost: proxy:8080\r\nX-Links: " + c.links + "\r\n\r\n")
+		want := strings.ReplaceAll(c.want, "SELF", up.URL)
+		if got := strings.Join(f.header.Values("Link"), "|"); got != want {
+			t.Errorf("%s:\n%s, not\n%s", c.links, got, want)
+		}
+	}
+}
+
+// Of the hints before an answer only links pass, and lead over the route.
+func TestHints(t *testing.T) {
+	up := plain(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusEarlyHints)
+	})
+	p := start(t, config(route("/api/", up.URL)))
+	var hints []string
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+		hints = append(hints, fmt.Sprint(status, h))
+		return nil
+	}})
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/api/page", nil)
+	do(t, agent(t), r)
+	if want := "103 map[Link:[<" + p.url + "/api/style.css>; rel=preload]]"; len(hints) != 1 || hints[0] != want {
+		t.Errorf("%q, not %q", hints, want)
 	}
 }

@@ -23,6 +23,7 @@ type traffic struct {
 type flight struct {
 	*route
 	path      string // on the upstream, in readPath's form
+	host      string // by which the agent reached this proxy; "" when it didn't say
 	token     string
 	transport *http.Transport
 	ctx       context.Context

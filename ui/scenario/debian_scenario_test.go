@@ -2,13 +2,12 @@ package scenario_test
 
 import (
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
+	"bottle-tui/ui/scenario/ci"
 )
 
 const debian = "bottle-tui-test-debian:bookworm"
@@ -71,12 +70,8 @@ func (o *operator) log() string {
 func (s *stage) debianWith(name string) (ref string) {
 	s.t.Helper()
 	if _, err := s.engine.Image(s.t.Context(), debian); err != nil {
-		mod, err := exec.CommandContext(s.t.Context(), "go", "env", "GOMOD").Output()
+		_, err := ci.Run("debian-base", "bookworm")
 		s.must(err)
-		make := exec.CommandContext(s.t.Context(), filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), ".ci", "debian-base"), "bookworm")
-		if said, err := make.CombinedOutput(); err != nil {
-			s.t.Fatalf("make the image %s: %v\n%s", debian, err, said)
-		}
 	}
 	ref = "bottle-tui-test-debian-" + s.root.ID() + ":" + name
 	var failures []string
