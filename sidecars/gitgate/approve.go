@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"bottle-tui/sidecars"
 )
 
@@ -27,10 +29,9 @@ type Decision struct {
 // approvals are the pushes that wait for the operator.
 type approvals struct {
 	within  time.Duration
-	every   time.Duration
 	holding sync.Mutex
 	held    map[string]chan Decision
-	brought measure // to the operator, those included that were taken back: each rings a bell
+	brought *rate.Limiter // to the operator, those included that were taken back: each rings a bell
 }
 
 func (s *server) takeDecision(line []byte) {
@@ -66,10 +67,10 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 		s.holding.Unlock()
 		return refuse("%d pushes wait for the operator already", maxHeld).with("Wait until some are decided.")
 	}
-	if !s.brought.take(time.Now(), heldAtOnce, 1/s.every.Seconds()) {
+	if !s.brought.Allow() {
 		s.holding.Unlock()
 		return refuse("too many pushes came to wait for the operator one after the other").
-			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", s.every))
+			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", time.Duration(float64(time.Second)/float64(s.brought.Limit())).Round(time.Millisecond)))
 	}
 	if s.held == nil {
 		s.held = map[string]chan Decision{}

@@ -100,10 +100,10 @@ func (g *graph) add(k kind, id oid, content []byte) error {
 // commit.c has it; what looks like one further down is text.
 func parseCommit(id oid, content []byte) (*commit, []byte, error) {
 	c := &commit{id: id}
-	rest, has, err := named(content, "tree ", &c.tree)
+	rest, has, err := names(content, "tree ", &c.tree)
 	for err == nil && has {
 		var parent oid
-		if rest, has, err = named(rest, "parent ", &parent); has {
+		if rest, has, err = names(rest, "parent ", &parent); has {
 			c.parents = append(c.parents, parent)
 		}
 	}
@@ -119,8 +119,8 @@ func parseCommit(id oid, content []byte) (*commit, []byte, error) {
 	return c, append(message[:len(message):len(message)], append([]byte("\n"), head...)...), nil
 }
 
-// named reads a line at the beginning of a commit that names an object, if it is of that key.
-func named(content []byte, key string, id *oid) (rest []byte, has bool, err error) {
+// names reads a line at the beginning of a commit that names an object, if it is of that key.
+func names(content []byte, key string, id *oid) (rest []byte, has bool, err error) {
 	value, has := bytes.CutPrefix(content, []byte(key))
 	if !has {
 		return content, false, nil

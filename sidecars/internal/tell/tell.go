@@ -9,11 +9,18 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"bottle-tui/sidecars"
 )
 
 // Measure is how many lines may come at once, and how many in each second after that.
-type Measure struct{ AtOnce, PerSecond float64 }
+type Measure struct {
+	AtOnce    int
+	PerSecond rate.Limit
+}
+
+func (m Measure) limiter() *rate.Limiter { return rate.NewLimiter(m.PerSecond, m.AtOnce) }
 
 // Limits are the measures of one sidecar.
 type Limits struct {
@@ -41,7 +48,7 @@ type Teller struct {
 	limits Limits
 
 	mu     sync.Mutex
-	events map[sidecars.Event]*measure
+	events map[sidecars.Event]*rate.Limiter
 	kinds  map[string]*kind
 	others map[sidecars.Event]int // lines that were left out, of kinds that are not remembered
 	kept   int                    // counts what is left out
@@ -52,31 +59,15 @@ type Teller struct {
 
 // kind are lines that say the same.
 type kind struct {
-	measure
+	*rate.Limiter
 	last  sidecars.Line // of those that were left out
 	rest  int           // how many these are
 	since int           // which of all of them was the first
 }
 
-type measure struct {
-	left float64
-	at   time.Time
-}
-
-// take takes one line's worth.
-func (m *measure) take(now time.Time, of Measure) bool {
-	m.left = min(of.AtOnce, m.left+now.Sub(m.at).Seconds()*of.PerSecond)
-	m.at = now
-	if m.left < 1 {
-		return false
-	}
-	m.left--
-	return true
-}
-
 // New is a Teller that speaks by v. End it.
 func New(v *sidecars.Voice, l Limits) *Teller {
-	return &Teller{voice: v, limits: l, events: map[sidecars.Event]*measure{}, kinds: map[string]*kind{}, others: map[sidecars.Event]int{}}
+	return &Teller{voice: v, limits: l, events: map[sidecars.Event]*rate.Limiter{}, kinds: map[string]*kind{}, others: map[sidecars.Event]int{}}
 }
 
 // Say says l, or counts it.
@@ -87,10 +78,9 @@ func (t *Teller) Say(l sidecars.Line) {
 		t.say(l)
 		return
 	}
-	now := time.Now()
 	all := t.events[l.Event]
 	if all == nil {
-		all = &measure{left: t.limits.All.AtOnce, at: now}
+		all = t.limits.All.limiter()
 		t.events[l.Event] = all
 	}
 	name := string(l.Event) + " " + t.limits.Kind(l)
@@ -99,10 +89,10 @@ func (t *Teller) Say(l sidecars.Line) {
 		if len(t.kinds) >= maxKinds { // a stranger made this many by its words: begin again
 			t.forget()
 		}
-		k = &kind{measure: measure{left: t.limits.Same.AtOnce, at: now}}
+		k = &kind{Limiter: t.limits.Same.limiter()}
 		t.kinds[name] = k
 	}
-	if k.take(now, t.limits.Same) && all.take(now, t.limits.All) {
+	if k.Allow() && all.Allow() {
 		l.Suppressed, k.rest = k.rest, 0
 		t.say(l)
 		return
