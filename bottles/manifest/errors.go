@@ -89,9 +89,16 @@ func joined(a, b Errors) error {
 const maxQuoted = 80
 
 // quoted is a text of the file as an error shows it: one line, bounded, with everything in it visible, but for what
-// may be a password.
+// is likely to be a credential.
 func quoted(s string) string {
-	s = masked(s)
+	if s = masked(s); plainToken.MatchString(s) {
+		return `"…"`
+	}
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		if address, query, ok := strings.Cut(rest, "?"); ok && query != "" {
+			s = scheme + "://" + address + "?…"
+		}
+	}
 	if len(s) > maxQuoted {
 		cut := maxQuoted
 		for cut > 0 && !utf8.RuneStart(s[cut]) {

@@ -214,6 +214,12 @@ func checkUpstream(s string) string {
 			return fmt.Sprintf("%s has no scheme; write %s", quoted(s), quoted(near.String()))
 		}
 		return quoted(s) + " has no scheme" + advice
+	case u.Host != "" && (u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#")):
+		u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
+		if u.Scheme == "http" && !loopback(u.Hostname()) {
+			u.Scheme = "https"
+		}
+		return fmt.Sprintf("an upstream has no query or fragment; write %s", quoted(u.String()))
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		u.Scheme = "https"
 		return fmt.Sprintf("%s would send the credential in the clear; write %s (http:// is for loopback addresses alone)", quoted(s), quoted(u.String()))
@@ -221,9 +227,6 @@ func checkUpstream(s string) string {
 		return fmt.Sprintf("the scheme %s is not known%s", quoted(u.Scheme), advice)
 	case !strings.HasPrefix(s, u.Scheme+"://"):
 		return fmt.Sprintf("write the scheme of %s in small letters", quoted(s))
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
-		u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
-		return fmt.Sprintf("an upstream has no query or fragment; write %s", quoted(u.String()))
 	}
 	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
 		if plain, err := url.PathUnescape(part); err != nil || plain == "." || plain == ".." || strings.Contains(plain, "/") {
@@ -306,6 +309,8 @@ func checkRemoteUpstream(s string) string {
 		return quoted(s) + " is not the address of a repository" + advice
 	case err != nil || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.Trim(u.Path, "/") == "":
 		return quoted(s) + " is not the address of a repository: it needs a host and a path"
+	case u.RawQuery != "" || u.Fragment != "":
+		return "the address of a repository has no query or fragment; take it off"
 	case u.Scheme == "http" || u.Scheme == "git":
 		u.Scheme = "https"
 		return fmt.Sprintf("%s would be read and changed on its way; write %s", quoted(s), quoted(u.String()))
@@ -313,8 +318,6 @@ func checkRemoteUpstream(s string) string {
 		return fmt.Sprintf("the scheme %s is not known; write ssh:// or https://", quoted(u.Scheme))
 	case !strings.HasPrefix(s, u.Scheme+"://"):
 		return fmt.Sprintf("write the scheme of %s in small letters", quoted(s))
-	case u.RawQuery != "" || u.Fragment != "":
-		return "the address of a repository has no query or fragment; take it off"
 	}
 	return ownWords(gitgate.CheckUpstream(s))
 }

@@ -84,6 +84,26 @@ var mistakes = []faulty{
   {"path": "/api/", "upstream": "https://s3cret@x.example.com", "auth_scheme": "bearer", "token_ref": "API_TOKEN"}
 ]}}}}`,
 		`2:33: bottles.dev.cred_proxy.routes[0].upstream: an upstream must not hold a user or password, they belong into token_ref; write "https://x.example.com"`},
+	{"query in the clear",
+		`{"bottles": {"dev": {"cred_proxy": {"routes": [
+  {"path": "/api/", "upstream": "http://api.example.com/v1?key=hunter2", "auth_scheme": "bearer", "token_ref": "API_TOKEN"}
+]}}}}`,
+		`2:33: bottles.dev.cred_proxy.routes[0].upstream: an upstream has no query or fragment; write "https://api.example.com/v1"`},
+	{"query of what is no URL",
+		`{"bottles": {"dev": {"cred_proxy": {"routes": [
+  {"path": "/api/", "upstream": "https://api example.com/v1?key=hunter2", "auth_scheme": "bearer", "token_ref": "API_TOKEN"}
+]}}}}`,
+		`2:33: bottles.dev.cred_proxy.routes[0].upstream: "https://api example.com/v1?…" is not a URL; write it as in "https://host/base"`},
+	{"query behind a host",
+		`{"bottles": {"dev": {
+  "egress": {"allow": ["https://a.example.com/?key=hunter2"]}
+}}}`,
+		`2:24: bottles.dev.egress.allow[0]: "https://a.example.com/?…" is not a host; write "a.example.com"`},
+	{"query of a remote in the clear",
+		`{"bottles": {"dev": {
+  "git": [{"name": "api", "upstream": "http://git.example.com/a.git?private_token=hunter2"}]
+}}}`,
+		`2:39: bottles.dev.git[0].upstream: the address of a repository has no query or fragment; take it off`},
 	{"upstream that is not a URL",
 		`{"bottles": {"dev": {"cred_proxy": {"routes": [
   {"path": "/api/", "upstream": "https://x example.com", "auth_scheme": "bearer", "token_ref": "API_TOKEN"}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bottle-tui/bottles"
+	"bottle-tui/bottles/manifest"
+)
+
+const manyThings = `{
+  "bottles": {"dev": {
+    "egress": {"engine": "pipelock", "image": "registry.example.com/pipelock:2", "allow": ["example.com"]},
+    "cred_proxy": {"routes": [{"path": "/npm/", "upstream": "https://npm.example.com", "auth_scheme": "bearer", "token_ref": "cmd:pass show npm"}]},
+    "git": [
+      {"name": "api", "upstream": "https://git.example.com/a.git", "token_ref": "cmd:pass show git", "allow_refs": ["refs/heads/agent/*"], "allow_force": true, "approve": true, "allow_push_options": ["ci.skip"]},
+      {"name": "lib", "upstream": "git@git.example.com:lib.git", "identity_file": "/keys/lib", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"},
+    ],
+  }},
+  "agents": {"coder": {"bottle": "dev", "prompt": "Write.\nAnd test.", "args": ["--model", "opus"]}, "shell": {"bottle": "dev", "command": ["/bin/sh", "a b"]}},
+}`
+
+// Of a profile all is told that it lets an agent do, and of a credential where it comes from by its name alone.
+func TestInfoOfAnAgent(t *testing.T) {
+	p := newProgram(t)
+	path := filepath.Join(t.TempDir(), "m.json")
+	write(t, path, manyThings)
+	for format, wants := range map[string][]string{
+		"text": {"dev, of " + path, "Write. (2 lines in all)", "--model opus", "egress (pipelock from registry.example.com/pipelock:2)",
+			"api: https://git.example.com/a.git, with the token " + bottles.TokenName("cmd:pass show git"),
+			"may push refs/heads/agent/*, with the push options ci.skip, and rewrite or delete what is there; each push waits for you",
+			"lib: git@git.example.com:lib.git, with the key " + bottles.TokenName("file:/keys/lib")},
+		"json": {`"image": "registry.example.com/pipelock:2"`, `"prompt": "Write.\nAnd test."`, `"claude_code": true`, `"profile_manifest": "` + path + `"`,
+			`"token_ref": "` + bottles.TokenName("cmd:pass show git"), `"identity_file": "` + bottles.TokenName("file:/keys/lib"), `"allow_force": true`},
+	} {
+		p.out.Reset()
+		if code := p.run(t.Context(), []string{"info", "coder", "--manifest", path, "--format", format}); code != 0 {
+			t.Fatalf("%s: %d, %s", format, code, &p.err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(p.out.String(), want) {
+				t.Errorf("it lacks %s:\n%s", want, &p.out)
+			}
+		}
+		for _, hidden := range []string{"pass show", "/keys/"} {
+			if strings.Contains(p.out.String(), hidden) {
+				t.Errorf("it tells %s:\n%s", hidden, &p.out)
+			}
+		}
+	}
+	p.out.Reset()
+	if code := p.run(t.Context(), []string{"info", "shell", "--manifest", path}); code != 0 || !strings.Contains(p.out.String(), `/bin/sh "a b", in the place of Claude Code`) {
+		t.Errorf("%d: %s%s", code, &p.out, &p.err)
+	}
+}
+
+// Another manifest than the one in the home directory can be used there, too.
+func TestManifestInTheHomeDirectory(t *testing.T) {
+	p := newProgram(t)
+	home, _ := os.UserHomeDir()
+	write(t, filepath.Join(home, manifest.Name), `{"bottles": {"dev": {}}, "agents": {"coder": {"bottle": "dev"}}}`)
+	path := filepath.Join(t.TempDir(), "named.json")
+	write(t, path, `{"bottles": {"web": {}}, "agents": {"coder": {"bottle": "web"}}}`)
+	t.Chdir(home)
+	if code := p.run(t.Context(), []string{"info", "coder", "--manifest", path}); code != 0 || !strings.Contains(p.out.String(), "web, of "+path) || p.err.Len() > 0 {
+		t.Errorf("it ended with %d: %s%s", code, &p.out, &p.err)
+	}
+}
+
+// What somebody's repository brings does not keep the operator from agents of their own.
+func TestBrokenManifestOfAProject(t *testing.T) {
+	p := newProgram(t)
+	home, _ := os.UserHomeDir()
+	write(t, filepath.Join(home, manifest.Name), `{"bottles": {"dev": {}}, "agents": {"coder": {"bottle": "dev"}}}`)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, manifest.Name), `{"agents": {"tester": {"bottle": "dv"}}}`)
+	t.Chdir(dir)
+	fault := filepath.Join(dir, manifest.Name) + `:1:34: agents.tester.bottle: there is no profile "dv"; did you mean "dev"?`
+	if code := p.run(t.Context(), []string{"info", "coder"}); code != 0 || !strings.Contains(p.out.String(), "dev, of "+filepath.Join(home, manifest.Name)) || !strings.Contains(p.err.String(), fault) {
+		t.Errorf("it ended with %d: %s%s", code, &p.out, &p.err)
+	}
+	p.err.Reset()
+	if code := p.run(t.Context(), []string{"info", "tester"}); code != 1 || !strings.Contains(p.err.String(), fault) || strings.Contains(p.err.String(), "Nor is it a bottle") {
+		t.Errorf("it ended with %d: %s", code, &p.err)
+	}
+}
+
+// A command that is suggested does the same in another directory.
+func TestFlagsToRepeat(t *testing.T) {
+	p := newProgram(t)
+	here, _ := os.Getwd()
+	p.home, p.manifest = "roots/one", "./my manifest.json"
+	if want := " --home " + here + "/roots/one --manifest '" + here + "/my manifest.json'"; p.flags() != want {
+		t.Errorf("it is %s, not %s", p.flags(), want)
+	}
+}
+
+// What only looks leaves nothing in a root, whatever is there.
+func TestLookingMakesNothing(t *testing.T) {
+	p := newProgram(t)
+	home, _ := os.UserHomeDir()
+	write(t, filepath.Join(home, manifest.Name), `{"bottles": {"dev": {}}, "agents": {"coder": {"bottle": "dev"}}}`)
+	if err := os.MkdirAll(filepath.Join(p.home, "queue"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list"}, {"info", "coder"}, {"start", "coder", "--dry-run"}} {
+		p.run(t.Context(), append(args, "--home", p.home)) // the engine may answer, or not
+		entries, err := os.ReadDir(p.home)
+		if err != nil || len(entries) != 1 || entries[0].Name() != "queue" {
+			t.Errorf("%q leaves %v, %v", args, entries, err)
+		}
+	}
+}
