@@ -14,8 +14,6 @@ import (
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
-	"bottle-tui/sidecars/credproxy"
-	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
@@ -219,30 +217,11 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 func (l layout) config(role Role) ([]byte, error) {
 	switch role {
 	case RoleEgress:
-		c := egress.Config{Allow: rulesOf(l.force.allow)}
-		for _, rule := range c.Allow {
-			if end, ok := l.until[rule]; ok {
-				if c.Until == nil {
-					c.Until = map[string]time.Time{}
-				}
-				c.Until[rule] = end
-			}
-		}
-		return c.Encode()
+		return l.egressConfig().Encode()
 	case RolePipelock:
 		return pipelock.Config{Allow: rulesOf(l.force.allow)}.Encode()
 	case RoleCredProxy:
-		c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
-		for _, r := range l.force.routes {
-			c.Routes = append(c.Routes, credproxy.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: r.TokenRef})
-			if end, ok := l.until[r.Path]; ok {
-				if c.Until == nil {
-					c.Until = map[string]time.Time{}
-				}
-				c.Until[r.Path] = end
-			}
-		}
-		return c.Encode()
+		return l.proxyConfig().Encode()
 	case RoleGitGate:
 		return l.gateConfig().Encode()
 	case RoleSupervise:

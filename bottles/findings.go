@@ -16,7 +16,7 @@ import (
 
 // gateFindings are what the operator should know before a change of the gates is approved, the worst first.
 func gateFindings(now, next inForce) []dockerfile.Finding {
-	do, _ := difference(now, next)
+	do := difference(now, next)
 	var out []dockerfile.Finding
 	find := func(severity dockerfile.Severity, rule, format string, args ...any) {
 		out = append(out, dockerfile.Finding{Severity: severity, Rule: rule, Text: queue.Visible(fmt.Sprintf(format, args...))})

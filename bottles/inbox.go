@@ -90,7 +90,7 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, q queue.R
 	case queue.ToolCapability:
 		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
 	case queue.ToolEgress, queue.ToolCredProxy:
-		if now, err := s.current(&execution{sup: s, bottle: disk}); err == nil {
+		if now, err := s.current(disk); err == nil {
 			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
 				req.Findings = gateFindings(now, next)
 			}
@@ -107,7 +107,7 @@ func (s *Supervisor) nowFor(tool string, disk *state.Bottle, meta state.Metadata
 	if tool == queue.ToolCapability {
 		return s.dockerfileOf(disk, meta)
 	}
-	f, err := s.current(&execution{sup: s, bottle: disk})
+	f, err := s.current(disk)
 	return []byte(f.text(tool)), err
 }
 

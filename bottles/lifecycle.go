@@ -129,7 +129,7 @@ func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) er
 		if had.containers[role].State != StateRunning {
 			continue
 		}
-		if role == RoleCredProxy && len(x.layout.force.routes) > 0 || role == RoleGitGate {
+		if role == RoleCredProxy && len(x.layout.allRoutes()) > 0 || role == RoleGitGate {
 			if err := x.giveTokens(ctx, sidecarName(role, x.layout.identity)); err != nil {
 				return err
 			}
@@ -155,9 +155,13 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 			return err
 		}
 	}
-	l.force = effective(l.profile, running, s.cfg.Now())
+	stages := timeline(declared(l.profile), running, s.cfg.Now())
+	l.force, l.later = stages[0].inForce, stages[1:]
 	if err := l.force.check(l.profile.EgressEngine); err != nil {
 		return fmt.Errorf("what the profile %s and the grants of %s let through does not go together: %w; change the manifest, or take a grant back (%s/grants.json)", l.profile.Name, l.identity, err, x.bottle.Dir())
+	}
+	if err := writeBase(x.bottle, declared(l.profile)); err != nil {
+		return err
 	}
 	meta, err := x.bottle.Metadata()
 	if err != nil {
@@ -180,7 +184,7 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 		if err != nil {
 			return err
 		}
-		if len(x.layout.force.routes) > 0 && have.containers[RoleCredProxy].State != StateRunning {
+		if len(x.layout.allRoutes()) > 0 && have.containers[RoleCredProxy].State != StateRunning {
 			if err := s.resolve(ctx, x); err != nil {
 				return err // before anything is made
 			}
@@ -233,15 +237,12 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	} else {
 		l.args = profile.Program.resumeArgs(j.Session, j.Message)
 	}
-	grants, err := readGrants(x.bottle)
+	st, err := s.standing(x.bottle)
 	if err != nil {
 		return err
 	}
-	if l.force, err = s.current(x); err != nil {
-		return err
-	}
-	l.hadRoutes = len(l.force.routes) > 0
-	l.until, l.tokens = untilOf(grants, s.cfg.Now()), tokensOf(profile, grants)
+	stages := st.stages(s.cfg.Now())
+	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, st.grants)
 	if s.cfg.Screens != nil {
 		l.cols, l.rows = s.cfg.Screens(l.identity).Size()
 	}

@@ -99,7 +99,8 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	l := &x.layout
 	l.identity, l.root, l.profile = p.Identity, s.cfg.Root.ID(), profile
 	l.dress(own)
-	l.force, l.tokens = effective(profile, grants, s.cfg.Now()), tokensOf(profile, grants)
+	stages := timeline(declared(profile), grants, s.cfg.Now())
+	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, grants)
 	p.Agent, p.Profile, p.Manifest = meta.AgentName, profile.Name, profile.Manifest
 	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
 	p.CWD, p.Supervise, p.Grants = meta.CWD, profile.Supervise, grants
@@ -112,7 +113,7 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
-	_, missing := s.tokens(ctx, l.force.routes, l.tokens)
+	_, missing := s.tokens(ctx, l.allRoutes(), l.tokens)
 	p.conflict(missing...)
 	_, missing = s.keys(ctx, profile.Git)
 	p.conflict(missing...)

@@ -162,7 +162,7 @@ func currentFiles(l layout) []File {
 // agentFiles are all files that an agent container is given. fresh says that the volume of its home is new.
 func agentFiles(l layout, fresh bool) []File {
 	files := currentFiles(l)
-	if l.hadRoutes || len(l.force.routes) > 0 || len(l.profile.Git) > 0 {
+	if len(l.force.routes) > 0 || len(l.profile.Git) > 0 {
 		files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, l.force.routes, l.profile.Git)...)
 	}
 	for _, f := range l.profile.Files {

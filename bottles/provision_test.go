@@ -363,25 +363,3 @@ func TestRoleFiles(t *testing.T) {
 		}
 	}
 }
-
-// What was granted for a time is told to the gates with its end, so that it ends although nobody takes it back.
-func TestTheGatesKnowWhatEnds(t *testing.T) {
-	end := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
-	kept := Route{Path: "/kept/", Upstream: "https://kept.example.com", AuthScheme: credproxy.SchemeBearer, TokenRef: "KEPT"}
-	brief := Route{Path: "/brief/", Upstream: "https://brief.example.com", AuthScheme: credproxy.SchemeBearer, TokenRef: "BRIEF"}
-	l := layout{identity: "tester-00000", force: inForce{allow: "kept.example.com\nbrief.example.com\n", routes: []Route{kept, brief}}}
-	l.until = untilOf([]Grant{
-		{Scope: Scope{For: time.Hour}, Until: end, Change: Change{Allow: []string{"brief.example.com"}, Routes: []Route{brief}}},
-		{Change: Change{Allow: []string{"kept.example.com"}, Routes: []Route{kept}}},
-	}, end.Add(-time.Minute))
-	for role, what := range map[Role]string{RoleEgress: "brief.example.com", RoleCredProxy: "/brief/"} {
-		content, err := l.config(role)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got struct{ Until map[string]time.Time }
-		if err := json.Unmarshal(content, &got); err != nil || len(got.Until) != 1 || !got.Until[what].Equal(end) {
-			t.Errorf("%s is told of these ends: %v (%v)", role, got.Until, err)
-		}
-	}
-}

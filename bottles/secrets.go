@@ -13,12 +13,12 @@ import (
 // tokensWithin bounds how long cred-proxy may take to say that it has its tokens.
 const tokensWithin = readyWithin
 
-// resolve has every token of the routes in force, before anything is made. All that can't be had are named at once.
+// resolve has every token of the routes in force and to come, before anything is made. All that can't be had are named at once.
 func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	if x.secrets != nil {
 		return nil
 	}
-	secrets, missing := s.tokens(ctx, x.layout.force.routes, x.layout.tokens)
+	secrets, missing := s.tokens(ctx, x.layout.allRoutes(), x.layout.tokens)
 	if len(missing) > 0 {
 		return missingError(missing)
 	}

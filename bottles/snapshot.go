@@ -144,7 +144,7 @@ type Grant struct {
 	At     time.Time `json:"at"`
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 	Change Change    `json:"change"`         // what it added and took away; TokenRef is the public name
-	Undo   Change    `json:"undo"`           // what takes it back
+	Undo   Change    `json:"undo,omitzero"`  // of a grant by an earlier version: what took it back
 	// Tokens are the references that the operator gave for it, by public name.
 	Tokens map[string]string `json:"tokens,omitempty"`
 }
