@@ -199,7 +199,11 @@ func (x *execution) build(ctx context.Context) (Image, error) {
 func (x *execution) configure(ctx context.Context, role Role, container string) error {
 	if role == RoleAgent {
 		p := x.layout.profile.Program
-		archive := archiveOf(p, agentFiles(x.layout, x.freshHome()), p.userHome(), p.Home, Workspace)
+		files, err := x.homeFiles(ctx, container, nil, roleTexts(x.layout.force.routes, x.layout.profile.Git))
+		if err != nil {
+			return err
+		}
+		archive := archiveOf(p, append(files, agentFiles(x.layout, x.freshHome())...), p.userHome(), p.Home, Workspace)
 		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", archive)
 	}
 	content, err := x.layout.config(role)

@@ -76,12 +76,13 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	// Both say what holds now, in two containers: neither waits for the other.
 	both, ctx := errgroup.WithContext(ctx)
 	if have.containers[RoleAgent].State == StateRunning {
-		files := currentFiles(*l)
-		if len(g.had.now.routes)+len(l.force.routes)+len(l.profile.Git) > 0 {
-			files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, l.force.routes, l.profile.Git)...)
-		}
 		both.Go(func() error {
-			return s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files))
+			agent := agentName(l.identity)
+			files, err := x.homeFiles(ctx, agent, roleTexts(g.had.now.routes, l.profile.Git), roleTexts(l.force.routes, l.profile.Git))
+			if err != nil {
+				return err
+			}
+			return s.cfg.Engine.CopyIn(ctx, agent, "/", archiveOf(l.profile.Program, append(files, currentFiles(*l)...)))
 		})
 	}
 	if have.containers[RoleSupervise].State == StateRunning {

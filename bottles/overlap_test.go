@@ -3,6 +3,7 @@ package bottles_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,4 +75,52 @@ func TestARouteOfTheProfileComesBack(t *testing.T) {
 	})
 	w.sup.Type(id, []byte("get http://cred-proxy:8080/api/after\n"))
 	w.awaitText(id, `/api/after 200 "/after with `+letters)
+}
+
+// What an image and an agent wrote into the files of the home stays: those that no route has to do with are not
+// touched, and in the others it stays around what tells of the routes.
+func TestRoutesLeaveTheAgentsOwnSettings(t *testing.T) {
+	w, u := newWorld(t), newUpstream(t)
+	w.tokens["API_TOKEN"] = secret
+	w.cat.dockerfile += `RUN ["/agent", "put", "/home/agent/.gitconfig", "\"[user]\\n\\tname = Of The Image\\n\""]` + "\n"
+	w.cat.dockerfile += `RUN ["/agent", "put", "/home/agent/.npmrc", "\"fund=false\""]` + "\n"
+	w.cat.tune = func(p *bottles.Profile) {
+		p.CA, p.Routes = u.ca, []bottles.Route{u.route("/model/", "API_TOKEN", bottles.RoleBaseURL)}
+	}
+	w.run(nil)
+	id := w.launch("")
+	shows := func(file, want string) {
+		t.Helper()
+		w.insist(id, "cat /home/agent/"+file, fmt.Sprintf("cat /home/agent/%s: %q <nil>", file, want))
+	}
+	shows(".gitconfig", "[user]\n\tname = Of The Image\n")
+	shows(".npmrc", "fund=false")
+	w.insist(id, "cat /home/agent/.config/tea/config.yml", "no such file")
+	w.sup.Type(id, []byte(`put /home/agent/.gitconfig "[user]\n\tname = Mine\n"`+"\n"))
+	w.awaitText(id, `name = Mine\n" <nil>`)
+
+	model := u.route("/model/", "API_TOKEN", bottles.RoleBaseURL)
+	one := w.grantRoutes(id, 0, model, u.route("/git/", "API_TOKEN", bottles.RoleInsteadOf))
+	shows(".npmrc", "fund=false")
+	w.sup.Type(id, []byte("cat /home/agent/.gitconfig\n"))
+	w.awaitText(id, `"[user]\n\tname = Mine\n# claude-bottle`)
+	w.awaitText(id, `insteadOf = `+u.URL+`/`)
+	// It goes on using the file, and loses that to no other change.
+	w.sup.Type(id, []byte(`put /home/agent/.npmrc "fund=true\n"`+"\n"))
+	w.awaitText(id, `"fund=true\n" <nil>`)
+	w.grantRoutes(id, 0, model, u.route("/git/", "API_TOKEN", bottles.RoleInsteadOf), u.route("/npm/", "API_TOKEN", bottles.RoleNPM))
+	w.sup.Type(id, []byte("cat /home/agent/.npmrc\n"))
+	w.awaitText(id, `"fund=true\n# claude-bottle`)
+	w.must(bottles.Revoke{Identity: id, Grant: one.ID})
+	shows(".gitconfig", "[user]\n\tname = Mine\n")
+
+	// In a new container it is the image's again.
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	shows(".gitconfig", "[user]\n\tname = Of The Image\n")
+	w.sup.Type(id, []byte("cat /home/agent/.npmrc\n"))
+	w.awaitText(id, `"fund=false\n# claude-bottle`)
+	if strings.Contains(w.screen(id).String(), "logins: []") {
+		t.Error("tea was told of nothing")
+	}
 }

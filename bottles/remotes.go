@@ -45,7 +45,7 @@ func (r Remote) secretName() string {
 	return ""
 }
 
-// remoteConfig is the part of ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
+// remoteConfig is the part of the agent's ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
 func remoteConfig(remotes []Remote) string {
 	var gates []gitgate.Remote
 	for _, r := range remotes {
