@@ -56,7 +56,7 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 			if r.have.containers[RoleAgent].State == StateRunning {
 				return nil, refuse("%s is live already", r.identity)
 			}
-			return s.resume, nil
+			return func(ctx context.Context, x *execution) error { return s.resume(ctx, x, a) }, nil
 		})
 	case TearDown:
 		return s.onBottle(a.Identity, "teardown", true, func(r *record) (work, error) {

@@ -18,7 +18,8 @@ type Preflight struct {
 	Identity  string         `json:"identity"`
 	Agent     string         `json:"agent"`
 	Profile   string         `json:"profile"`
-	Manifest  string         `json:"manifest"` // path, or "builtin:…"
+	Was       string         `json:"was_profile,omitempty"` // of a resume in another profile than the bottle lived in: that one
+	Manifest  string         `json:"manifest"`              // path, or "builtin:…"
 	Resume    bool           `json:"resume"`
 	Image     PlannedImage   `json:"image"`
 	CWD       string         `json:"cwd"`  // "": none
@@ -102,6 +103,9 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	stages := timeline(declared(profile), grants, s.cfg.Now())
 	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, grants)
 	p.Agent, p.Profile, p.Manifest = meta.AgentName, profile.Name, profile.Manifest
+	if p.Resume && sameProfile(meta, profile) != nil {
+		p.Was = meta.Profile
+	}
 	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
 	p.CWD, p.Supervise, p.Grants = meta.CWD, profile.Supervise, grants
 	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Image: profile.EgressImage, Allow: rulesOf(l.force.allow)}

@@ -221,7 +221,12 @@ type (
 		Identity string // the one that a Preflight named; "": a new one
 	}
 	// Resume starts a bottle that is down, on its own image, with its session.
-	Resume struct{ Identity string }
+	Resume struct {
+		Identity string
+		// Profile is what the operator was shown as Preflight.Profile when the agent has another profile by now than
+		// the bottle lived in; without it such a resume is refused.
+		Profile string
+	}
 	// TearDown ends a live bottle and keeps its state.
 	TearDown struct{ Identity string }
 	// Delete removes a bottle that is down, with its volumes and state; nothing brings it back.

@@ -49,7 +49,12 @@ func Rows(p *bottles.Preflight) []Row {
 	}
 	r.add("bottle", OK, "%s, %s", p.Identity, launch)
 	r.add("agent", OK, "%s", p.Agent)
-	r.add("profile", OK, "%s, of %s", p.Profile, p.Manifest)
+	if p.Was == "" {
+		r.add("profile", OK, "%s, of %s", p.Profile, p.Manifest)
+	} else {
+		r.add("profile", Warn, "%s, of %s", p.Profile, p.Manifest)
+		r.add("", Warn, "until now the bottle was in the profile %s: what it may do changes to this", p.Was)
+	}
 	r.image(p.Image)
 	r.directory(p)
 	if len(p.EnvNames) > 0 {
