@@ -191,6 +191,7 @@ func (s *Supervisor) correct(have *Observed) {
 func (s *Supervisor) tend(r *record) {
 	s.awaitExpiry(r)
 	s.expire(r)
+	s.forsake(r)
 	agent, ok := r.have.containers[RoleAgent]
 	if !ok || r.disk == nil || r.op != nil {
 		return

@@ -1,12 +1,16 @@
 package bottles_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bottle-tui/bottles"
+	"bottle-tui/queue"
 )
 
 // A sidecar that ends under a live agent is told, and x and r mend it.
@@ -39,4 +43,30 @@ func TestTheEndOfASidecarIsTold(t *testing.T) {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && b.Detail == ""
 	})
+}
+
+// What an agent asked for is withdrawn when its container was removed while nobody looked.
+func TestRequestsOfARemovedAgentAreWithdrawn(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	req := w.askEgress(id, "new.example.com\n")
+	w.end()
+	if out, err := exec.Command("docker", "rm", "-f", "claude-bottle-"+id).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.run(nil)
+	w.await("nothing waits", func(s *bottles.Snapshot) bool { b, ok := find(s, id); return ok && len(b.Requests) == 0 })
+	answer := filepath.Join(w.root.QueueDir(id), "done", req.ID+".answer.json")
+	deadline := time.Now().Add(patience)
+	for {
+		done, err := os.ReadFile(answer)
+		if err == nil && strings.Contains(string(done), string(queue.Withdrawn)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the request was answered %q, %v", done, err)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks, up to the deadline
+	}
 }
