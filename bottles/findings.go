@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -25,8 +26,8 @@ func gateFindings(now, next inForce) []dockerfile.Finding {
 		host := hostOf(r.Upstream)
 		for _, was := range now.routes {
 			switch {
-			case was.TokenRef == r.TokenRef && hostOf(was.Upstream) != host:
-				find(dockerfile.Danger, "credential-elsewhere", "The credential %s, which goes to %s now, would be sent to %s: whoever runs that host can use it.", r.TokenRef, hostOf(was.Upstream), host)
+			case was.TokenRef == r.TokenRef && serverOf(was.Upstream) != serverOf(r.Upstream):
+				find(dockerfile.Danger, "credential-elsewhere", "The credential %s, which goes to %s now, would be sent to %s: whoever runs what answers there can use it.", r.TokenRef, serverOf(was.Upstream), serverOf(r.Upstream))
 			case was.Path == r.Path && was.Upstream != r.Upstream:
 				find(dockerfile.Danger, "route-moved", "What the agent sends to %s goes to %s now and would go to %s.", r.Path, was.Upstream, r.Upstream)
 			}
@@ -81,6 +82,22 @@ func hostOf(upstream string) string {
 		return upstream
 	}
 	return u.Hostname()
+}
+
+// serverOf is who answers at an upstream: host and port.
+func serverOf(upstream string) string {
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return upstream
+	}
+	port := u.Port()
+	switch {
+	case port == "" && u.Scheme == "http":
+		port = "80"
+	case port == "":
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // covers says whether a rule lets a host through.
