@@ -292,6 +292,7 @@ type journal struct {
 	OldOwn   bool           `json:"old_own,omitempty"` // Old is the bottle's own Dockerfile, not its profile's
 	Old      string         `json:"old,omitempty"`     // the Dockerfile that was in force
 	Failure  string         `json:"failure,omitempty"` // why it is being rolled back
+	Told     string         `json:"told,omitempty"`    // what of that the agent is told
 
 	Grant grantJournal `json:"grant,omitzero"`
 }

@@ -26,13 +26,30 @@ func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	return nil
 }
 
-// missingError names everything that is missing.
+// missingError names everything that is missing; nil when nothing is.
 func missingError(missing []Conflict) error {
+	if len(missing) == 0 {
+		return nil
+	}
 	var errs []error
 	for _, m := range missing {
 		errs = append(errs, errors.New(m.What+"; "+m.Fix))
 	}
-	return errors.Join(errs...)
+	return &lacking{errors.Join(errs...)}
+}
+
+// lacking is an error about what the operator's machine has to provide. It tells of that machine, so it is nothing for
+// an agent.
+type lacking struct{ error }
+
+func (l *lacking) Unwrap() error { return l.error }
+
+// forAgent is what an agent may know of an error.
+func forAgent(err error) string {
+	if l := (*lacking)(nil); errors.As(err, &l) {
+		return "the operator's side could not provide what it needs, such as a credential."
+	}
+	return cut(err.Error(), 4<<10)
 }
 
 // tokens resolves what routes need; refs maps public names to references. What is missing comes as conflicts, which
