@@ -31,6 +31,7 @@ type execution struct {
 	net     Network           // the internal network: as observed, or as just made
 	newHome bool              // the volume of the agent's home was made by this execution
 	secrets map[string]string // public name → token, once they were resolved; never written down
+	values  map[string]string // token_ref → token, of every one that was asked for; never written down
 }
 
 func (x *execution) freshHome() bool {

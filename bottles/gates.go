@@ -100,7 +100,7 @@ func (s *Supervisor) applyRoutes(ctx context.Context, x *execution, had standing
 			fresh = append(fresh, r)
 		}
 	}
-	secrets, missing := s.tokens(ctx, fresh, x.layout.tokens)
+	secrets, missing := x.tokens(ctx, fresh, x.layout.tokens)
 	if len(missing) > 0 {
 		return errors.New(missing[0].What + "; " + missing[0].Fix)
 	}

@@ -118,7 +118,7 @@ func (s *Supervisor) checkTokens(ctx context.Context, x *execution, j *journal) 
 		if ref == "" {
 			return refuse("the bottle has no token %s: say where it comes from (an environment variable, file:PATH or cmd:COMMAND), or edit the routes to use one that it has", queue.Visible(name))
 		}
-		if _, err := s.token(ctx, ref); err != nil {
+		if _, err := x.token(ctx, ref); err != nil {
 			return refuse("the token %s can't be had: %w; %s", queue.Visible(name), err, tokenFix(ref))
 		}
 		given[name] = ref

@@ -229,7 +229,7 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 			}
 		}
 		if len(x.layout.profile.Git) > 0 && have.containers[RoleGitGate].State != StateRunning {
-			if _, missing := s.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
+			if _, missing := x.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
 				return missingError(missing)
 			}
 		}

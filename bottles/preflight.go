@@ -117,9 +117,9 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
-	_, missing := s.tokens(ctx, l.allRoutes(), l.tokens)
+	_, missing := x.tokens(ctx, l.allRoutes(), l.tokens)
 	p.conflict(missing...)
-	_, missing = s.keys(ctx, profile.Git)
+	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
 	s.planEngine(ctx, x, &p)
 	p.noNulls()

@@ -65,7 +65,7 @@ func (l layout) gateConfig() gitgate.Config {
 }
 
 // keys has the key or token of every remote; what is missing comes as conflicts, which never hold any of it.
-func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]string, []Conflict) {
+func (x *execution) keys(ctx context.Context, remotes []Remote) (map[string]string, []Conflict) {
 	secrets := map[string]string{}
 	var missing []Conflict
 	for _, r := range remotes {
@@ -79,7 +79,7 @@ func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]str
 		if r.overSSH() {
 			value, err = readKey(r.IdentityFile)
 		} else {
-			value, err = s.token(ctx, r.TokenRef)
+			value, err = x.token(ctx, r.TokenRef)
 			fix = tokenFix(r.TokenRef)
 		}
 		if err != nil {

@@ -18,7 +18,7 @@ func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	if x.secrets != nil {
 		return nil
 	}
-	secrets, missing := s.tokens(ctx, x.layout.allRoutes(), x.layout.tokens)
+	secrets, missing := x.tokens(ctx, x.layout.allRoutes(), x.layout.tokens)
 	if len(missing) > 0 {
 		return missingError(missing)
 	}
@@ -54,7 +54,7 @@ func forAgent(err error) string {
 
 // tokens resolves what routes need; refs maps public names to references. What is missing comes as conflicts, which
 // never hold a value.
-func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string]string) (map[string]string, []Conflict) {
+func (x *execution) tokens(ctx context.Context, routes []Route, refs map[string]string) (map[string]string, []Conflict) {
 	secrets := map[string]string{}
 	var missing []Conflict
 	tried := map[string]bool{}
@@ -68,7 +68,7 @@ func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string
 		err := errors.New("nobody said where it comes from")
 		if ok {
 			var value string
-			if value, err = s.token(ctx, ref); err == nil {
+			if value, err = x.token(ctx, ref); err == nil {
 				secrets[name] = value
 				continue
 			}
@@ -93,17 +93,35 @@ func tokenFix(ref string) string {
 	return "set it before bottle-tui starts: export " + ref + "=…"
 }
 
-func (s *Supervisor) token(ctx context.Context, ref string) (string, error) {
-	if s.cfg.Resolve == nil {
+// token is the value of a token_ref. An operation asks for each once: behind one may be a password manager, which asks
+// the operator.
+func (x *execution) token(ctx context.Context, ref string) (string, error) {
+	x.mu.Lock()
+	value, ok := x.values[ref]
+	x.mu.Unlock()
+	if ok {
+		return value, nil
+	}
+	if x.sup.cfg.Resolve == nil {
 		return "", errors.New("this program can't resolve tokens")
 	}
-	return s.cfg.Resolve(ctx, ref)
+	value, err := x.sup.cfg.Resolve(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.values == nil {
+		x.values = map[string]string{}
+	}
+	x.values[ref] = value
+	return value, nil
 }
 
 // giveTokens passes the tokens to a running cred-proxy and waits until it says that it has them.
 func (x *execution) giveTokens(ctx context.Context, container string) error {
 	if x.role(container) == RoleGitGate {
-		secrets, missing := x.sup.keys(ctx, x.layout.profile.Git)
+		secrets, missing := x.keys(ctx, x.layout.profile.Git)
 		if len(missing) > 0 {
 			return missingError(missing)
 		}
