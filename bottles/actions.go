@@ -56,7 +56,7 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 			if r.have.containers[RoleAgent].State == StateRunning {
 				return nil, refuse("%s is live already", r.identity)
 			}
-			return s.resume, nil
+			return func(ctx context.Context, x *execution) error { return s.resume(ctx, x, a) }, nil
 		})
 	case TearDown:
 		return s.onBottle(a.Identity, "teardown", true, func(r *record) (work, error) {
@@ -292,6 +292,7 @@ type journal struct {
 	OldOwn   bool           `json:"old_own,omitempty"` // Old is the bottle's own Dockerfile, not its profile's
 	Old      string         `json:"old,omitempty"`     // the Dockerfile that was in force
 	Failure  string         `json:"failure,omitempty"` // why it is being rolled back
+	Told     string         `json:"told,omitempty"`    // what of that the agent is told
 
 	Grant grantJournal `json:"grant,omitzero"`
 }

@@ -38,10 +38,11 @@ func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
 	if err := s.changeable(ctx, x); err != nil {
 		return err
 	}
-	now, err := s.current(x)
+	st, err := s.standing(x.bottle)
 	if err != nil {
 		return err
 	}
+	now := st.now
 	rules := slices.Clone(a.Rules)
 	next := now.with(Change{Allow: rules})
 	if next.allow == now.allow {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"bottle-tui/queue"
@@ -190,10 +191,12 @@ func (s *Supervisor) correct(have *Observed) {
 func (s *Supervisor) tend(r *record) {
 	s.awaitExpiry(r)
 	s.expire(r)
+	s.forsake(r)
 	agent, ok := r.have.containers[RoleAgent]
 	if !ok || r.disk == nil || r.op != nil {
 		return
 	}
+	s.miss(r)
 	switch agent.State {
 	case StateRunning:
 		if !s.attached(r.identity) {
@@ -213,6 +216,18 @@ func (s *Supervisor) tend(r *record) {
 			s.agentEnded(r, agent)
 		}
 	}
+}
+
+// miss tells of a sidecar that ended under a live agent, once. Owner only.
+func (s *Supervisor) miss(r *record) {
+	lost := r.lost()
+	if r.journal != nil {
+		return // another program is at work
+	}
+	if slices.ContainsFunc(lost, func(role Role) bool { return !slices.Contains(r.missed, role) }) {
+		s.alert(AlertFailed, r.identity, "", r.identity+": "+lostText(lost))
+	}
+	r.missed = lost
 }
 
 // snapshotTranscript keeps what the agent's container holds of its conversation.

@@ -86,7 +86,7 @@ func (s *Supervisor) PreviewEdit(ctx context.Context, identity, request string, 
 	}) || disk == nil {
 		return nil, refuse("the request was settled meanwhile")
 	}
-	now, err := s.current(&execution{sup: s, bottle: disk})
+	now, err := s.current(disk)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +97,5 @@ func (s *Supervisor) PreviewEdit(ctx context.Context, identity, request string, 
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	do, undo := difference(now, next)
-	return s.editOf(disk, Grant{ID: request, Tool: req.Tool, Change: do, Undo: undo, Tokens: tokens})
+	return s.editOf(disk, Grant{ID: request, Tool: req.Tool, Change: difference(now, next), Tokens: tokens})
 }

@@ -14,8 +14,6 @@ import (
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
-	"bottle-tui/sidecars/credproxy"
-	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
@@ -33,6 +31,7 @@ type execution struct {
 	net     Network           // the internal network: as observed, or as just made
 	newHome bool              // the volume of the agent's home was made by this execution
 	secrets map[string]string // public name → token, once they were resolved; never written down
+	values  map[string]string // token_ref → token, of every one that was asked for; never written down
 }
 
 func (x *execution) freshHome() bool {
@@ -201,7 +200,11 @@ func (x *execution) build(ctx context.Context) (Image, error) {
 func (x *execution) configure(ctx context.Context, role Role, container string) error {
 	if role == RoleAgent {
 		p := x.layout.profile.Program
-		archive := archiveOf(p, agentFiles(x.layout, x.freshHome()), p.userHome(), p.Home, Workspace)
+		files, err := x.homeFiles(ctx, container, nil, roleTexts(x.layout.force.routes, x.layout.profile.Git))
+		if err != nil {
+			return err
+		}
+		archive := archiveOf(p, append(files, agentFiles(x.layout, x.freshHome())...), p.userHome(), p.Home, Workspace)
 		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", archive)
 	}
 	content, err := x.layout.config(role)
@@ -219,30 +222,11 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 func (l layout) config(role Role) ([]byte, error) {
 	switch role {
 	case RoleEgress:
-		c := egress.Config{Allow: rulesOf(l.force.allow), Deny: l.host}
-		for _, rule := range c.Allow {
-			if end, ok := l.until[rule]; ok {
-				if c.Until == nil {
-					c.Until = map[string]time.Time{}
-				}
-				c.Until[rule] = end
-			}
-		}
-		return c.Encode()
+		return l.egressConfig().Encode()
 	case RolePipelock:
 		return pipelock.Config{Allow: rulesOf(l.force.allow)}.Encode()
 	case RoleCredProxy:
-		c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
-		for _, r := range l.force.routes {
-			c.Routes = append(c.Routes, credproxy.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: r.TokenRef})
-			if end, ok := l.until[r.Path]; ok {
-				if c.Until == nil {
-					c.Until = map[string]time.Time{}
-				}
-				c.Until[r.Path] = end
-			}
-		}
-		return c.Encode()
+		return l.proxyConfig().Encode()
 	case RoleGitGate:
 		return l.gateConfig().Encode()
 	case RoleSupervise:

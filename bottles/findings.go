@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // gateFindings are what the operator should know before a change of the gates is approved, the worst first. engine is
 // the one of egress.
 func gateFindings(now, next inForce, engine string) []dockerfile.Finding {
-	do, _ := difference(now, next)
+	do := difference(now, next)
 	var out []dockerfile.Finding
 	find := func(severity dockerfile.Severity, rule, format string, args ...any) {
 		out = append(out, dockerfile.Finding{Severity: severity, Rule: rule, Text: queue.Visible(fmt.Sprintf(format, args...))})
@@ -26,8 +27,8 @@ func gateFindings(now, next inForce, engine string) []dockerfile.Finding {
 		host := hostOf(r.Upstream)
 		for _, was := range now.routes {
 			switch {
-			case was.TokenRef == r.TokenRef && hostOf(was.Upstream) != host:
-				find(dockerfile.Danger, "credential-elsewhere", "The credential %s, which goes to %s now, would be sent to %s: whoever runs that host can use it.", r.TokenRef, hostOf(was.Upstream), host)
+			case was.TokenRef == r.TokenRef && serverOf(was.Upstream) != serverOf(r.Upstream):
+				find(dockerfile.Danger, "credential-elsewhere", "The credential %s, which goes to %s now, would be sent to %s: whoever runs what answers there can use it.", r.TokenRef, serverOf(was.Upstream), serverOf(r.Upstream))
 			case was.Path == r.Path && was.Upstream != r.Upstream:
 				find(dockerfile.Danger, "route-moved", "What the agent sends to %s goes to %s now and would go to %s.", r.Path, was.Upstream, r.Upstream)
 			}
@@ -89,6 +90,22 @@ func hostOf(upstream string) string {
 		return upstream
 	}
 	return u.Hostname()
+}
+
+// serverOf is who answers at an upstream: host and port.
+func serverOf(upstream string) string {
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return upstream
+	}
+	port := u.Port()
+	switch {
+	case port == "" && u.Scheme == "http":
+		port = "80"
+	case port == "":
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // covers says whether a rule lets a host through.

@@ -34,7 +34,10 @@ func TestFindingsOfTheGates(t *testing.T) {
 			"danger credential-elsewhere"},
 		"the model elsewhere": {with(now.allow, api, Route{Path: "/m/", Upstream: "https://evil.example.net", AuthScheme: "bearer", TokenRef: "NEW", Roles: []string{RoleBaseURL}}),
 			"danger model-moved"},
-		"the same upstream, another path": {with(now.allow, api, Route{Path: "/v2/", Upstream: "https://api.example.com/v2", AuthScheme: "bearer", TokenRef: "API_TOKEN"}), ""},
+		"the credential to another port": {with(now.allow, api, Route{Path: "/side/", Upstream: "https://api.example.com:8443", AuthScheme: "bearer", TokenRef: "API_TOKEN"}),
+			"danger credential-elsewhere"},
+		"the same server, written in another way": {with(now.allow, api, Route{Path: "/v2/", Upstream: "https://API.example.com:443/v2", AuthScheme: "bearer", TokenRef: "API_TOKEN"}), ""},
+		"the same upstream, another path":         {with(now.allow, api, Route{Path: "/v2/", Upstream: "https://api.example.com/v2", AuthScheme: "bearer", TokenRef: "API_TOKEN"}), ""},
 	} {
 		var got []string
 		engine, _, pipelock := strings.Cut(name, "; ")

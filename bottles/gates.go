@@ -6,18 +6,16 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"bottle-tui/queue"
 )
 
-// gates is a change of what a bottle's gates let through.
+// gates is a change of what a bottle's gates let through: from what stands to what shall.
 type gates struct {
-	before, next inForce
-	grants       []Grant // with next
-	tools        []string
+	had, next standing
+	tools     []string
 }
 
 // want makes the layout of x what a change makes of the bottle.
@@ -26,15 +24,22 @@ func (s *Supervisor) want(ctx context.Context, x *execution, g gates) error {
 		return err
 	}
 	l := &x.layout
-	l.hadRoutes = l.hadRoutes || len(g.before.routes) > 0
-	l.force, l.until, l.tokens = g.next, untilOf(g.grants, s.cfg.Now()), tokensOf(l.profile, g.grants)
+	stages := g.next.stages(s.cfg.Now())
+	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(l.profile, g.next.grants)
 	x.secrets = nil
 	return nil
 }
 
 // writeDown keeps a change in the bottle's state, whose layout was made by want.
 func (s *Supervisor) writeDown(x *execution, g gates) error {
-	if err := writeGrants(x.bottle, g.grants); err != nil {
+	if _, found, err := readBase(x.bottle); err != nil {
+		return err
+	} else if !found {
+		if err := writeBase(x.bottle, g.next.base); err != nil {
+			return err
+		}
+	}
+	if err := writeGrants(x.bottle, g.next.grants); err != nil {
 		return err
 	}
 	return s.putConfig(x)
@@ -54,8 +59,8 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	if slices.Contains(g.tools, queue.ToolCredProxy) {
 		switch {
 		case have.containers[RoleCredProxy].State == StateRunning:
-			err = s.applyRoutes(ctx, x, g.before)
-		case len(g.next.routes) > 0:
+			err = s.applyRoutes(ctx, x, g.had)
+		case len(l.allRoutes()) > 0:
 			err = s.resolve(ctx, x)
 			if err == nil {
 				err = x.run(ctx, planSidecars(*l, have, "a route was granted"))
@@ -71,12 +76,13 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 	// Both say what holds now, in two containers: neither waits for the other.
 	both, ctx := errgroup.WithContext(ctx)
 	if have.containers[RoleAgent].State == StateRunning {
-		files := currentFiles(*l)
-		if l.hadRoutes || len(g.next.routes) > 0 || len(l.profile.Git) > 0 {
-			files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, g.next.routes, l.profile.Git)...)
-		}
 		both.Go(func() error {
-			return s.cfg.Engine.CopyIn(ctx, agentName(l.identity), "/", archiveOf(l.profile.Program, files))
+			agent := agentName(l.identity)
+			files, err := x.homeFiles(ctx, agent, roleTexts(g.had.now.routes, l.profile.Git), roleTexts(l.force.routes, l.profile.Git))
+			if err != nil {
+				return err
+			}
+			return s.cfg.Engine.CopyIn(ctx, agent, "/", archiveOf(l.profile.Program, append(files, currentFiles(*l)...)))
 		})
 	}
 	if have.containers[RoleSupervise].State == StateRunning {
@@ -86,14 +92,15 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 }
 
 // applyRoutes gives a running cred-proxy the tokens that it may not have and then its routes.
-func (s *Supervisor) applyRoutes(ctx context.Context, x *execution, was inForce) error {
+func (s *Supervisor) applyRoutes(ctx context.Context, x *execution, had standing) error {
+	was := layout{force: had.now, later: had.stages(s.cfg.Now())}.allRoutes()
 	var fresh []Route
-	for _, r := range x.layout.force.routes {
-		if !slices.ContainsFunc(was.routes, func(o Route) bool { return o.TokenRef == r.TokenRef }) {
+	for _, r := range x.layout.allRoutes() {
+		if !slices.ContainsFunc(was, func(o Route) bool { return o.TokenRef == r.TokenRef }) {
 			fresh = append(fresh, r)
 		}
 	}
-	secrets, missing := s.tokens(ctx, fresh, x.layout.tokens)
+	secrets, missing := x.tokens(ctx, fresh, x.layout.tokens)
 	if len(missing) > 0 {
 		return errors.New(missing[0].What + "; " + missing[0].Fix)
 	}
@@ -146,26 +153,4 @@ func (s *Supervisor) putConfig(x *execution) error {
 		}
 	}
 	return nil
-}
-
-// untilOf says when what was granted for a time ends. What two grants hold ends with the first.
-func untilOf(grants []Grant, now time.Time) Until {
-	until := Until{}
-	for _, g := range grants {
-		if g.Until.IsZero() || !g.running(now) {
-			continue
-		}
-		keep := func(key string) {
-			if old, ok := until[key]; !ok || g.Until.Before(old) {
-				until[key] = g.Until
-			}
-		}
-		for _, rule := range g.Change.Allow {
-			keep(rule)
-		}
-		for _, r := range g.Change.Routes {
-			keep(r.Path)
-		}
-	}
-	return until
 }

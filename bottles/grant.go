@@ -77,12 +77,19 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 	if err := s.changeable(ctx, x); err != nil {
 		return err
 	}
-	now, err := s.current(x)
+	st, err := s.standing(x.bottle)
 	if err != nil {
 		return err
 	}
-	if now.text(j.Grant.Tool) != j.Grant.Before {
+	if st.now.text(j.Grant.Tool) != j.Grant.Before {
 		return refuse("what is in force changed since the agent read it; deny the request and let the agent ask again")
+	}
+	_, next, _, err := st.granting(j)
+	if err == nil {
+		err = goTogether(next.stages(s.cfg.Now())[1:])
+	}
+	if err != nil {
+		return err
 	}
 	if err := s.checkTokens(ctx, x, &j); err != nil {
 		return err
@@ -111,7 +118,7 @@ func (s *Supervisor) checkTokens(ctx context.Context, x *execution, j *journal) 
 		if ref == "" {
 			return refuse("the bottle has no token %s: say where it comes from (an environment variable, file:PATH or cmd:COMMAND), or edit the routes to use one that it has", queue.Visible(name))
 		}
-		if _, err := s.token(ctx, ref); err != nil {
+		if _, err := x.token(ctx, ref); err != nil {
 			return refuse("the token %s can't be had: %w; %s", queue.Visible(name), err, tokenFix(ref))
 		}
 		given[name] = ref
@@ -136,12 +143,12 @@ func (s *Supervisor) knownTokens(b *state.Bottle) (map[string]string, error) {
 
 // current is what a bottle's state says is in force; for a state from before that was written down, what its profile
 // declares.
-func (s *Supervisor) current(x *execution) (inForce, error) {
-	f, ok, err := readInForce(x.bottle)
+func (s *Supervisor) current(b *state.Bottle) (inForce, error) {
+	f, ok, err := readInForce(b)
 	if ok || err != nil {
 		return f, err
 	}
-	meta, err := x.bottle.Metadata()
+	meta, err := b.Metadata()
 	if err != nil {
 		return f, err
 	}
@@ -175,29 +182,16 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 
 // open puts what a journal says in force, or leaves everything as it was. It gives the grant and those beside it.
 func (s *Supervisor) open(ctx context.Context, x *execution, j journal) (g Grant, others []Grant, err error) {
-	now, err := s.current(x)
+	st, err := s.standing(x.bottle)
 	if err != nil {
 		return g, nil, err
 	}
-	before, err := now.proposal(j.Grant.Tool, j.Grant.Before)
+	had, next, g, err := st.granting(j)
 	if err != nil {
 		return g, nil, err
 	}
-	next, err := now.proposal(j.Grant.Tool, j.Content)
-	if err != nil {
-		return g, nil, err
-	}
-	do, undo := difference(before, next)
-	g = Grant{ID: j.Request, Tool: j.Grant.Tool, Scope: j.Grant.Scope, At: j.Grant.At, Change: do, Undo: undo, Tokens: j.Grant.Tokens}
-	if g.Scope.For > 0 {
-		g.Until = g.At.Add(g.Scope.For)
-	}
-	grants, err := readGrants(x.bottle)
-	if err != nil {
-		return g, nil, err
-	}
-	others = slices.DeleteFunc(slices.Clone(grants), func(o Grant) bool { return o.ID == g.ID })
-	change := gates{before, next, append(slices.Clone(others), g), []string{g.Tool}}
+	others = had.grants
+	change := gates{had, next, []string{g.Tool}}
 	if err := s.want(ctx, x, change); err != nil {
 		return g, nil, err
 	}
@@ -208,15 +202,34 @@ func (s *Supervisor) open(ctx context.Context, x *execution, j journal) (g Grant
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			return g, nil, err
 		}
-		return g, nil, errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), s.undo(x, gates{next, before, others, change.tools}))
+		return g, nil, errors.Join(fmt.Errorf("it could not be put in force, and nothing was changed: %w", err), s.undo(x, gates{next, had, change.tools}))
 	}
+	now := x.layout.force
 	s.post(func() { // shown at once, and not only when the agent was told
 		if r := s.bottles[x.layout.identity]; r != nil {
-			r.force, r.grants = next, change.grants
+			r.force, r.grants = now, next.grants
 			s.changed()
 		}
 	})
 	return g, others, nil
+}
+
+// granting works out what a journal's change makes of st, also when that is done already, in whole or in part.
+func (st standing) granting(j journal) (had, next standing, g Grant, err error) {
+	had, next = st, st
+	if had.now, err = st.now.proposal(j.Grant.Tool, j.Grant.Before); err != nil {
+		return had, next, g, err
+	}
+	if next.now, err = st.now.proposal(j.Grant.Tool, j.Content); err != nil {
+		return had, next, g, err
+	}
+	g = Grant{ID: j.Request, Tool: j.Grant.Tool, Scope: j.Grant.Scope, At: j.Grant.At, Change: difference(had.now, next.now), Tokens: j.Grant.Tokens}
+	if g.Scope.For > 0 {
+		g.Until = g.At.Add(g.Scope.For)
+	}
+	had.grants = slices.DeleteFunc(slices.Clone(st.grants), func(o Grant) bool { return o.ID == g.ID })
+	next.grants = append(slices.Clone(had.grants), g)
+	return had, next, g, nil
 }
 
 // undo takes back what could not be put in force as a whole.
@@ -230,16 +243,12 @@ func (s *Supervisor) undo(x *execution, g gates) error {
 	return x.bottle.ClearOperation()
 }
 
-// toProfile writes a grant that is in force into the manifest, which then has it in the grant's place. When that can't
-// be done, the bottle keeps the grant, and the operator is told.
+// toProfile writes a grant that is in force into the manifest. The bottle keeps it until it comes to life again, on what
+// the manifest then has; and for good, which the operator is told, when the manifest can't be written.
 func (s *Supervisor) toProfile(x *execution, g *Grant, others []Grant, shown string) error {
 	failure := s.editProfile(x, *g, shown)
 	if failure == nil {
-		if len(g.Tokens) > 0 {
-			// As long as the bottle lives, its routes name the token as the agent did.
-			others = append(others, Grant{ID: g.ID, Tool: g.Tool, Scope: g.Scope, At: g.At, Tokens: g.Tokens})
-		}
-		return writeGrants(x.bottle, others)
+		return nil // it is among the grants already
 	}
 	g.Scope = Scope{}
 	s.post(func() {

@@ -1,8 +1,10 @@
 package bottles
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"bottle-tui/bottles/dockerfile"
 	"bottle-tui/queue"
@@ -74,6 +76,32 @@ func (s *Supervisor) takeBox(identity string, pending []queue.Pending, fresh map
 	}
 	r.requests = now
 	s.changed()
+	if s.listed {
+		s.forsake(r)
+	}
+}
+
+// forsake withdraws what an agent asked for whose container is gone, when nothing is being done that would bring another
+// one: it was removed by hand, perhaps while no program ran. Owner only.
+func (s *Supervisor) forsake(r *record) {
+	if _, there := r.have.containers[RoleAgent]; there || r.disk == nil || r.op != nil || r.journal != nil || r.forsaken || len(r.requests) == 0 {
+		return
+	}
+	r.forsaken = true
+	disk := r.disk
+	s.spawn(func() {
+		defer s.post(func() { r.forsaken = false })
+		unlock, free, err := disk.TryLock()
+		if err != nil || !free {
+			return // another program is at work
+		}
+		defer func() { _ = unlock() }()
+		op, err := disk.Operation()
+		_, gone := s.cfg.Engine.Container(s.ctx, agentName(r.identity))
+		if op == nil && err == nil && errors.Is(gone, ErrNotFound) {
+			s.withdrawAll(r.identity, "", "the agent is gone")
+		}
+	})
 }
 
 // lookInto makes what is shown of a request: what it would change, and what is to be known of that.
@@ -90,7 +118,7 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have part
 	case queue.ToolCapability:
 		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
 	case queue.ToolEgress, queue.ToolCredProxy:
-		if now, err := s.current(&execution{sup: s, bottle: disk}); err == nil {
+		if now, err := s.current(disk); err == nil {
 			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
 				req.Findings = gateFindings(now, next, s.engineOf(meta, have))
 			}
@@ -118,7 +146,7 @@ func (s *Supervisor) nowFor(tool string, disk *state.Bottle, meta state.Metadata
 	if tool == queue.ToolCapability {
 		return s.dockerfileOf(disk, meta)
 	}
-	f, err := s.current(&execution{sup: s, bottle: disk})
+	f, err := s.current(disk)
 	return []byte(f.text(tool)), err
 }
 
@@ -161,16 +189,42 @@ func (s *Supervisor) drop(identity, id string) {
 	}
 }
 
-// abandoned withdraws a request whose call was cut and did not come again. Owner only.
+// abandoned withdraws a request whose call was cut and did not come again. What is being done to the bottle may be the
+// answer to it, or may have cut the call: its end is waited for. Owner only.
 func (s *Supervisor) abandoned(identity, id string) {
 	r, ok := s.bottles[identity]
-	if !ok || r.op != nil {
+	if !ok || s.awaited(identity, id) {
 		return
 	}
-	if !slices.ContainsFunc(r.requests, func(q Request) bool { return q.ID == id && q.State == Waiting }) {
+	i := slices.IndexFunc(r.requests, func(q Request) bool { return q.ID == id })
+	if i < 0 {
+		return
+	}
+	if r.op != nil {
+		s.spawn(func() {
+			select {
+			case <-time.After(abandonedAgain):
+				s.post(func() { s.abandoned(identity, id) })
+			case <-s.ctx.Done():
+			}
+		})
+		return
+	}
+	if r.requests[i].State != Waiting {
 		return
 	}
 	s.spawn(func() { s.withdraw(identity, id, "the agent no longer waits for an answer") })
+}
+
+// abandonedAgain is until the next look whether what is being done to a bottle has ended.
+const abandonedAgain = time.Second
+
+// awaited says whether a call of the agent waits for the answer to a request.
+func (s *Supervisor) awaited(identity, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.voices[sidecarName(RoleSupervise, identity)]
+	return v != nil && v.waits[id]
 }
 
 // withdraw answers a request that nobody waits for any more.

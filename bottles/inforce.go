@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars/credproxy"
@@ -146,20 +145,6 @@ func declared(p Profile) inForce {
 	return f
 }
 
-// effective is what a profile and the grants that still run let through.
-func effective(p Profile, grants []Grant, now time.Time) inForce {
-	f := declared(p)
-	for _, g := range grants {
-		if g.running(now) {
-			f = f.with(g.Change)
-		}
-	}
-	return f
-}
-
-// running says whether a grant is still in force.
-func (g Grant) running(now time.Time) bool { return g.Until.IsZero() || now.Before(g.Until) }
-
 // with is f with a change made.
 func (f inForce) with(c Change) inForce {
 	rules := rulesOf(f.allow)
@@ -187,23 +172,17 @@ func hasPath(routes []Route, path string) bool {
 	return slices.ContainsFunc(routes, func(r Route) bool { return r.Path == path })
 }
 
-// difference is the change that makes b of a, and the change that makes a of b again.
-func difference(a, b inForce) (do, undo Change) {
+// difference is the change that makes b of a.
+func difference(a, b inForce) (do Change) {
 	was, is := rulesOf(a.allow), rulesOf(b.allow)
 	do.Allow, do.Disallow = missing(is, was), missing(was, is)
-	undo.Allow, undo.Disallow = do.Disallow, do.Allow
-	do.Routes, undo.Routes = changed(a.routes, b.routes), changed(b.routes, a.routes)
+	do.Routes = changed(a.routes, b.routes)
 	for _, r := range a.routes {
 		if !hasPath(b.routes, r.Path) {
 			do.Unroute = append(do.Unroute, r.Path)
 		}
 	}
-	for _, r := range b.routes {
-		if !hasPath(a.routes, r.Path) {
-			undo.Unroute = append(undo.Unroute, r.Path)
-		}
-	}
-	return do, undo
+	return do
 }
 
 // missing are the strings of list that other does not have.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
@@ -38,16 +37,12 @@ type layout struct {
 	cols     int
 	rows     int
 
-	force     inForce
-	until     Until             // when parts of it end
-	host      []string          // addresses of this machine that egress would dial
-	tokens    map[string]string // public name → token_ref, of every token that may be used
-	hadRoutes bool              // routes were in force before: the files that told of them are to be put right
-	fill      string            // the directory to copy into the workspace; "": it is not to be filled
+	force  inForce
+	later  []stage           // what comes into force in its place by itself
+	host   []string          // addresses of this machine that egress would dial
+	tokens map[string]string // public name → token_ref, of every token that may be used
+	fill   string            // the directory to copy into the workspace; "": it is not to be filled
 }
-
-// Until says when what was granted for a time ends: rules and paths of routes.
-type Until map[string]time.Time
 
 func agentName(identity string) string { return "claude-bottle-" + identity }
 
@@ -87,7 +82,7 @@ func (l layout) sidecarRoles() []Role {
 	if l.profile.pipelock() {
 		roles = append(roles, RolePipelock)
 	}
-	if len(l.force.routes) > 0 {
+	if len(l.allRoutes()) > 0 {
 		roles = append(roles, RoleCredProxy)
 	}
 	if len(l.profile.Git) > 0 {

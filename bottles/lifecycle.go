@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/state"
@@ -60,10 +61,19 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 const resumed = "You were stopped by the operator and run again now. Your workspace and this conversation are as you left them. Go on."
 
 // resume brings a bottle that is down back to life.
-func (s *Supervisor) resume(ctx context.Context, x *execution) error {
+func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	meta, err := x.bottle.Metadata()
 	if err != nil {
 		return err
+	}
+	if a.Profile != "" && a.Profile != meta.Profile {
+		if err := s.move(x.bottle, a.Profile); err != nil {
+			return err
+		}
+	} else if p, err := s.cfg.Catalog.Profile(meta); err == nil {
+		if err := sameProfile(meta, p); err != nil {
+			return err
+		}
 	}
 	j := journal{Session: meta.SessionID, Message: resumed}
 	if j.Session == "" {
@@ -79,6 +89,32 @@ func (s *Supervisor) resume(ctx context.Context, x *execution) error {
 	}
 	s.audit(x.layout.identity, "resume", map[string]any{"session": j.Session, "fresh": j.Fresh})
 	return s.bringUp(ctx, x, "resume", j)
+}
+
+// move puts a bottle into the profile that its agent has now, which the operator agreed to by its name.
+func (s *Supervisor) move(b *state.Bottle, to string) error {
+	meta, err := b.Metadata()
+	if err != nil {
+		return err
+	}
+	p, err := s.cfg.Catalog.Profile(meta)
+	if err != nil {
+		return err
+	}
+	if p.Name != to {
+		return refuse("the profile is %s now, and not %s, which you were shown; look at the plan again", queue.Visible(p.Name), queue.Visible(to))
+	}
+	s.audit(b.Identity(), "profile", map[string]any{"from": meta.Profile, "to": p.Name, "manifest": p.Manifest})
+	return b.UpdateMetadata(func(m *state.Metadata) { m.Profile, m.Manifest = p.Name, p.Manifest })
+}
+
+// sameProfile refuses to bring a bottle to life in another profile than the one that it was begun in, or moved to.
+func sameProfile(meta state.Metadata, p Profile) error {
+	if meta.Profile == "" || meta.Profile == p.Name {
+		return nil
+	}
+	return refuse("its agent is in the profile %s now, and the bottle was in %s: what it may do is another's. Look at the plan and say yes to it (r, or bottle-tui resume), or put the agent back into %[2]s",
+		queue.Visible(p.Name), queue.Visible(meta.Profile))
 }
 
 // bringUp launches or resumes, journaled; what fails or is cancelled is taken down again, so that a
@@ -136,7 +172,7 @@ func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) er
 		if had.containers[role].State != StateRunning {
 			continue
 		}
-		if role == RoleCredProxy && len(x.layout.force.routes) > 0 || role == RoleGitGate {
+		if role == RoleCredProxy && len(x.layout.allRoutes()) > 0 || role == RoleGitGate {
 			if err := x.giveTokens(ctx, sidecarName(role, x.layout.identity)); err != nil {
 				return err
 			}
@@ -152,6 +188,13 @@ func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) er
 // through, and the copy of its directory if that was never complete.
 func (s *Supervisor) arrangeAnew(x *execution) error {
 	l := &x.layout
+	meta, err := x.bottle.Metadata()
+	if err != nil {
+		return err
+	}
+	if err := sameProfile(meta, l.profile); err != nil {
+		return err
+	}
 	grants, err := readGrants(x.bottle)
 	if err != nil {
 		return err
@@ -162,12 +205,12 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 			return err
 		}
 	}
-	l.force = effective(l.profile, running, s.cfg.Now())
+	stages := timeline(declared(l.profile), running, s.cfg.Now())
+	l.force, l.later = stages[0].inForce, stages[1:]
 	if err := l.force.check(l.profile.EgressEngine); err != nil {
 		return fmt.Errorf("what the profile %s and the grants of %s let through does not go together: %w; change the manifest, or take a grant back (%s/grants.json)", l.profile.Name, l.identity, err, x.bottle.Dir())
 	}
-	meta, err := x.bottle.Metadata()
-	if err != nil {
+	if err := writeBase(x.bottle, declared(l.profile)); err != nil {
 		return err
 	}
 	if meta.CopyCWD && !meta.Filled && meta.CWD != "" {
@@ -187,13 +230,13 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 		if err != nil {
 			return err
 		}
-		if len(x.layout.force.routes) > 0 && have.containers[RoleCredProxy].State != StateRunning {
+		if len(x.layout.allRoutes()) > 0 && have.containers[RoleCredProxy].State != StateRunning {
 			if err := s.resolve(ctx, x); err != nil {
 				return err // before anything is made
 			}
 		}
 		if len(x.layout.profile.Git) > 0 && have.containers[RoleGitGate].State != StateRunning {
-			if _, missing := s.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
+			if _, missing := x.keys(ctx, x.layout.profile.Git); len(missing) > 0 {
 				return missingError(missing)
 			}
 		}
@@ -240,18 +283,15 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	} else {
 		l.args = profile.Program.resumeArgs(j.Session, j.Message)
 	}
-	grants, err := readGrants(x.bottle)
+	st, err := s.standing(x.bottle)
 	if err != nil {
-		return err
-	}
-	if l.force, err = s.current(x); err != nil {
 		return err
 	}
 	if l.host, err = hostAddresses(); err != nil {
 		return err
 	}
-	l.hadRoutes = len(l.force.routes) > 0
-	l.until, l.tokens = untilOf(grants, s.cfg.Now()), tokensOf(profile, grants)
+	stages := st.stages(s.cfg.Now())
+	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, st.grants)
 	if s.cfg.Screens != nil {
 		l.cols, l.rows = s.cfg.Screens(l.identity).Size()
 	}

@@ -134,16 +134,9 @@ func (s *Supervisor) shutPipelock(r *record) {
 	}
 	x := &execution{sup: s, bottle: r.disk, layout: layout{identity: r.identity, owner: sidecarOwner()}}
 	s.spawn(func() {
-		grants, err := readGrants(x.bottle)
+		st, err := s.standing(x.bottle)
 		if err == nil {
-			x.layout.force, err = s.current(x)
-		}
-		if err == nil {
-			for _, g := range grants {
-				if over(g) {
-					x.layout.force = x.layout.force.with(g.Undo)
-				}
-			}
+			x.layout.force = st.stages(at)[0].inForce
 			err = s.applyTo(s.ctx, x, RolePipelock)
 		}
 		if err != nil {

@@ -43,7 +43,7 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 		}
 	}
 	podUp := have.containers[RoleEgress].State == StateRunning && nets[0] == "" && nets[1] == ""
-	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && len(l.force.routes) == 0 {
+	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && len(l.allRoutes()) == 0 {
 		p.then(doRemove, c.Name, "its pod is made anew, and it has no routes")
 	}
 	if c, ok := have.containers[RolePipelock]; ok && !l.profile.pipelock() {

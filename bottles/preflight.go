@@ -18,8 +18,9 @@ type Preflight struct {
 	Identity  string         `json:"identity"`
 	Agent     string         `json:"agent"`
 	Profile   string         `json:"profile"`
-	Manifest  string         `json:"manifest"`         // that declares the agent: path, or "builtin:…"
-	Home      string         `json:"profile_manifest"` // that declares the profile
+	Was       string         `json:"was_profile,omitempty"` // of a resume in another profile than the bottle lived in: that one
+	Manifest  string         `json:"manifest"`              // that declares the agent: path, or "builtin:…"
+	Home      string         `json:"profile_manifest"`      // that declares the profile
 	Resume    bool           `json:"resume"`
 	Command   []string       `json:"command"`     // the program of the agent; empty: the image's
 	Claude    bool           `json:"claude_code"` // it is Claude Code, and not a program that was put in its place
@@ -110,8 +111,12 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	l := &x.layout
 	l.identity, l.root, l.profile = p.Identity, s.cfg.Root.ID(), profile
 	l.dress(own)
-	l.force, l.tokens = effective(profile, grants, s.cfg.Now()), tokensOf(profile, grants)
+	stages := timeline(declared(profile), grants, s.cfg.Now())
+	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, grants)
 	p.declared(meta, profile)
+	if p.Resume && sameProfile(meta, profile) != nil {
+		p.Was = meta.Profile
+	}
 	p.Image = PlannedImage{Reference: l.image, Rebuilt: l.own}
 	p.Grants = grants
 	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Image: profile.EgressImage, Allow: rulesOf(l.force.allow)}
@@ -122,9 +127,9 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
-	_, missing := s.tokens(ctx, l.force.routes, l.tokens)
+	_, missing := x.tokens(ctx, l.allRoutes(), l.tokens)
 	p.conflict(missing...)
-	_, missing = s.keys(ctx, profile.Git)
+	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
 	s.planEngine(ctx, x, &p)
 	p.noNulls()

@@ -291,3 +291,37 @@ func (k *copyKiller) CopyIn(ctx context.Context, name, dir string, archive io.Re
 	}
 	return k.Engine.CopyIn(ctx, name, dir, archive)
 }
+
+// Another profile than the one that a bottle lived in is not taken without the operator's word.
+func TestAResumeInAnotherProfileNeedsAYes(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	w.must(bottles.TearDown{Identity: id})
+	w.end()
+	w.cat.tune = func(p *bottles.Profile) { p.Name, p.Egress = "prod", []string{"prod.example.com"} }
+	w.run(nil)
+	p, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id})
+	if err != nil || p.Was != "tests" || p.Profile != "prod" || len(p.Conflicts) != 0 {
+		t.Fatalf("the plan is %+v, %v", p, err)
+	}
+	for _, agreed := range []string{"", "tests", "other"} {
+		err := w.do(bottles.Resume{Identity: id, Profile: agreed})
+		if !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "prod") {
+			t.Errorf("resumed with a yes to %q: %v", agreed, err)
+		}
+	}
+	if have, err := w.engine.Observe(t.Context(), w.root.ID()); err != nil || len(have.Containers) != 0 {
+		t.Errorf("made: %+v, %v", have.Containers, err)
+	}
+	w.must(bottles.Resume{Identity: id, Profile: "prod"})
+	if b := w.awaitStatus(id, bottles.Live); !slices.Equal(b.Allow, []string{"prod.example.com"}) {
+		t.Errorf("it lets through %v", b.Allow)
+	}
+	// It is the bottle's own now.
+	w.must(bottles.TearDown{Identity: id})
+	if p, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id}); err != nil || p.Was != "" {
+		t.Errorf("the plan is %+v, %v", p, err)
+	}
+	w.must(bottles.Resume{Identity: id})
+}

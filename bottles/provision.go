@@ -33,10 +33,9 @@ func roleEnv(routes []Route) []string {
 	return nil
 }
 
-// roleFiles are the files that tell the agent's programs of the routes. home is its home directory; remotes are what
-// git-gate brokers, which git reaches there and not here. A file is there, if only empty, as soon as a route was
-// granted once, so that a route that is taken back is forgotten.
-func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File {
+// roleTexts are what tells the agent's programs of the routes, by the file of its home that it belongs into; "" where
+// there is nothing to tell. remotes are what git-gate brokers, which git reaches there and not here.
+func roleTexts(routes []Route, remotes []Remote) map[string]string {
 	var npm, git, logins strings.Builder
 	git.WriteString(remoteConfig(remotes))
 	names := map[string]bool{}
@@ -62,14 +61,11 @@ func roleFiles(home string, p Program, routes []Route, remotes []Remote) []File 
 			}
 		}
 	}
-	tea := "logins: []\n"
+	tea := ""
 	if logins.Len() > 0 {
 		tea = "logins:\n" + logins.String()
 	}
-	file := func(name, content string) File {
-		return File{Path: path.Join(home, name), Content: []byte(content), Mode: 0o600, UID: p.UID, GID: p.GID}
-	}
-	return []File{file(".npmrc", npm.String()), file(".gitconfig", git.String()), file(".config/tea/config.yml", tea)}
+	return map[string]string{fileNPM: npm.String(), fileGit: git.String(), fileTea: tea}
 }
 
 // replacedHost is npm's replace-registry-host for a route: packages name their archives by the registry's own host, and
@@ -159,12 +155,10 @@ func currentFiles(l layout) []File {
 	}
 }
 
-// agentFiles are all files that an agent container is given. fresh says that the volume of its home is new.
+// agentFiles are the files that an agent container is given besides homeFiles. fresh says that the volume of its home
+// is new.
 func agentFiles(l layout, fresh bool) []File {
 	files := currentFiles(l)
-	if l.hadRoutes || len(l.force.routes) > 0 || len(l.profile.Git) > 0 {
-		files = append(files, roleFiles(l.profile.Program.userHome(), l.profile.Program, l.force.routes, l.profile.Git)...)
-	}
 	for _, f := range l.profile.Files {
 		if !f.Once || fresh {
 			files = append(files, f)

@@ -52,7 +52,7 @@ func (r ready) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// proxied serves routes by a cred-proxy, and writes into a new home the files that roleFiles makes for them, in which
+// proxied serves routes by a cred-proxy, and writes into a new home the files that roleTexts makes for them, in which
 // only the proxy's address is another. ports says where on this machine an upstream is that was declared without one.
 func proxied(t *testing.T, up *httptest.Server, port bool, routes ...Route) (home string) {
 	t.Helper()
@@ -98,15 +98,19 @@ func proxied(t *testing.T, up *httptest.Server, port bool, routes ...Route) (hom
 		t.Fatal("cred-proxy did not begin to serve")
 	}
 	home = filepath.Join(t.TempDir(), worker)
-	for _, f := range roleFiles(home, Program{}, routes, nil) {
-		if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
+	for name, text := range roleTexts(routes, nil) {
+		file := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		text := strings.ReplaceAll(string(f.Content), "cred-proxy:8080", addr)
-		if strings.Contains(text, heldBack) {
-			t.Errorf("%s has the token", f.Path)
+		if name != fileTea { // as it stands among the agent's own lines
+			text = merge("# the agent's own\n", "", text)
 		}
-		if err := os.WriteFile(f.Path, []byte(text), 0o600); err != nil {
+		text = strings.ReplaceAll(text, "cred-proxy:8080", addr)
+		if strings.Contains(text, heldBack) {
+			t.Errorf("%s has the token", name)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -167,7 +171,7 @@ func packages(self *string, base string) http.HandlerFunc {
 	}
 }
 
-// What roleFiles writes makes the real npm install from a registry that wants a token.
+// What roleTexts says makes the real npm install from a registry that wants a token.
 func TestTheNPMRCWorksWithNPM(t *testing.T) {
 	const older = "10.9.9" // which joins the registry's path and the archive's whole path
 	for _, c := range []struct {
@@ -218,7 +222,7 @@ func TestTheNPMRCWorksWithNPM(t *testing.T) {
 	}
 }
 
-// What roleFiles writes makes the real git clone from and push to the usual address of an upstream that wants a
+// What roleTexts says makes the real git clone from and push to the usual address of an upstream that wants a
 // credential.
 func TestTheGitconfigWorksWithGit(t *testing.T) {
 	git, err := exec.LookPath("git")
@@ -296,7 +300,7 @@ func TestTheLoginsAreInTeasFormat(t *testing.T) {
 	}
 	for n := range len(want) + 1 {
 		var got struct{ Logins []teaLogin }
-		d := yaml.NewDecoder(bytes.NewReader(roleFile(t, ".config/tea/config.yml", routes[:n], nil)))
+		d := yaml.NewDecoder(bytes.NewReader([]byte(orDefault(roleTexts(routes[:n], nil)[fileTea], "logins: []"))))
 		d.KnownFields(true)
 		if err := d.Decode(&got); err != nil {
 			t.Fatal(err)
@@ -307,22 +311,7 @@ func TestTheLoginsAreInTeasFormat(t *testing.T) {
 	}
 }
 
-// roleFile is the content of one file.
-func roleFile(t *testing.T, name string, routes []Route, remotes []Remote) []byte {
-	t.Helper()
-	for _, f := range roleFiles("/home/agent", Program{UID: 1000, GID: 1000}, routes, remotes) {
-		if f.Path == "/home/agent/"+name {
-			if f.UID != 1000 || f.GID != 1000 || f.Mode != 0o600 {
-				t.Errorf("%s is of %d:%d, mode %v", f.Path, f.UID, f.GID, f.Mode)
-			}
-			return f.Content
-		}
-	}
-	t.Fatalf("there is no %s", name)
-	return nil
-}
-
-func TestRoleFiles(t *testing.T) {
+func TestWhatTheProgramsAreTold(t *testing.T) {
 	all := []string{RoleNPM, RoleInsteadOf, RoleTea}
 	of := func(path, upstream string, roles ...string) Route {
 		return Route{Path: path, Upstream: upstream, TokenRef: "TOKEN", Roles: roles}
@@ -339,7 +328,7 @@ func TestRoleFiles(t *testing.T) {
 	}{
 		{"no route", ".npmrc", nil, nil, ""},
 		{"no route", ".gitconfig", nil, nil, ""},
-		{"no route", ".config/tea/config.yml", nil, nil, "logins: []\n"},
+		{"no route", ".config/tea/config.yml", nil, nil, ""},
 		{"a route without a role", ".npmrc", []Route{of("/a/", "https://a.example.com")}, nil, ""},
 		{"a port", ".npmrc", []Route{of("/a/", "https://A.example.com:8443/", all...)}, nil, npmrc("/a/", "a.example.com")},
 		{"an IPv6 address", ".npmrc", []Route{of("/a/", "https://[2001:DB8::1]:8443", all...)}, nil, npmrc("/a/", "[2001:db8::1]")},
@@ -352,7 +341,7 @@ func TestRoleFiles(t *testing.T) {
 			[]Remote{{Upstream: "git@a.example.com:team/repo.git"}, {Upstream: "https://B.example.com/x.git"}, {Upstream: "ssh://git@c.example.com:2222/x.git"}, {Upstream: "git@d.example.com.invalid:x"}},
 			"[url \"http://cred-proxy:8080/d/\"]\n\tinsteadOf = https://d.example.com/\n"},
 	} {
-		got := string(roleFile(t, c.file, c.routes, c.remotes))
+		got := roleTexts(c.routes, c.remotes)[c.file]
 		if c.file == ".gitconfig" {
 			got = strings.TrimPrefix(got, remoteConfig(c.remotes))
 		}
@@ -362,24 +351,20 @@ func TestRoleFiles(t *testing.T) {
 	}
 }
 
-// What was granted for a time is told to the gates with its end, so that it ends although nobody takes it back.
-func TestTheGatesKnowWhatEnds(t *testing.T) {
-	end := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
-	kept := Route{Path: "/kept/", Upstream: "https://kept.example.com", AuthScheme: credproxy.SchemeBearer, TokenRef: "KEPT"}
-	brief := Route{Path: "/brief/", Upstream: "https://brief.example.com", AuthScheme: credproxy.SchemeBearer, TokenRef: "BRIEF"}
-	l := layout{identity: "tester-00000", force: inForce{allow: "kept.example.com\nbrief.example.com\n", routes: []Route{kept, brief}}}
-	l.until = untilOf([]Grant{
-		{Scope: Scope{For: time.Hour}, Until: end, Change: Change{Allow: []string{"brief.example.com"}, Routes: []Route{brief}}},
-		{Change: Change{Allow: []string{"kept.example.com"}, Routes: []Route{kept}}},
-	}, end.Add(-time.Minute))
-	for role, what := range map[Role]string{RoleEgress: "brief.example.com", RoleCredProxy: "/brief/"} {
-		content, err := l.config(role)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got struct{ Until map[string]time.Time }
-		if err := json.Unmarshal(content, &got); err != nil || len(got.Until) != 1 || !got.Until[what].Equal(end) {
-			t.Errorf("%s is told of these ends: %v (%v)", role, got.Until, err)
+func TestOursAmongTheAgentsLines(t *testing.T) {
+	const a, b = "a=1\n", "b=2\n"
+	for _, c := range []struct{ file, was, ours, want string }{
+		{"", "", a, oursBegins + a + oursEnd},
+		{"own=1", "", a, "own=1\n" + oursBegins + a + oursEnd},
+		{"own=1\n" + oursBegins + a + oursEnd + "more=2\n", a, b, "own=1\nmore=2\n" + oursBegins + b + oursEnd},
+		{"own=1\n" + oursBegins + a + oursEnd, a, "", "own=1\n"},
+		{a, a, "", ""},
+		{"own=1\n" + a + "more=2\n", a, b, "own=1\nmore=2\n" + oursBegins + b + oursEnd}, // written anew without its comments
+		{"own=1\n", a, "", "own=1\n"},
+		{oursBegins + "own=1\n", a, "", oursBegins + "own=1\n"},
+	} {
+		if got := merge(c.file, c.was, c.ours); got != c.want {
+			t.Errorf("%q with %q in the place of %q is %q, not %q", c.file, c.ours, c.was, got, c.want)
 		}
 	}
 }

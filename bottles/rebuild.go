@@ -247,7 +247,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		j.Failure = err.Error()
+		j.Failure, j.Told = err.Error(), forAgent(err)
 		return s.rollBack(ctx, x, j)
 	}
 	s.audit(id, "in force", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
@@ -395,7 +395,7 @@ func (s *Supervisor) rollBack(ctx context.Context, x *execution, j journal) erro
 		return err
 	}
 	j.Message = "The operator approved your capability request, but the new image did not come up, so you are back on the old one. " +
-		"What went wrong: " + cut(j.Failure, 4<<10) + " Your workspace and this conversation are as they were. Go on without it, or ask again with a Dockerfile that works."
+		"What went wrong: " + orDefault(j.Told, "it did not start.") + " Your workspace and this conversation are as they were. Go on without it, or ask again with a Dockerfile that works."
 	if err := s.arrange(ctx, x, j); err != nil {
 		return err
 	}

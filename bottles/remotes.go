@@ -46,7 +46,7 @@ func (r Remote) secretName() string {
 	return ""
 }
 
-// remoteConfig is the part of ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
+// remoteConfig is the part of the agent's ~/.gitconfig by which git reaches the brokered remotes under their usual addresses.
 func remoteConfig(remotes []Remote) string {
 	var gates []gitgate.Remote
 	for _, r := range remotes {
@@ -66,7 +66,7 @@ func (l layout) gateConfig() gitgate.Config {
 }
 
 // keys has the key or token of every remote; what is missing comes as conflicts, which never hold any of it.
-func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]string, []Conflict) {
+func (x *execution) keys(ctx context.Context, remotes []Remote) (map[string]string, []Conflict) {
 	secrets := map[string]string{}
 	var missing []Conflict
 	for _, r := range remotes {
@@ -76,12 +76,12 @@ func (s *Supervisor) keys(ctx context.Context, remotes []Remote) (map[string]str
 		}
 		var value string
 		var err error
-		what, fix := "key", s.keyFix(r.IdentityFile)
+		what, fix := "key", x.sup.keyFix(r.IdentityFile)
 		if r.overSSH() {
 			value, err = readKey(r.IdentityFile)
 		} else {
-			value, err = s.token(ctx, r.TokenRef)
-			what, fix = "token "+name, s.tokenFix(r.TokenRef)
+			value, err = x.token(ctx, r.TokenRef)
+			what, fix = "token "+name, x.sup.tokenFix(r.TokenRef)
 		}
 		if err != nil {
 			missing = append(missing, Conflict{

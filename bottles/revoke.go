@@ -12,28 +12,27 @@ import (
 
 // takeBack takes grants back: one that the operator revokes, or all whose time is over.
 func (s *Supervisor) takeBack(ctx context.Context, x *execution, which func(Grant) bool, why string) error {
-	grants, err := readGrants(x.bottle)
+	st, err := s.standing(x.bottle)
 	if err != nil {
 		return err
 	}
-	now, err := s.current(x)
-	if err != nil {
-		return err
-	}
-	change := gates{before: now, next: now}
-	var gone []Grant
-	for _, g := range grants {
+	change := gates{had: st, next: st}
+	change.next.grants = nil
+	var gone, held []Grant
+	for _, g := range st.grants {
 		if !which(g) {
-			change.grants = append(change.grants, g)
+			change.next.grants, held = append(change.next.grants, g), append(held, g)
 			continue
 		}
 		gone = append(gone, g)
-		change.next = change.next.with(g.Undo)
 		change.tools = append(change.tools, g.Tool)
+		g.Until = time.Time{} // until it is taken back, which its end in the gates themselves came before
+		held = append(held, g)
 	}
 	if len(gone) == 0 {
 		return refuse("the grant has ended already")
 	}
+	change.had.now = timeline(st.base, held, s.cfg.Now())[0].worded(st.now)
 	if err := s.want(ctx, x, change); err != nil {
 		return err
 	}
@@ -44,12 +43,26 @@ func (s *Supervisor) takeBack(ctx context.Context, x *execution, which func(Gran
 	if err := s.writeDown(x, change); err != nil {
 		return err
 	}
+	done := difference(change.had.now, x.layout.force)
 	for _, g := range gone {
-		s.audit(x.layout.identity, "grant ended", map[string]any{"grant": g.ID, "tool": g.Tool, "change": g.Undo, "why": why})
-		text := fmt.Sprintf("%s: %s is closed again: %s", x.layout.identity, queue.Visible(cut(subjects(g.Change), 120)), why)
+		undone := done.about(g)
+		s.audit(x.layout.identity, "grant ended", map[string]any{"grant": g.ID, "tool": g.Tool, "change": undone, "why": why})
+		text := fmt.Sprintf("%s: %s: %s", x.layout.identity, ending(g, undone), why)
 		s.post(func() { s.tell(Alert{AlertDone, x.layout.identity, g.ID, "grant", text}) })
 	}
 	return nil
+}
+
+// ending says in a line what the end of a grant made of what it had opened.
+func ending(g Grant, undone Change) string {
+	what := queue.Visible(cut(subjects(g.Change), 120))
+	switch {
+	case len(undone.Disallow)+len(undone.Unroute) > 0:
+		return queue.Visible(cut(closed(undone), 120)) + " is closed again"
+	case len(undone.Allow)+len(undone.Routes) > 0:
+		return what + " is as it was before"
+	}
+	return "the grant of " + what + " has ended, and it stays as it is"
 }
 
 // subjects names what a change opens.

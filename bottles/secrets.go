@@ -13,12 +13,12 @@ import (
 // tokensWithin bounds how long cred-proxy may take to say that it has its tokens.
 const tokensWithin = readyWithin
 
-// resolve has every token of the routes in force, before anything is made. All that can't be had are named at once.
+// resolve has every token of the routes in force and to come, before anything is made. All that can't be had are named at once.
 func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	if x.secrets != nil {
 		return nil
 	}
-	secrets, missing := s.tokens(ctx, x.layout.force.routes, x.layout.tokens)
+	secrets, missing := x.tokens(ctx, x.layout.allRoutes(), x.layout.tokens)
 	if len(missing) > 0 {
 		return missingError(missing)
 	}
@@ -26,18 +26,35 @@ func (s *Supervisor) resolve(ctx context.Context, x *execution) error {
 	return nil
 }
 
-// missingError names everything that is missing.
+// missingError names everything that is missing; nil when nothing is.
 func missingError(missing []Conflict) error {
+	if len(missing) == 0 {
+		return nil
+	}
 	var errs []error
 	for _, m := range missing {
 		errs = append(errs, errors.New(m.What+"; "+m.Fix))
 	}
-	return errors.Join(errs...)
+	return &lacking{errors.Join(errs...)}
+}
+
+// lacking is an error about what the operator's machine has to provide. It tells of that machine, so it is nothing for
+// an agent.
+type lacking struct{ error }
+
+func (l *lacking) Unwrap() error { return l.error }
+
+// forAgent is what an agent may know of an error.
+func forAgent(err error) string {
+	if l := (*lacking)(nil); errors.As(err, &l) {
+		return "the operator's side could not provide what it needs, such as a credential."
+	}
+	return cut(err.Error(), 4<<10)
 }
 
 // tokens resolves what routes need; refs maps public names to references. What is missing comes as conflicts, which
 // never hold a value.
-func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string]string) (map[string]string, []Conflict) {
+func (x *execution) tokens(ctx context.Context, routes []Route, refs map[string]string) (map[string]string, []Conflict) {
 	secrets := map[string]string{}
 	var missing []Conflict
 	tried := map[string]bool{}
@@ -51,14 +68,14 @@ func (s *Supervisor) tokens(ctx context.Context, routes []Route, refs map[string
 		err := errors.New("nobody said where it comes from")
 		if ok {
 			var value string
-			if value, err = s.token(ctx, ref); err == nil {
+			if value, err = x.token(ctx, ref); err == nil {
 				secrets[name] = value
 				continue
 			}
 		}
 		missing = append(missing, Conflict{
 			What: fmt.Sprintf("route %s can't have its token %s: %s", r.Path, name, strings.TrimPrefix(err.Error(), "token "+name+": ")),
-			Fix:  s.tokenFix(ref),
+			Fix:  x.sup.tokenFix(ref),
 		})
 	}
 	return secrets, missing
@@ -91,17 +108,35 @@ func fixAt(ref, where string) string {
 	return "set it before bottle-tui starts: export " + ref + "=…"
 }
 
-func (s *Supervisor) token(ctx context.Context, ref string) (string, error) {
-	if s.cfg.Resolve == nil {
+// token is the value of a token_ref. An operation asks for each once: behind one may be a password manager, which asks
+// the operator.
+func (x *execution) token(ctx context.Context, ref string) (string, error) {
+	x.mu.Lock()
+	value, ok := x.values[ref]
+	x.mu.Unlock()
+	if ok {
+		return value, nil
+	}
+	if x.sup.cfg.Resolve == nil {
 		return "", errors.New("this program can't resolve tokens")
 	}
-	return s.cfg.Resolve(ctx, ref)
+	value, err := x.sup.cfg.Resolve(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.values == nil {
+		x.values = map[string]string{}
+	}
+	x.values[ref] = value
+	return value, nil
 }
 
 // giveTokens passes the tokens to a running cred-proxy and waits until it says that it has them.
 func (x *execution) giveTokens(ctx context.Context, container string) error {
 	if x.role(container) == RoleGitGate {
-		secrets, missing := x.sup.keys(ctx, x.layout.profile.Git)
+		secrets, missing := x.keys(ctx, x.layout.profile.Git)
 		if len(missing) > 0 {
 			return missingError(missing)
 		}

@@ -145,7 +145,7 @@ type Grant struct {
 	At     time.Time `json:"at"`
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 	Change Change    `json:"change"`         // what it added and took away; TokenRef is the public name
-	Undo   Change    `json:"undo"`           // what takes it back
+	Undo   Change    `json:"undo,omitzero"`  // of a grant by an earlier version: what took it back
 	// Tokens are the references that the operator gave for it, by public name.
 	Tokens map[string]string `json:"tokens,omitempty"`
 }
@@ -223,7 +223,12 @@ type (
 		Shown    string // the Shown of the plan that was agreed to; "": none was
 	}
 	// Resume starts a bottle that is down, on its own image, with its session.
-	Resume struct{ Identity string }
+	Resume struct {
+		Identity string
+		// Profile is what the operator was shown as Preflight.Profile when the agent has another profile by now than
+		// the bottle lived in; without it such a resume is refused.
+		Profile string
+	}
 	// TearDown ends a live bottle and keeps its state.
 	TearDown struct{ Identity string }
 	// Delete removes a bottle that is down, with its volumes and state; nothing brings it back.

@@ -115,6 +115,8 @@ type record struct {
 	pushes   []Request  // that git-gate holds for the operator
 	op       *operation // ours, in flight
 	failed   *Operation // the last of ours, if it failed
+	missed   []Role     // the sidecars whose end the operator was told of
+	forsaken bool       // what its agent, which is gone, asked for is being withdrawn
 	closing  bool       // the end of its agent is being dealt with
 	ended    string     // ID of the agent container whose end was dealt with
 }

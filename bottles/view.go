@@ -94,7 +94,50 @@ func (r *record) status() (Status, string) {
 	case r.disk == nil:
 		return Orphan, "its containers have no state; c cleans them up"
 	}
-	return observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
+	status, detail := observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
+	if lost := r.lost(); status == Live && len(lost) > 0 {
+		detail = lostText(lost)
+	}
+	return status, detail
+}
+
+// lost are the sidecars that a live bottle should have and that do not run any more.
+func (r *record) lost() (out []Role) {
+	if r.have.containers[RoleAgent].State != StateRunning {
+		return nil
+	}
+	for _, role := range roles[1:] {
+		c, exists := r.have.containers[role]
+		switch {
+		case role == RoleCredProxy && len(r.force.routes) == 0:
+			continue // it may have ended: nothing would go through it
+		case exists && (c.State == StateExited || c.State == StateDead):
+		case !exists && (role == RoleEgress || role == RoleCredProxy):
+		default:
+			continue
+		}
+		out = append(out, role)
+	}
+	return out
+}
+
+// lostText says what a bottle without these sidecars can't do, and the way out.
+func lostText(lost []Role) string {
+	var names, without []string
+	for _, role := range lost {
+		names = append(names, string(role))
+		switch role {
+		case RoleCredProxy:
+			without = append(without, "no route leads anywhere")
+		case RoleGitGate:
+			without = append(without, "no fetch and no push")
+		case RoleSupervise:
+			without = append(without, "it can't ask you")
+		default:
+			without = append(without, "no way out")
+		}
+	}
+	return fmt.Sprintf("its %s does not run: %s; x and r start it anew", strings.Join(names, " and "), strings.Join(slices.Compact(without), ", "))
 }
 
 // busy is the status of a bottle while this program works on it.
@@ -151,9 +194,6 @@ func observedStatus(have parts, inspected Container, meta state.Metadata, journa
 	case journal != nil:
 		return journalStatus(journal)
 	case exists && (agent.State == StateRunning || agent.State == StatePaused):
-		if !have.wayOut() {
-			return Live, "its egress does not run: no way out; x and r start it anew"
-		}
 		return Live, ""
 	case unread != "":
 		return Failed, unread

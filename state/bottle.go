@@ -131,6 +131,16 @@ func (b *Bottle) PutGrants(content []byte) error {
 // Grants reads grants.json; nil, nil when there is none.
 func (b *Bottle) Grants() ([]byte, error) { return optional(b.grantsPath(), maxFile) }
 
+// PutBase writes base.json: what the profile let through when the bottle last came to life.
+func (b *Bottle) PutBase(content []byte) error {
+	return b.orUnknown(WriteFile(b.basePath(), content, filePerm))
+}
+
+// Base reads base.json; nil, nil when there is none.
+func (b *Bottle) Base() ([]byte, error) { return optional(b.basePath(), maxFile) }
+
+func (b *Bottle) basePath() string { return filepath.Join(b.Dir(), "base.json") }
+
 func (b *Bottle) grantsPath() string { return filepath.Join(b.Dir(), "grants.json") }
 
 // Operation is the operation in flight, as operation.json keeps it for whoever has to finish it or roll

@@ -165,6 +165,8 @@ func TestDelete(t *testing.T) {
 		"lock":     func() error { _, _, err := b.TryLock(); return err }(),
 		"docker":   b.PutDockerfile([]byte("FROM x"), "r1"),
 		"config":   b.PutConfig("allowlist", nil),
+		"grants":   b.PutGrants(nil),
+		"base":     b.PutBase(nil),
 		"op":       b.PutOperation(state.Operation{Kind: "x"}),
 	} {
 		if !errors.Is(err, state.ErrUnknown) {

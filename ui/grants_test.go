@@ -261,10 +261,10 @@ func TestACredentialsSourceIsAskedFor(t *testing.T) {
 	s.press("enter")
 	s.sees("letters, digits and _ only")
 	s.press("ctrl+u")
-	s.typeText("file:~/.gitea-token")
+	s.send(tea.PasteMsg{Content: "  cmd:cat '/a/two  blanks'\r\n| tail -1\n"}) // what is pasted keeps its blanks
 	s.press("enter")
 	want := bottles.Approve{Identity: "implementer-k3x9q", Request: "r1", Shown: "sha256:r1",
-		Terms: bottles.Terms{Scope: bottles.Scope{For: time.Hour}, Tokens: map[string]string{"GITEA_TOKEN": "file:~/.gitea-token"}}}
+		Terms: bottles.Terms{Scope: bottles.Scope{For: time.Hour}, Tokens: map[string]string{"GITEA_TOKEN": "cmd:cat '/a/two  blanks' | tail -1"}}}
 	if got := s.last(); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %#v, want %#v", got, want)
 	}

@@ -51,10 +51,10 @@ func (m *model) resume(identity string) tea.Cmd {
 
 func resuming(identity string) string { return "resuming " + identity }
 
-// resumable resumes a bottle that nothing is in the way of; otherwise it shows what is.
+// resumable resumes a bottle that nothing is in the way of, in the profile that it was in; otherwise it shows the plan.
 func (m *model) resumable(r resumableMsg) tea.Cmd {
 	a, doing := bottles.Resume{Identity: r.identity}, resuming(r.identity)
-	if r.err == nil && len(r.plan.Conflicts) == 0 {
+	if r.err == nil && len(r.plan.Conflicts) == 0 && r.plan.Was == "" {
 		return m.start(a, doing)
 	}
 	delete(m.pending, r.identity)
@@ -63,9 +63,15 @@ func (m *model) resumable(r resumableMsg) tea.Cmd {
 		return nil
 	}
 	if m.dialog != nil || m.typing || m.filter {
-		first := r.plan.Conflicts[0]
-		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+first.What+"\n"+first.Fix, true)
+		why := "its agent is in another profile now: " + r.plan.Profile + "\nr shows the plan, to say yes to"
+		if len(r.plan.Conflicts) > 0 {
+			why = r.plan.Conflicts[0].What + "\n" + r.plan.Conflicts[0].Fix
+		}
+		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+why, true)
 		return nil
+	}
+	if r.plan.Was != "" {
+		a.Profile = r.plan.Profile
 	}
 	m.dialog = &dialog.Plan{Styles: m.styles, Plan: r.plan, Act: a, Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, r.identity, bottles.Down, bottles.Failed) }}

@@ -149,3 +149,23 @@ func TestResumeShowsWhatIsInTheWay(t *testing.T) {
 		t.Errorf("asked for %#v", got)
 	}
 }
+
+// A bottle whose agent was put into another profile is not resumed before that was shown and agreed to.
+func TestResumeInAnotherProfileAsks(t *testing.T) {
+	s := newStage(t, 120, 36)
+	b := live("a-11111", 0)
+	b.Status = bottles.Down
+	s.show(b)
+	s.sup.plan = func(context.Context, bottles.Action) (*bottles.Preflight, error) {
+		return &bottles.Preflight{Identity: b.Identity, Resume: true, Profile: "prod", Was: "safe"}, nil
+	}
+	s.press("r")
+	s.sees("Resume a-11111", "prod", "until now the bottle was in the profile safe")
+	if got := s.sup.asked(); len(got) != 0 {
+		t.Fatalf("asked for %v", got)
+	}
+	s.press("y")
+	if got := s.last(); got != (bottles.Resume{Identity: "a-11111", Profile: "prod"}) {
+		t.Errorf("asked for %#v", got)
+	}
+}

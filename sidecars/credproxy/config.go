@@ -43,6 +43,16 @@ type Config struct {
 	// Until ends routes, by their path: from that moment on a route leads nowhere and what is on its way over it is
 	// cut, whether or not anybody is there to take it away.
 	Until map[string]time.Time `json:"until,omitempty"`
+	// Later are routes that come into force at a moment by themselves, such as one that a route of Routes stands in
+	// for until its end. At no moment two routes have one path.
+	Later []Later `json:"later,omitempty"`
+}
+
+// Later is a route for a span of time to come.
+type Later struct {
+	Route
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until,omitzero"` // zero: no end
 }
 
 // Route is one path below which an upstream is served with a credential.
@@ -243,48 +253,46 @@ type table struct {
 	ca     string
 	roots  *x509.CertPool    // the certificates of ca; nil without
 	hosts  map[string]origin // what may be dialled, by dialName
-	until  map[string]time.Time
-	over   []string // paths of routes that have ended
+	over   []string          // paths of routes that have ended
 }
 
 // route is a Route made ready.
 type route struct {
 	Route
-	to origin
+	to          origin
+	from, until time.Time // when it holds; zero: from the beginning, without an end
+}
+
+// meets says whether there is a moment at which both hold.
+func (r *route) meets(o *route) bool {
+	return (r.until.IsZero() || o.from.Before(r.until)) && (o.until.IsZero() || r.from.Before(o.until))
 }
 
 func newTable(c Config) (*table, error) {
 	if !state.ValidIdentity(c.Identity) {
 		return nil, fmt.Errorf("cred-proxy's configuration: %q is not the identity of a bottle", c.Identity)
 	}
-	if len(c.Routes) > maxRoutes {
+	if len(c.Routes) > maxRoutes || len(c.Later) > maxRoutes {
 		return nil, fmt.Errorf("cred-proxy's configuration has more than %d routes", maxRoutes)
 	}
-	t := &table{ca: c.CA, hosts: map[string]origin{}, until: c.Until}
-	for i, r := range c.Routes {
-		wrong := func(err error) error { return fmt.Errorf("route %d: %w", i+1, err) }
-		if err := CheckPath(r.Path); err != nil {
-			return nil, wrong(err)
-		}
-		to, err := parseUpstream(r.Upstream)
-		if err != nil {
-			return nil, wrong(err)
-		}
-		if !slices.Contains(Schemes(), r.AuthScheme) {
-			return nil, wrong(fmt.Errorf("auth_scheme %q is not known: write one of %s", r.AuthScheme, strings.Join(Schemes(), ", ")))
-		}
-		if err := CheckToken(r.Token); err != nil {
-			return nil, wrong(err)
-		}
-		if slices.ContainsFunc(t.routes, func(o *route) bool { return o.Path == r.Path }) {
-			return nil, wrong(fmt.Errorf("path %q is that of another route, too", r.Path))
-		}
-		t.routes = append(t.routes, &route{Route: r, to: to})
-		t.hosts[dialName(to.host, to.port)] = to
-	}
 	for path := range c.Until {
-		if !slices.ContainsFunc(t.routes, func(r *route) bool { return r.Path == path }) {
+		if !slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Path == path }) {
 			return nil, fmt.Errorf("until names the path %q, which is that of no route", path)
+		}
+	}
+	t := &table{ca: c.CA, hosts: map[string]origin{}}
+	for i, r := range c.Routes {
+		if err := t.add(r, time.Time{}, c.Until[r.Path]); err != nil {
+			return nil, fmt.Errorf("route %d: %w", i+1, err)
+		}
+	}
+	for i, l := range c.Later {
+		err := t.add(l.Route, l.From, l.Until)
+		if l.From.IsZero() {
+			err = errors.New("it has no from: write it into routes")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("later route %d: %w", i+1, err)
 		}
 	}
 	slices.SortStableFunc(t.routes, func(a, b *route) int { return len(b.Path) - len(a.Path) })
@@ -300,31 +308,58 @@ func newTable(c Config) (*table, error) {
 	return t, nil
 }
 
-// at is the table with the routes that still hold at a moment, and the next moment at which one ends; zero: none does.
+// add takes in a route for a span of time.
+func (t *table) add(r Route, from, until time.Time) error {
+	if err := CheckPath(r.Path); err != nil {
+		return err
+	}
+	to, err := parseUpstream(r.Upstream)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(Schemes(), r.AuthScheme) {
+		return fmt.Errorf("auth_scheme %q is not known: write one of %s", r.AuthScheme, strings.Join(Schemes(), ", "))
+	}
+	if err := CheckToken(r.Token); err != nil {
+		return err
+	}
+	n := &route{Route: r, to: to, from: from, until: until}
+	if slices.ContainsFunc(t.routes, func(o *route) bool { return o.Path == r.Path && o.meets(n) }) {
+		return fmt.Errorf("path %q is that of another route, too", r.Path)
+	}
+	t.routes = append(t.routes, n)
+	t.hosts[dialName(to.host, to.port)] = to
+	return nil
+}
+
+// at is the table with the routes that hold at a moment, and the next moment at which one begins or ends; zero: none
+// does.
 func (t *table) at(now time.Time) (*table, time.Time) {
 	var next time.Time
 	n := &table{hash: t.hash, ca: t.ca, roots: t.roots, hosts: map[string]origin{}}
 	for _, r := range t.routes {
-		if end, ok := t.until[r.Path]; ok {
-			if !now.Before(end) {
-				n.over = append(n.over, r.Path)
-				continue
-			}
-			if next.IsZero() || end.Before(next) {
-				next = end
-			}
+		change := r.until
+		switch {
+		case now.Before(r.from):
+			change = r.from
+		case !r.until.IsZero() && !now.Before(r.until):
+			n.over = append(n.over, r.Path)
+		default:
+			n.routes = append(n.routes, r)
+			n.hosts[dialName(r.to.host, r.to.port)] = r.to
 		}
-		n.routes = append(n.routes, r)
-		n.hosts[dialName(r.to.host, r.to.port)] = r.to
+		if change.After(now) && (next.IsZero() || change.Before(next)) {
+			next = change
+		}
 	}
 	return n, next
 }
 
-// missing is what the table's routes need and have denies; nil: nothing.
-func (t *table) missing(have func(name string) bool) error {
+// missing is what the routes that hold at a moment or later need and have denies; nil: nothing.
+func (t *table) missing(have func(name string) bool, now time.Time) error {
 	var names []string
 	for _, r := range t.routes {
-		if !have(r.Token) && !slices.Contains(names, r.Token) {
+		if over := !r.until.IsZero() && !now.Before(r.until); !over && !have(r.Token) && !slices.Contains(names, r.Token) {
 			names = append(names, r.Token)
 		}
 	}

@@ -250,11 +250,8 @@ func (s *server) apply(content []byte) error {
 	return nil
 }
 
-// missing is what t needs now and has not got, under mu; nil: nothing.
-func (s *server) missing(t *table) error {
-	now, _ := t.at(time.Now())
-	return now.missing(s.tokens.Have)
-}
+// missing is what t needs from now on and has not got, under mu; nil: nothing.
+func (s *server) missing(t *table) error { return t.missing(s.tokens.Have, time.Now()) }
 
 // enforce puts in force what holds now, and sees to it that it is done again when a route ends. Under mu.
 func (s *server) enforce() {

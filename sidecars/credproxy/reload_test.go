@@ -275,3 +275,49 @@ func TestARouteEndsByItself(t *testing.T) {
 	kept.Body.Close()
 	<-read
 }
+
+// A route to come takes over by itself from the one that stood in for it, and no two have one path at a time.
+func TestARouteBeginsByItself(t *testing.T) {
+	serves := func(name string) string {
+		return plain(t, func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			if strings.HasSuffix(r.URL.Path, "/wait") {
+				<-r.Context().Done()
+			}
+			io.WriteString(w, name)
+		}).URL
+	}
+	from := time.Now().Add(time.Second)
+	c := config(route("/up/", serves("brief")))
+	c.Until = map[string]time.Time{"/up/": from}
+	c.Later = []credproxy.Later{{Route: route("/up/", serves("usual")), From: from}}
+	p := start(t, c)
+	gone, err := agent(t).Get(p.url + "/up/wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Body.Close()
+	if got := get(t, p.url+"/up/x"); got.body != "brief" {
+		t.Errorf("before: %+v", got)
+	}
+	if _, err := io.ReadAll(gone.Body); err == nil {
+		t.Error("what was on its way came to a good end")
+	}
+	if got := get(t, p.url+"/up/x"); got.body != "usual" || time.Now().Before(from) {
+		t.Errorf("after: %+v", got)
+	}
+	// A token that will be needed is needed.
+	c.Later[0].Token = "NEVER_GIVEN"
+	c.Later[0].From, c.Until["/up/"] = from.Add(time.Hour), from.Add(time.Hour)
+	p.configure(c)
+	p.ear.Wait(t, sidecars.EventConfigError, func(l sidecars.Line) bool { return strings.Contains(l.Reason, "NEVER_GIVEN") })
+	c.Later[0].Token = tokenVar
+	c.Later[0].From = from.Add(time.Minute)
+	if _, err := c.Encode(); err == nil || !strings.Contains(err.Error(), "another route") {
+		t.Errorf("two at a time: %v", err)
+	}
+	c.Later[0].From = time.Time{}
+	if _, err := c.Encode(); err == nil {
+		t.Error("a later one without a beginning is taken")
+	}
+}

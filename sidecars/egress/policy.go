@@ -25,25 +25,41 @@ type Config struct {
 	// Until ends rules of Allow, by their text: from that moment on a rule lets nothing through and what goes
 	// through it is cut, whether or not anybody is there to take it away.
 	Until map[string]time.Time `json:"until,omitempty"`
+	// Later are rules that come into force at a moment by themselves, such as one that a rule of Allow stands in for
+	// until its end.
+	Later []Later `json:"later,omitempty"`
 }
 
-// at is the configuration with the rules that still hold at a moment, and the next moment at which one ends; zero:
-// none does.
+// Later is a rule for a span of time to come.
+type Later struct {
+	Rule  string    `json:"rule"`
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until,omitzero"` // zero: no end
+}
+
+// at is the configuration with the rules that hold at a moment, and the next moment at which one begins or ends;
+// zero: none does.
 func (c Config) at(now time.Time) (Config, time.Time) {
 	var next time.Time
 	var allow []string
-	for _, rule := range c.Allow {
-		if end, ok := c.Until[rule]; ok {
-			if !now.Before(end) {
-				continue
-			}
-			if next.IsZero() || end.Before(next) {
-				next = end
-			}
+	span := func(rule string, from, until time.Time) {
+		change := until
+		if now.Before(from) {
+			change = from
+		} else if until.IsZero() || now.Before(until) {
+			allow = append(allow, rule)
 		}
-		allow = append(allow, rule)
+		if change.After(now) && (next.IsZero() || change.Before(next)) {
+			next = change
+		}
 	}
-	c.Allow, c.Until = allow, nil
+	for _, rule := range c.Allow {
+		span(rule, time.Time{}, c.Until[rule])
+	}
+	for _, l := range c.Later {
+		span(l.Rule, l.From, l.Until)
+	}
+	c.Allow, c.Until, c.Later = allow, nil, nil
 	return c, next
 }
 
@@ -86,12 +102,20 @@ type policy struct {
 }
 
 func (c Config) policy() (*policy, error) {
-	if len(c.Allow) > maxRules || len(c.AllowPrivate) > maxRules || len(c.Deny) > maxRules {
-		return nil, fmt.Errorf("the allowlist, allow_private or deny has more than %d entries", maxRules)
+	if len(c.Allow) > maxRules || len(c.Later) > maxRules || len(c.AllowPrivate) > maxRules || len(c.Deny) > maxRules {
+		return nil, fmt.Errorf("the allowlist, later, allow_private or deny has more than %d entries", maxRules)
 	}
 	for rule := range c.Until {
 		if !slices.Contains(c.Allow, rule) {
 			return nil, fmt.Errorf("until names the rule %q, which is not in allow", rule)
+		}
+	}
+	for _, l := range c.Later {
+		if _, err := ParseRule(l.Rule); err != nil {
+			return nil, err
+		}
+		if l.From.IsZero() {
+			return nil, fmt.Errorf("later names the rule %q without from: write it into allow", l.Rule)
 		}
 	}
 	p := &policy{exact: map[string]*ports{}, under: map[string]*ports{}, deny: map[netip.Addr]bool{}}

@@ -318,3 +318,39 @@ func TestRuleEndsByItself(t *testing.T) {
 		t.Error("an end of a rule that is not there is taken")
 	}
 }
+
+// A rule to come opens by itself at its time, and ends by itself, too: here the one that another stood in for.
+func TestRuleBeginsByItself(t *testing.T) {
+	port := echo(t, "")
+	first, second := fmt.Sprintf("first.test:%d", port), fmt.Sprintf("second.test:%d", port)
+	from := time.Now().Add(time.Second)
+	c := egress.Config{
+		Allow: []string{first}, AllowPrivate: []string{good}, Until: map[string]time.Time{first: from},
+		Later: []egress.Later{{Rule: second, From: from, Until: from.Add(2 * time.Second)}},
+	}
+	p := start(t, c, &names{known: map[string][]string{"first.test": {good}, "second.test": {good}}})
+	if _, _, status := p.tunnel(second); !strings.Contains(status, " 403 ") {
+		t.Errorf("before its time: %s", status)
+	}
+	gone, goneReader, status := p.tunnel(first)
+	if !strings.Contains(status, " 200 ") {
+		t.Fatal(status)
+	}
+	gone.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
+	if _, err := goneReader.ReadByte(); err == nil {
+		t.Fatal("the first rule's tunnel goes on")
+	}
+	next, nextReader, status := p.tunnel(second)
+	if !strings.Contains(status, " 200 ") {
+		t.Fatalf("at its time: %s", status)
+	}
+	next.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
+	if _, err := nextReader.ReadByte(); err == nil || time.Now().Before(from.Add(2*time.Second)) {
+		t.Errorf("its tunnel: %v", err)
+	}
+	for _, bad := range []egress.Later{{Rule: second}, {Rule: "no rule", From: from}} {
+		if _, err := (egress.Config{Later: []egress.Later{bad}}).Encode(); err == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}

@@ -14,26 +14,29 @@ import (
 
 func (p *program) resumeCommand() *cobra.Command {
 	var plan planFlags
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "resume <identity>",
 		Short: "Bring a bottle that is down back: same identity, conversation and workspace",
-		Long: "Brings a bottle that is down back, without a question: what it may do was agreed to at its start, and\n" +
-			"by the grants that it still has. --dry-run shows the plan.",
+		Long: "Brings a bottle that is down back, in its profile as the manifest has it now and with the grants that it\n" +
+			"still has. It asks, with the plan, only when the manifest has put the agent into another profile since.\n" +
+			"--dry-run shows the plan.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := plan.check(cmd); err != nil {
 				return err
 			}
 			return p.work(func(cmd *cobra.Command, args []string) error {
-				return p.resume(cmd.Context(), args[0], plan)
+				return p.resume(cmd.Context(), args[0], plan, yes)
 			})(cmd, args)
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	plan.add(cmd)
 	return cmd
 }
 
-func (p *program) resume(ctx context.Context, identity string, flags planFlags) error {
+func (p *program) resume(ctx context.Context, identity string, flags planFlags, yes bool) error {
 	config, end, err := p.config(ctx, "", flags.dry)
 	if err != nil {
 		return err
@@ -46,7 +49,7 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags) 
 	if err != nil {
 		return err
 	}
-	if flags.dry {
+	if flags.dry || plan.Was != "" {
 		if err := p.printPlan(plan, flags.format); err != nil {
 			return err
 		}
@@ -57,7 +60,16 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags) 
 	if flags.dry {
 		return nil
 	}
-	if err := p.carry(ctx, config, identity, bottles.Resume{Identity: identity}); err != nil {
+	resume := bottles.Resume{Identity: identity}
+	if plan.Was != "" {
+		if !yes {
+			if err := p.ask(ctx, "Resume this bottle in the profile "+queue.Visible(plan.Profile)+"? [y/N] "); err != nil {
+				return err
+			}
+		}
+		resume.Profile = plan.Profile
+	}
+	if err := p.carry(ctx, config, identity, resume); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\n", identity, p.flags())

@@ -199,7 +199,7 @@ var errNo = errors.New("you said no; nothing was created")
 // ask asks the operator; nil means yes.
 func (p *program) ask(ctx context.Context, question string) error {
 	if !p.terminal {
-		return errors.New("there is no terminal to ask on: give --yes to start it unasked, or --dry-run to see the plan only; nothing was created")
+		return errors.New("there is no terminal to ask on: give --yes to go on unasked, or --dry-run to see the plan only; nothing was created")
 	}
 	fmt.Fprintf(p.err, "\n%s", question)
 	in, err := cancelreader.NewReader(p.in)

@@ -51,7 +51,12 @@ func Rows(p *bottles.Preflight) []Row {
 	}
 	r.add("bottle", OK, "%s, %s", p.Identity, launch)
 	r.agent(p)
-	r.add("profile", OK, "%s, of %s", p.Profile, p.Home)
+	if p.Was == "" {
+		r.add("profile", OK, "%s, of %s", p.Profile, p.Home)
+	} else {
+		r.add("profile", Warn, "%s, of %s", p.Profile, p.Home)
+		r.add("", Warn, "until now the bottle was in the profile %s: what it may do changes to this", p.Was)
+	}
 	r.image(p)
 	r.directory(p)
 	if len(p.EnvNames) > 0 {

@@ -139,7 +139,8 @@ func (d *Dialog) sourceKey(k tea.KeyPressMsg) dialog.Result {
 
 // pasteSource takes pasted text; a credential never gets as far as the screen.
 func (d *Dialog) pasteSource(text string) {
-	text = strings.Join(strings.Fields(dialog.Clean(text)), " ")
+	lines := linesOf([]byte(dialog.Clean(text)))
+	text = strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), " ") // blanks within a line are a path's own
 	if LooksSecret(text) {
 		d.note = isSecret
 		return

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -20,6 +21,13 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "fail" {
 		fmt.Println("this step fails on purpose")
 		os.Exit(3)
+	}
+	if len(os.Args) > 3 && os.Args[1] == "put" { // a step of a build
+		if err := put(strings.Join(os.Args[2:], " ")); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
 	}
 	fmt.Println("agent started:", strings.Join(os.Args[1:], " "))
 	for i, a := range os.Args {
@@ -49,6 +57,8 @@ func main() {
 				fmt.Printf("cat %s: %q %v\n", rest, text, err)
 			case "env":
 				fmt.Printf("env %s=%s\n", rest, os.Getenv(rest))
+			case "put":
+				fmt.Println("put", rest, put(rest))
 			case "write":
 				fmt.Println("wrote", os.WriteFile("/workspace/work", []byte(rest), 0o600))
 			default:
@@ -58,6 +68,20 @@ func main() {
 	}()
 	<-end
 	fmt.Println("told to end")
+}
+
+// put writes a file: its path, then its content as a Go string.
+func put(what string) error {
+	path, quoted, _ := strings.Cut(what, " ")
+	content, err := strconv.Unquote(quoted)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		return err
+	}
+	_ = os.Chmod(path, 0o666) // so that the agent may change what a build wrote; another's file stays as it is
+	return nil
 }
 
 // get asks for a page and tells what came.

@@ -1,0 +1,72 @@
+package bottles_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bottle-tui/bottles"
+	"bottle-tui/queue"
+)
+
+// A sidecar that ends under a live agent is told, and x and r mend it.
+func TestTheEndOfASidecarIsTold(t *testing.T) {
+	w, u := newWorld(t), newUpstream(t)
+	w.tokens["API_TOKEN"] = secret
+	w.cat.tune = func(p *bottles.Profile) { p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "API_TOKEN")} }
+	w.run(nil)
+	id := w.launch("")
+	if b := w.awaitStatus(id, bottles.Live); b.Detail != "" {
+		t.Errorf("a bottle that has everything: %q", b.Detail)
+	}
+	if out, err := exec.Command("docker", "kill", "claude-bottle-cred-proxy-"+id).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.await("its end is told", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return b.Status == bottles.Live && strings.Contains(b.Detail, "its cred-proxy does not run: no route leads anywhere; x and r")
+	})
+	if !slices.ContainsFunc(w.told(), func(a bottles.Alert) bool {
+		return a.Kind == bottles.AlertFailed && a.Identity == id && strings.Contains(a.Text, "cred-proxy")
+	}) {
+		t.Errorf("nobody was told: %v", w.told())
+	}
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	w.sup.Type(id, []byte("get http://cred-proxy:8080/api/again\n"))
+	w.awaitText(id, `/api/again 200 "/again with `+letters)
+	w.await("nothing is left to tell", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return b.Status == bottles.Live && b.Detail == ""
+	})
+}
+
+// What an agent asked for is withdrawn when its container was removed while nobody looked.
+func TestRequestsOfARemovedAgentAreWithdrawn(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("")
+	req := w.askEgress(id, "new.example.com\n")
+	w.end()
+	if out, err := exec.Command("docker", "rm", "-f", "claude-bottle-"+id).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.run(nil)
+	w.await("nothing waits", func(s *bottles.Snapshot) bool { b, ok := find(s, id); return ok && len(b.Requests) == 0 })
+	answer := filepath.Join(w.root.QueueDir(id), "done", req.ID+".answer.json")
+	deadline := time.Now().Add(patience)
+	for {
+		done, err := os.ReadFile(answer)
+		if err == nil && strings.Contains(string(done), string(queue.Withdrawn)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the request was answered %q, %v", done, err)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks, up to the deadline
+	}
+}
