@@ -27,8 +27,27 @@ type Decision struct {
 // approvals are the pushes that wait for the operator.
 type approvals struct {
 	within  time.Duration
+	every   time.Duration
 	holding sync.Mutex
 	held    map[string]chan Decision
+	// brought are the pushes that came to the operator, those included that were taken back, since each rings a bell:
+	// as many as count less the time since.
+	brought struct {
+		since time.Time
+		count float64
+	}
+}
+
+// bring says whether one more push may come to the operator. It needs the lock.
+func (a *approvals) bring(now time.Time) bool {
+	b := &a.brought
+	b.count = max(0, b.count-now.Sub(b.since).Seconds()/a.every.Seconds())
+	b.since = now
+	if b.count > heldAtOnce-1 {
+		return false
+	}
+	b.count++
+	return true
 }
 
 func (s *server) takeDecision(line []byte) {
@@ -63,6 +82,11 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	if len(s.held) >= maxHeld {
 		s.holding.Unlock()
 		return refuse("%d pushes wait for the operator already", maxHeld).with("Wait until some are decided.")
+	}
+	if !s.bring(time.Now()) {
+		s.holding.Unlock()
+		return refuse("too many pushes came to wait for the operator one after the other").
+			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", s.every))
 	}
 	if s.held == nil {
 		s.held = map[string]chan Decision{}

@@ -61,19 +61,30 @@ func told(p *sidecars.Push) string {
 	return b.String()
 }
 
-// question pushes, gives what the operator is told of it, and denies it.
-func (g *gate) question(w *work, args ...string) *sidecars.Push {
+// asked pushes, and gives what the operator is asked then.
+func (g *gate) asked(w *work, args ...string) (push *running, l sidecars.Line) {
 	g.t.Helper()
 	before := g.ear.Count(sidecars.EventPushWaits)
-	push := w.begin(append([]string{"push", "-f", "origin"}, args...)...)
+	push = w.begin(append([]string{"push", "-f", "origin"}, args...)...)
 	wait(g.t, func() bool { return g.ear.Count(sidecars.EventPushWaits) > before })
-	var l sidecars.Line
 	for _, o := range g.ear.Lines() {
 		if o.Event == sidecars.EventPushWaits {
 			l = o
 		}
 	}
-	g.say(fmt.Sprintf(`{"push":%q,"decision":"denied"}`, l.ID))
+	return push, l
+}
+
+func (g *gate) decide(l sidecars.Line, decision string) {
+	g.t.Helper()
+	g.say(fmt.Sprintf(`{"push":%q,"decision":%q}`, l.ID, decision))
+}
+
+// question pushes, gives what the operator is told of it, and denies it.
+func (g *gate) question(w *work, args ...string) *sidecars.Push {
+	g.t.Helper()
+	push, l := g.asked(w, args...)
+	g.decide(l, gitgate.Denied)
 	push.end()
 	return l.Push
 }

@@ -48,6 +48,9 @@ const (
 	secretOverdue = 5 * time.Second // then it says what it waits for
 	copyBuffer    = 64 << 10
 	approveWithin = time.Hour
+	askWithin     = time.Minute
+	heldAtOnce    = 10 // pushes that come to wait for the operator one after the other; then it is one in each holdEvery
+	holdEvery     = time.Minute
 	progressEvery = 5 * time.Second
 )
 
@@ -66,6 +69,8 @@ type Options struct {
 	Input         io.Reader
 	Resolver      outward.Resolver // default: the container's own resolver
 	ApproveWithin time.Duration    // how long a push waits for the operator, default 1 h
+	HoldEvery     time.Duration    // how often one more push may come to wait for the operator when ten have, default 1 min
+	AskWithin     time.Duration    // how long an upstream has to say what it has, default 1 min
 	ProgressEvery time.Duration    // how often a waiting git is told so, default 5 s
 	AllowLoopback bool             // names may lead to loopback and this machine's own addresses; for tests
 	Voice         *sidecars.Voice
@@ -104,10 +109,12 @@ type server struct {
 	approvals
 	spool    *spool
 	progress time.Duration
-	pushes   chan struct{}       // a place for each push that is received or looked at
-	looking  chan struct{}       // the place of the one that is looked at
-	objects  *semaphore.Weighted // those of the packs of all pushes, of which something is known
-	conns    conns               // of the git protocol
+	// askWithin is how long an upstream has for all that is asked of it about one push.
+	askWithin time.Duration
+	pushes    chan struct{}       // a place for each push that is received or looked at
+	looking   chan struct{}       // the place of the one that is looked at
+	objects   *semaphore.Weighted // those of the packs of all pushes, of which something is known
+	conns     conns               // of the git protocol
 
 	mu      sync.Mutex // configurations and secrets come one at a time
 	secrets sidecars.Vault
@@ -140,6 +147,12 @@ func (o *Options) fill() {
 	if o.ApproveWithin <= 0 {
 		o.ApproveWithin = approveWithin
 	}
+	if o.HoldEvery <= 0 {
+		o.HoldEvery = holdEvery
+	}
+	if o.AskWithin <= 0 {
+		o.AskWithin = askWithin
+	}
 	if o.ProgressEvery <= 0 {
 		o.ProgressEvery = progressEvery
 	}
@@ -165,7 +178,7 @@ func Serve(ctx context.Context, o Options) error {
 		scanner: scan, spool: &spool{dir: o.SpoolDir, limit: o.SpoolRoom}, progress: o.ProgressEvery, pushes: make(chan struct{}, maxPushes),
 		looking: make(chan struct{}, 1), objects: semaphore.NewWeighted(maxObjects),
 		secrets: sidecars.Vault{Check: checkSecret}, ready: make(chan struct{}),
-		approvals: approvals{within: o.ApproveWithin},
+		approvals: approvals{within: o.ApproveWithin, every: o.HoldEvery}, askWithin: o.AskWithin,
 	}
 	s.keys.dial = s.outward.Dial
 	defer s.keys.close()

@@ -306,7 +306,7 @@ func start(t testing.TB, up *served, change func(*gitgate.Remote), names ...stri
 		}
 		c.Remotes = append(c.Remotes, r)
 	}
-	g := launch(t, c, func(o *gitgate.Options) { o.ProgressEvery = 200 * time.Millisecond })
+	g := launch(t, c, func(o *gitgate.Options) { o.ProgressEvery, o.HoldEvery = 200*time.Millisecond, time.Millisecond })
 	g.give(map[string]string{tokenVar: token, keyVar: sshKeys().client})
 	g.ready()
 	return g

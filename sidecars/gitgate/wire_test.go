@@ -188,7 +188,7 @@ func gated(t testing.TB, up *served, change func(*gitgate.Options), remotes ...g
 	c := gitgate.Config{Identity: identity, Remotes: remotes}
 	up.config(&c)
 	g := launch(t, c, func(o *gitgate.Options) {
-		o.ProgressEvery = 200 * time.Millisecond
+		o.ProgressEvery, o.HoldEvery = 200*time.Millisecond, time.Millisecond
 		if change != nil {
 			change(o)
 		}
