@@ -27,7 +27,7 @@ const (
 	EventDelivered   Event = "delivered"    // the answer was written to the agent's connection, or git-gate took the decision on a push: ID, Decision
 	EventAbandoned   Event = "abandoned"    // nobody waits for the answer any more: ID, Reason
 	EventFetch       Event = "fetch"        // git-gate passed a fetch on: Remote, Via, Received, Millis
-	EventPush        Event = "push"         // git-gate passed a push on and the upstream answered: Remote, Via, Refs, Sent, Millis, Reason (what the upstream refused)
+	EventPush        Event = "push"         // git-gate passed a push on: Remote, Via, Refs, Sent, Millis, Reason (what the upstream refused, or that nobody knows whether it arrived)
 	EventPushWaits   Event = "push-waits"   // a push waits for the operator's decision: ID, Remote, Push
 	EventError       Event = "error"        // something went wrong that an operator should know: Reason, and whom it concerns (Host, Port, Via; ID)
 )

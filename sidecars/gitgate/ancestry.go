@@ -237,11 +237,11 @@ func (s *server) fetchUpstream(ctx context.Context, p *pushing, w wish) (*histor
 
 // upstreamLeads says whether old is among the ancestors of what is in open, which the upstream has and the push
 // does not hold.
-func (s *server) upstreamLeads(p *pushing, open []oid, old oid) (bool, error) {
+func (s *server) upstreamLeads(ctx context.Context, p *pushing, open []oid, old oid) (bool, error) {
 	if len(open) == 0 {
 		return false, nil
 	}
-	h, err := s.fetchUpstream(p.ctx, p, wish{wants: open, haves: []oid{old}, filter: "tree:0"})
+	h, err := s.fetchUpstream(ctx, p, wish{wants: open, haves: []oid{old}, filter: "tree:0"})
 	if err != nil {
 		return false, err
 	}

@@ -21,7 +21,7 @@ const (
 // comparison finds out what a push would change on the upstream, and reads there what the push leaves out: an
 // agent's push need not hold what the upstream has anywhere, be it on a branch of nobody's choosing.
 type comparison struct {
-	ctx    context.Context
+	ctx    context.Context // of what is asked of the upstream; what the push holds is read in any case
 	server *server
 	p      *pushing
 	packed *pack
@@ -237,7 +237,7 @@ func (c *comparison) walk(before, after oid, known bool) *differ {
 		if !known {
 			break
 		}
-		d := &differ{ctx: c.ctx, trees: c.trees, files: map[string]changed{}}
+		d := &differ{ctx: c.p.ctx, trees: c.trees, files: map[string]changed{}}
 		d.compare(before, after, "")
 		if len(d.lacking) == 0 {
 			return d
@@ -253,7 +253,7 @@ func (c *comparison) walk(before, after oid, known bool) *differ {
 			blobs[e.id] = true
 		}
 	}
-	d := &differ{ctx: c.ctx, trees: c.trees, files: map[string]changed{}, only: blobs, unseen: true}
+	d := &differ{ctx: c.p.ctx, trees: c.trees, files: map[string]changed{}, only: blobs, unseen: true}
 	d.compare(oid{}, after, "")
 	return d
 }
@@ -269,7 +269,7 @@ func (c *comparison) contents(files []difference) map[oid][]byte {
 		}
 	}
 	room := int64(maxDiffAll)
-	r := newResolver(c.ctx, c.packed, c.server.spool)
+	r := newResolver(c.p.ctx, c.packed, c.server.spool)
 	defer r.close()
 	r.collect(wanted, have, &room)
 	left := maxFetches

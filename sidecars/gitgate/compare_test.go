@@ -2,12 +2,14 @@ package gitgate_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
@@ -218,18 +220,36 @@ func TestTheOperatorSeesAllThatAPushChanges(t *testing.T) {
 func TestTheOperatorIsToldWhatCouldNotBeRead(t *testing.T) {
 	up := overHTTPS(t)
 	up.seeded(t, "r", 3)
-	g := start(t, up, func(r *gitgate.Remote) { r.Approve = true }, "r")
-	w := g.clone("r")
-	w.commit("file0.txt", "changed\n", "change")
-	up.handle.set(func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
-		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+	r := up.remote("r")
+	r.Approve = true
+	g := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 500 * time.Millisecond }, r)
+	for how, does := range map[string]func(rw http.ResponseWriter, r *http.Request){
+		"it refuses": func(rw http.ResponseWriter, r *http.Request) {
 			http.Error(rw, "not now", http.StatusServiceUnavailable)
+		},
+		"it stalls": func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	} {
+		t.Run(how, func(t *testing.T) {
+			w := g.clone("r")
+			w.commit("file0.txt", "changed\n", "change")
+			up.handle.set(stopping("/git-upload-pack", does))
+			defer up.handle.set(nil)
+			const want = "refs/heads/main unseen\ncommit change\nchanged file0.txt -1 +1\n--- a/file0.txt\n+++ b/file0.txt\n+changed\ndiff cut\n"
+			if got := told(g.question(w, "HEAD:main")); got != want {
+				t.Errorf("the operator is told:\n%s\nnot:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// stopping lets everything through but what goes to a path that ends like that.
+func stopping(suffix string, does func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.HasSuffix(r.URL.Path, suffix) {
+			io.Copy(io.Discard, r.Body) //nolint:errcheck // so that the server sees the end of the connection
+			does(w, r)
 			return
 		}
-		next.ServeHTTP(rw, r)
-	})
-	const want = "refs/heads/main unseen\ncommit change\nchanged file0.txt -1 +1\n--- a/file0.txt\n+++ b/file0.txt\n+changed\ndiff cut\n"
-	if got := told(g.question(w, "HEAD:main")); got != want {
-		t.Errorf("the operator is told:\n%s\nnot:\n%s", got, want)
+		next.ServeHTTP(w, r)
 	}
 }

@@ -153,21 +153,35 @@ func (s *server) fetchGit(c net.Conn, in *bufio.Reader, f *flight, protocol stri
 	return nil
 }
 
+// startPush starts the upstream's receive-pack and reads what it has.
+func (s *server) startPush(ctx context.Context, f *flight) (*sshSession, *advert, error) {
+	session, err := s.keys.start(ctx, f, receivePack, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := session.out.Peek(1); err != nil {
+		err = session.why(err)
+		session.end(false)
+		return nil, nil, err
+	}
+	a, err := readAdvert(session.out)
+	if err != nil {
+		session.end(false)
+		return nil, nil, fmt.Errorf("read what the upstream has: %w", err)
+	}
+	return session, a, nil
+}
+
 // pushGit looks at a push and sends it on. Its error is for before the first answer.
 func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
-	session, err := s.keys.start(f.ctx, f, receivePack, "")
+	to := f.deliver()
+	defer to.end()
+	session, a, err := s.startPush(to.ctx, f)
 	if err != nil {
 		return err
 	}
 	whole := false
 	defer func() { session.end(whole) }()
-	if _, err := session.out.Peek(1); err != nil {
-		return session.why(err)
-	}
-	a, err := readAdvert(session.out)
-	if err != nil {
-		return fmt.Errorf("read what the upstream has: %w", err)
-	}
 	if _, err := c.Write(a.raw); err != nil {
 		return nil
 	}
@@ -187,21 +201,31 @@ func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
 		whole = true
 		return nil
 	}
-	received := false
+	received, rested := false, false
 	var watch sync.WaitGroup
 	p := &pushing{
-		flight: f, via: viaGit, in: in, out: c,
+		flight: f, via: viaGit, in: in, out: c, to: to,
 		tips: func(context.Context) (map[string]oid, error) { return a.tips, nil },
-		forward: func(_ context.Context, head []byte, pack io.Reader, _ int64) (io.ReadCloser, error) {
+		rest: func() { // it may be an hour, longer than many servers and what is between keep a connection
+			io.WriteString(session.in, flushPkt) //nolint:errcheck // it changes nothing
+			session.end(true)
+			rested = true
+		},
+		forward: func(ctx context.Context, body func() io.Reader, _ int64) (io.ReadCloser, error) {
+			if rested {
+				again, _, err := s.startPush(ctx, f)
+				if err != nil {
+					return nil, err
+				}
+				session = again
+			}
 			sent := make(chan struct{})
 			go func() {
 				defer close(sent)
-				if _, err := session.in.Write(head); err == nil {
-					io.CopyBuffer(struct{ io.Writer }{session.in}, pack, make([]byte, copyBuffer)) //nolint:errcheck // the answer tells
-				}
+				io.CopyBuffer(struct{ io.Writer }{session.in}, body(), make([]byte, copyBuffer)) //nolint:errcheck // the answer tells
 			}()
 			return &closing{io.NopCloser(session.out), func() {
-				if context.Cause(f.ctx) == nil {
+				if context.Cause(ctx) == nil {
 					io.Copy(io.Discard, io.LimitReader(session.out, 1<<20)) //nolint:errcheck // it ends with the program
 					timer := time.NewTimer(time.Second)
 					defer timer.Stop()
@@ -246,8 +270,6 @@ func (s *server) pushGit(c net.Conn, in *bufio.Reader, f *flight) error {
 }
 
 const brokeOff = "the upstream broke off in the middle; try again later"
-
-var errAgentGone = errors.New("the agent broke the push off")
 
 // linger lets the agent send what it has begun, so that it gets to reading the answer.
 func linger(ctx context.Context, c net.Conn) {

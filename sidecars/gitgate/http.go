@@ -327,8 +327,11 @@ func (s *server) pushHTTP(w http.ResponseWriter, r *http.Request, f *flight) {
 	if q == nil { // git tries whether it is let in
 		return
 	}
+	to := f.deliver()
+	defer to.end()
+	rested := false
 	p := &pushing{
-		flight: f, via: viaHTTP, in: in, out: flushing(w),
+		flight: f, via: viaHTTP, in: in, out: flushing(w), to: to,
 		tips: func(ctx context.Context) (map[string]oid, error) {
 			a, err := s.advertHTTP(ctx, f)
 			if err != nil {
@@ -336,12 +339,18 @@ func (s *server) pushHTTP(w http.ResponseWriter, r *http.Request, f *flight) {
 			}
 			return a.tips, nil
 		},
-		forward: func(ctx context.Context, head []byte, pack io.Reader, size int64) (io.ReadCloser, error) {
-			u, err := f.ask(ctx, http.MethodPost, receivePack, io.MultiReader(bytes.NewReader(head), pack))
+		rest: func() { rested = true },
+		forward: func(ctx context.Context, body func() io.Reader, size int64) (io.ReadCloser, error) {
+			if rested {
+				f.transport.CloseIdleConnections() // they may have died meanwhile
+			}
+			u, err := f.ask(ctx, http.MethodPost, receivePack, body())
 			if err != nil {
 				return nil, err
 			}
-			u.ContentLength = int64(len(head)) + size
+			u.ContentLength = size
+			// The server may just have closed a connection that was kept.
+			u.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
 			u.Header.Set("Content-Type", "application/x-git-receive-pack-request")
 			u.Header.Set("Accept", "application/x-git-receive-pack-result")
 			res, err := f.do(u, "application/x-git-receive-pack-result")

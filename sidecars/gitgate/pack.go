@@ -108,11 +108,29 @@ type counter struct {
 
 func (c *counter) Read(b []byte) (int, error) {
 	if c.n >= c.most {
-		return 0, refuse("the push is larger than %s", bytesText(c.most)).with("Push fewer commits at a time, or leave large files out. The operator can raise max_push of this remote in the manifest.")
+		return 0, muchPush(c.most)
 	}
 	n, err := c.from.Read(b[:min(int64(len(b)), c.most-c.n)])
 	c.n += int64(n)
 	return n, err
+}
+
+func muchPush(most int64) *refusal {
+	return refuse("the push is larger than %s", bytesText(most)).with("Push fewer commits at a time, or leave large files out. The operator can raise max_push of this remote in the manifest.")
+}
+
+// hold holds a pack that was read to limits that came in force meanwhile.
+func (p *pack) hold(maxPush, maxObject int64) error {
+	if p.size > maxPush {
+		return muchPush(maxPush)
+	}
+	p.maxObject = maxObject // of the others it is told when they are unpacked
+	for i := range p.entries {
+		if e := &p.entries[i]; !e.delta && e.size > maxObject {
+			return p.tooLarge(e.size)
+		}
+	}
+	return nil
 }
 
 // readPack reads a pack from in, which it does not read beyond what the pack needs by more than a buffer, and

@@ -2,6 +2,7 @@ package gitgate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,14 +24,20 @@ type pushing struct {
 	out io.Writer     // what the agent reads
 	// tips are what the upstream has.
 	tips func(ctx context.Context) (map[string]oid, error)
-	// forward sends the request and the pack to the upstream and gives its answer.
-	forward func(ctx context.Context, head []byte, pack io.Reader, size int64) (io.ReadCloser, error)
+	// forward sends the request and the pack, size bytes that body gives from their beginning on, to the upstream and
+	// gives its answer.
+	forward func(ctx context.Context, body func() io.Reader, size int64) (io.ReadCloser, error)
+	to      *delivery // of forward
+	// rest lets go of the upstream while the push waits for the operator.
+	rest func()
 	// converse opens the upstream's upload-pack.
 	converse func(ctx context.Context) (*upload, error)
 	// drain reads what is left of a push that is refused, as far as the agent must have sent it before it reads.
 	drain func()
 	// received is called when nothing more is to come from the agent.
 	received func()
+	// rules are those that came in force last before all of the push was there.
+	rules    *remote
 	rewrites map[string]bool // refs whose history would be rewritten, as far as somebody is asked
 }
 
@@ -40,29 +47,31 @@ func (s *server) push(p *pushing, q *request) {
 	rep := newReporter(p.out, q)
 	var size int64
 	answer, err := s.examine(p, q, rep, &size)
-	if err == nil {
-		var refused []string
-		refused, err = rep.pass(answer)
-		answer.Close()
-		if err == nil {
-			s.voice.say(sidecars.Line{Event: sidecars.EventPush, Remote: p.Name, Via: p.via, Refs: q.refs(), Sent: size,
-				Millis: time.Since(began).Milliseconds(), Reason: strings.Join(refused, "; ")})
-			return
-		}
-		err = fmt.Errorf("the upstream broke off while it answered: %w", err)
-		if cause := context.Cause(p.ctx); cause != nil {
-			err = cause
-		}
-		rep.broken(plain(err.Error(), maxReason) + ". Whether the push arrived is not known: fetch to see.")
-		s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Refs: q.refs(), Reason: err.Error()})
+	if err != nil {
+		s.turnDown(p, q, rep, err)
 		return
 	}
-	s.turnDown(p, q, rep, err)
+	refused, err := rep.pass(answer)
+	answer.Close()
+	reason := strings.Join(refused, "; ")
+	if err != nil {
+		err = p.to.lost(fmt.Errorf("the upstream broke off: %w", err))
+		var unknown *errUnknown
+		if !errors.As(err, &unknown) { // it has no more than a part
+			s.turnDown(p, q, rep, err)
+			return
+		}
+		reason = err.Error()
+		rep.broken(reason + ".")
+	}
+	s.voice.say(sidecars.Line{Event: sidecars.EventPush, Remote: p.Name, Via: p.via, Refs: q.refs(), Sent: size,
+		Millis: time.Since(began).Milliseconds(), Reason: reason})
 }
 
 // turnDown answers a push that does not go to the upstream.
 func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
-	if cause := context.Cause(p.ctx); cause != nil {
+	var unknown *errUnknown
+	if cause := context.Cause(p.ctx); cause != nil && !errors.As(err, &unknown) {
 		err = cause
 	}
 	var many *refusals
@@ -72,6 +81,8 @@ func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
 	hint := ""
 	reason := func(string) string { return err.Error() }
 	switch {
+	case unknown != nil:
+		line.Event = sidecars.EventPush
 	case errors.As(err, &many):
 		line.Rule = many.rule
 		if many.hideRefs {
@@ -188,11 +199,13 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 		err  error
 	}
 	tips := make(chan had, 1)
+	early, enough := context.WithCancel(p.ctx)
 	go func() {
-		t, err := p.tips(p.ctx)
+		t, err := p.tips(early)
 		tips <- had{t, err}
 	}()
 	defer func() {
+		enough()
 		if tips != nil {
 			<-tips
 		}
@@ -228,6 +241,14 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 		*size = packed.size
 	}
 	p.received()
+	if p.rules, err = s.judgeNow(p, q); err != nil {
+		return nil, err
+	}
+	if packed != nil {
+		if err := packed.hold(p.rules.MaxPush, p.rules.MaxObject); err != nil {
+			return nil, err
+		}
+	}
 
 	var objects atomic.Int64
 	still := s.ticking(p.ctx, rep, func() string {
@@ -250,43 +271,80 @@ func (s *server) examine(p *pushing, q *request, rep *reporter, size *int64) (io
 	if len(seen.found) > 0 {
 		return nil, s.refuseFindings(q, seen.found)
 	}
-	if !p.Approve {
+	if !p.rules.Approve {
 		seen.graph.trees = nil // they are much
 		looked()
 	}
-	has := <-tips
-	tips = nil
+	// What is asked of the upstream has a time together, since other pushes may have to wait for that.
+	asking, asked := context.WithTimeout(p.ctx, s.askWithin)
+	defer asked()
+	var has had
+	select {
+	case has = <-tips:
+		tips = nil
+	case <-asking.Done():
+		has.err = s.overdue(p, asking, asking.Err())
+	}
 	if has.err != nil {
 		return nil, has.err
 	}
-	if err := s.checkChanges(p, q, seen.graph, has.tips); err != nil {
+	if err := s.checkChanges(asking, p, q, seen.graph, has.tips); err != nil {
 		return nil, err
 	}
-	if p.Approve {
-		summary := s.summarise(p, q, seen.graph, packed, has.tips)
+	if p.rules.Approve {
+		summary := s.summarise(asking, p, q, seen.graph, packed, has.tips)
+		asked()
 		seen, packed = nil, nil
 		looked()
 		known()
 		free() // others need not wait for the operator
+		p.rest()
 		if err := s.hold(p, rep, summary); err != nil {
 			return nil, err
 		}
 	}
-	if now := s.traffic.now(p.flight); now == nil {
-		return nil, &errCut{"the operator took the remote " + p.Name + " away"}
-	} else if err := s.judge(now, q); err != nil {
+	if now, err := s.judgeNow(p, q); err != nil {
 		return nil, err
+	} else if now.Approve && !p.rules.Approve || p.rules.AllowForce && !now.AllowForce {
+		return nil, refuse("the operator changed the rules of this remote meanwhile").with("Push again.")
 	}
 	// The upstream may take long to send back its first word.
 	still = s.ticking(p.ctx, rep, func() string { return "the upstream takes the push" })
 	defer still()
-	answer, err := p.forward(p.ctx, q.head(), io.NewSectionReader(spool, 0, *size), *size)
+	head := q.head()
+	all := int64(len(head)) + *size
+	held := spool
+	body := func() io.Reader {
+		return p.to.of(io.MultiReader(bytes.NewReader(head), io.NewSectionReader(held, 0, *size)), all)
+	}
+	answer, err := p.forward(p.to.ctx, body, all)
 	if err != nil {
-		return nil, err
+		return nil, p.to.lost(err)
 	}
 	sent := spool
 	spool = nil
 	return &closing{answer, func() { sent.Close() }}, nil
+}
+
+// judgeNow holds what stands before the pack to the rules that are in force now, which the operator may have changed
+// since the push was admitted, and gives them.
+func (s *server) judgeNow(p *pushing, q *request) (*remote, error) {
+	now := s.traffic.now(p.flight)
+	if now == nil {
+		return nil, &errCut{takenAway(p.Name)}
+	}
+	return now, s.judge(now, q)
+}
+
+// overdue is why asking the upstream failed with err.
+func (s *server) overdue(p *pushing, asking context.Context, err error) error {
+	switch {
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case asking.Err() != nil:
+		return fmt.Errorf("the upstream did not say within %s what it has", s.askWithin)
+	}
+	return err
 }
 
 type closing struct {
@@ -337,19 +395,22 @@ func (s *server) ticking(ctx context.Context, rep *reporter, text func() string)
 }
 
 // checkChanges holds what a push would do to what the upstream has.
-func (s *server) checkChanges(p *pushing, q *request, g *graph, tips map[string]oid) error {
+func (s *server) checkChanges(asking context.Context, p *pushing, q *request, g *graph, tips map[string]oid) error {
 	bad := map[string]*refusal{}
 	for _, c := range q.commands {
 		switch has := tips[c.ref]; {
 		case has != c.old:
 			bad[c.ref] = refuse("the upstream has another state of it by now").with("Fetch, then push again.")
 		case c.old.none() || c.new.none() || c.old == c.new:
-		case p.AllowForce && !p.Approve: // nobody asks
+		case p.rules.AllowForce && !p.rules.Approve: // nobody asks
 		default:
 			forward, open := g.leadsTo(c.new, c.old)
 			if !forward {
 				var err error
-				if forward, err = s.upstreamLeads(p, open, c.old); err != nil && !p.AllowForce {
+				if forward, err = s.upstreamLeads(asking, p, open, c.old); err != nil && !p.rules.AllowForce {
+					if err = s.overdue(p, asking, err); p.ctx.Err() != nil {
+						return err
+					}
 					s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Reason: "ask the upstream for the history of " + c.ref + ": " + err.Error()})
 					bad[c.ref] = refuse("that it builds on what the upstream has could not be shown: %s", plain(err.Error(), 200)).
 						with("Push to a new branch, or merge the upstream's branch first.")
@@ -358,7 +419,7 @@ func (s *server) checkChanges(p *pushing, q *request, g *graph, tips map[string]
 			}
 			switch {
 			case forward:
-			case p.AllowForce:
+			case p.rules.AllowForce:
 				if p.rewrites == nil {
 					p.rewrites = map[string]bool{}
 				}

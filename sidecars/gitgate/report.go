@@ -3,6 +3,7 @@ package gitgate
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -78,8 +79,9 @@ func (r *reporter) broken(text string) {
 	}
 }
 
-// pass hands the upstream's answer on, as it comes, and gives what of it was refused. err is not nil when the
-// answer broke off; the agent's side may break off unnoticed.
+// pass hands the upstream's answer on, as it comes, and gives what of it was refused. The upstream is always asked for
+// a report; an agent that did not ask does not get it. err is not nil when the answer broke off, or has none; the
+// agent's side may break off unnoticed.
 func (r *reporter) pass(answer io.Reader) (refused []string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,36 +95,45 @@ func (r *reporter) pass(answer io.Reader) (refused []string, err error) {
 	for {
 		p, err := readPkt(in)
 		if err != nil {
-			return verdicts(report), unexpected(err)
+			return nil, unexpected(err)
 		}
-		if p.special < 0 && len(p.data) > 0 {
-			if !r.banded {
-				keep(p.raw())
-			} else if p.data[0] == 1 {
-				keep(p.data[1:])
-			}
+		reports := !r.banded
+		switch {
+		case p.special >= 0:
+		case !r.banded:
+			keep(p.raw())
+		case len(p.data) > 0 && p.data[0] == 1:
+			reports = true
+			keep(p.data[1:])
 		}
-		r.out.Write(p.raw()) //nolint:errcheck // the push goes on even if the agent has gone
+		if r.report || !reports {
+			r.out.Write(p.raw()) //nolint:errcheck // the push goes on even if the agent has gone
+		}
 		if p.special == 0 {
 			r.ended = true
-			return verdicts(report), nil
+			return verdicts(report)
 		}
 	}
 }
 
+var errNoReport = errors.New("it ended without a report")
+
 // verdicts are what a report says against a push.
-func verdicts(report []byte) (refused []string) {
+func verdicts(report []byte) (refused []string, err error) {
 	in := bytes.NewReader(report)
+	err = errNoReport
 	for {
-		p, err := readPkt(in)
-		if err != nil {
-			return refused
+		p, end := readPkt(in)
+		if end != nil {
+			return refused, err
 		}
 		line := p.line()
 		if rest, ok := strings.CutPrefix(line, "ng "); ok {
 			refused = append(refused, plain(rest, 300))
-		} else if rest, ok := strings.CutPrefix(line, "unpack "); ok && rest != "ok" {
-			refused = append(refused, plain(line, 300))
+		} else if rest, ok := strings.CutPrefix(line, "unpack "); ok {
+			if err = nil; rest != "ok" {
+				refused = append(refused, plain(line, 300))
+			}
 		}
 	}
 }

@@ -136,6 +136,10 @@ func readRequest(in io.Reader) (*request, error) {
 
 // head is the request as it goes to the upstream.
 func (q *request) head() []byte {
+	caps := q.caps
+	if !q.has("report-status") && !q.has("report-status-v2") { // what became of it is told in any case
+		caps = append(caps[:len(caps):len(caps)], "report-status")
+	}
 	var b []byte
 	for _, id := range q.shallow {
 		b = appendPkt(b, "shallow "+id)
@@ -143,7 +147,7 @@ func (q *request) head() []byte {
 	for i, c := range q.commands {
 		line := fmt.Sprintf("%s %s %s", c.old, c.new, c.ref)
 		if i == 0 {
-			line += "\x00 " + strings.Join(q.caps, " ")
+			line += "\x00 " + strings.Join(caps, " ")
 		}
 		b = appendPkt(b, line)
 	}

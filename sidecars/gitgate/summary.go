@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,11 +26,10 @@ const (
 	maxSumLine    = 56 << 10 // bytes of it all, as JSON
 	maxDiffFile   = 128 << 10
 	maxDiffAll    = 8 << 20 // bytes of all files that are compared
-	summaryTime   = time.Minute
 )
 
-// summarise is what a push would do. has are the upstream's refs.
-func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack, has map[string]oid) *sidecars.Push {
+// summarise is what a push would do. has are the upstream's refs. ctx is for what else is asked of the upstream.
+func (s *server) summarise(ctx context.Context, p *pushing, q *request, g *graph, packed *pack, has map[string]oid) *sidecars.Push {
 	sum := &sidecars.Push{Refs: []sidecars.PushRef{}, Commits: []sidecars.PushCommit{}, Files: []sidecars.PushFile{}}
 	for i, c := range q.commands {
 		if i == maxSumRefs {
@@ -49,8 +47,6 @@ func (s *server) summarise(p *pushing, q *request, g *graph, packed *pack, has m
 	}
 	if packed != nil {
 		sum.Bytes = packed.size
-		ctx, cancel := context.WithTimeout(p.ctx, summaryTime)
-		defer cancel()
 		c := s.newComparison(ctx, p, g, packed, has)
 		defer c.close()
 		files, cut := c.files(q.commands[:len(sum.Refs)], sum.Refs)
@@ -101,7 +97,7 @@ func (c *comparison) describeCommits(sum *sidecars.Push) {
 	}
 	list(c.pushed.order, false)
 	first := list(strays.order, true)
-	r := newResolver(c.ctx, c.packed, c.server.spool)
+	r := newResolver(c.p.ctx, c.packed, c.server.spool)
 	defer r.close()
 	describeCommits(r, sum.Commits[:first])
 	if c.strays != nil {

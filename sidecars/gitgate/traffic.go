@@ -33,12 +33,23 @@ type flight struct {
 	transport *http.Transport
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
+	// lasting does not end when the agent goes, only when git-gate ends the flight.
+	lasting context.Context
+	cut     context.CancelCauseFunc
+}
+
+// end ends a flight for a reason that is not the agent's.
+func (f *flight) end(reason string) {
+	f.cut(&errCut{reason})
+	f.cancel(&errCut{reason})
 }
 
 // errCut is the cause of a flight's end when git-gate ended it.
 type errCut struct{ reason string }
 
 func (e *errCut) Error() string { return e.reason }
+
+func takenAway(remote string) string { return "the operator took the remote " + remote + " away" }
 
 var errNotReady = errors.New("the keys of this bottle have not come yet; try again in a moment")
 
@@ -75,6 +86,7 @@ func (t *traffic) admit(ctx context.Context, name string, overSSH bool) (*flight
 	}
 	f := &flight{remote: r, secret: t.secrets[r.Secret], signer: t.signers[r.Secret], transport: t.transport}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	f.lasting, f.cut = context.WithCancelCause(context.WithoutCancel(ctx))
 	if t.flights == nil {
 		t.flights = map[*flight]struct{}{}
 	}
@@ -89,6 +101,7 @@ func (t *traffic) remove(f *flight) {
 	delete(t.flights, f)
 	t.mu.Unlock()
 	f.cancel(nil)
+	f.cut(nil)
 	t.inside.Done()
 }
 
@@ -96,7 +109,7 @@ func (t *traffic) remove(f *flight) {
 func (t *traffic) now(f *flight) *remote {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r := t.inForce.remotes[f.Name]; r.same(f.remote) {
+	if r := t.inForce.remotes[f.Name]; f.same(r) {
 		return r
 	}
 	return nil
@@ -138,7 +151,7 @@ func (t *traffic) swap(n *table, secrets map[string]string, signers map[string]s
 	}
 	for f := range t.flights {
 		if !f.same(n.remotes[f.Name]) {
-			f.cancel(&errCut{"the operator took the remote " + f.Name + " away"})
+			f.end(takenAway(f.Name))
 		}
 	}
 	if old != nil {
@@ -156,7 +169,7 @@ func (t *traffic) cutAll(reason string) {
 	defer t.mu.Unlock()
 	t.closed = true
 	for f := range t.flights {
-		f.cancel(&errCut{reason})
+		f.end(reason)
 	}
 }
 

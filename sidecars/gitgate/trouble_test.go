@@ -175,16 +175,19 @@ func TestAgentThatHangsUp(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		wait(t, func() bool { // something is held
-			out, _ := exec.Command("sh", "-c", fmt.Sprintf("ls -l /proc/self/fd /proc/%d/fd | grep -c '%s.*deleted'", syscall.Getpid(), g.spool)).Output()
-			return strings.TrimSpace(string(out)) != "0"
-		})
+		wait(t, g.holds)
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
 		g.ear.Wait(t, sidecars.EventError, func(l sidecars.Line) bool { return l.Remote == "r" })
 		lacks(t, dir, "large")
 		g.clone("r")
 	})
+}
+
+// holds says whether something of a push is held.
+func (g *gate) holds() bool {
+	out, _ := exec.Command("sh", "-c", fmt.Sprintf("ls -l /proc/self/fd /proc/%d/fd | grep -c '%s.*deleted'", syscall.Getpid(), g.spool)).Output()
+	return strings.TrimSpace(string(out)) != "0"
 }
 
 func wait(t testing.TB, is func() bool) {
