@@ -98,7 +98,7 @@ func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
 	case errors.As(err, &cut):
 		line.Event = sidecars.EventError
 	case p.ctx.Err() != nil:
-		line.Event, line.Reason = sidecars.EventError, "the agent broke the push off"
+		line.Event, line.Reason = sidecars.EventError, errAgentGone.Error()
 	default:
 		line.Event = sidecars.EventError
 		hint = "That is not for you to mend. Try again later; if it stays so, tell the operator."
