@@ -55,11 +55,13 @@ func (s *server) push(p *pushing, q *request) {
 	answer.Close()
 	reason := strings.Join(refused, "; ")
 	if err != nil {
-		err = fmt.Errorf("the upstream broke off while it answered: %w", err)
-		if cause := context.Cause(p.to.ctx); cause != nil {
-			err = cause
+		err = p.to.lost(fmt.Errorf("the upstream broke off: %w", err))
+		var unknown *errUnknown
+		if !errors.As(err, &unknown) { // it has no more than a part
+			s.turnDown(p, q, rep, err)
+			return
 		}
-		reason = (&errUnknown{err}).Error()
+		reason = err.Error()
 		rep.broken(reason + ".")
 	}
 	s.voice.say(sidecars.Line{Event: sidecars.EventPush, Remote: p.Name, Via: p.via, Refs: q.refs(), Sent: size,
@@ -96,7 +98,7 @@ func (s *server) turnDown(p *pushing, q *request, rep *reporter, err error) {
 	case errors.As(err, &cut):
 		line.Event = sidecars.EventError
 	case p.ctx.Err() != nil:
-		line.Event, line.Reason = sidecars.EventError, "the agent broke the push off"
+		line.Event, line.Reason = sidecars.EventError, errAgentGone.Error()
 	default:
 		line.Event = sidecars.EventError
 		hint = "That is not for you to mend. Try again later; if it stays so, tell the operator."
@@ -406,7 +408,9 @@ func (s *server) checkChanges(asking context.Context, p *pushing, q *request, g 
 			if !forward {
 				var err error
 				if forward, err = s.upstreamLeads(asking, p, open, c.old); err != nil && !p.rules.AllowForce {
-					err = s.overdue(p, asking, err)
+					if err = s.overdue(p, asking, err); p.ctx.Err() != nil {
+						return err
+					}
 					s.voice.say(sidecars.Line{Event: sidecars.EventError, Remote: p.Name, Via: p.via, Reason: "ask the upstream for the history of " + c.ref + ": " + err.Error()})
 					bad[c.ref] = refuse("that it builds on what the upstream has could not be shown: %s", plain(err.Error(), 200)).
 						with("Push to a new branch, or merge the upstream's branch first.")

@@ -37,8 +37,17 @@ type idleSSH struct {
 	timer  *time.Timer
 }
 
+// sshKey is by what connections are kept: what is logged in with one key is not used with another.
+func (f *flight) sshKey() string {
+	key := f.remote.sshKey()
+	if f.signer != nil {
+		key += string(f.signer.PublicKey().Marshal())
+	}
+	return key
+}
+
 func (r *remote) sshKey() string {
-	return strings.Join([]string{r.Name, r.Upstream, r.Secret, r.KnownHost}, "\n")
+	return strings.Join([]string{r.Name, r.Upstream, r.Secret, r.KnownHost, ""}, "\n")
 }
 
 // sshSession is one program on an upstream.
@@ -246,7 +255,7 @@ func (p *sshPool) keep(t *table) {
 	for key, idle := range p.idle {
 		stays := false
 		for _, r := range t.remotes {
-			stays = stays || r.sshKey() == key
+			stays = stays || strings.HasPrefix(key, r.sshKey())
 		}
 		if !stays {
 			closeIdle(idle)

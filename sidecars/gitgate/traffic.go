@@ -109,7 +109,7 @@ func (t *traffic) remove(f *flight) {
 func (t *traffic) now(f *flight) *remote {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r := t.inForce.remotes[f.Name]; r.same(f.remote) {
+	if r := t.inForce.remotes[f.Name]; f.same(r) {
 		return r
 	}
 	return nil

@@ -69,6 +69,7 @@ func TestUpstreamThatRefuses(t *testing.T) {
 		up := overSSH(t)
 		up.seeded(t, "r", 1)
 		g := start(t, up, nil, "r")
+		g.clone("r") // by a connection that is kept
 		g.give(map[string]string{keyVar: sshKeys().host})
 		has(t, newWork(t, nil).fails("clone", g.url("r"), "x"), "does not take git-gate's key")
 	})
