@@ -173,6 +173,12 @@ func (c *cell) noWayByNetwork(t *testing.T, port, docker0 string, others, others
 			controls: []control{{client, []string{"tcp 169.254.169.254:80", "http GET http://169.254.169.254/latest/meta-data/"}}},
 		},
 		{
+			name:     "UDP: the pod answers names by it, and nothing else",
+			tries:    at("udp "+pod+":%s", "8888", "8080", "8081", "9100", "9418", "123", "443", "5353"),
+			fails:    "connection refused|timeout",
+			controls: []control{{c.ordinary, []string{"udp " + docker0 + ":" + port}}},
+		},
+		{
 			name: "the engine: its socket is not in the container, and it listens nowhere else that the agent reaches",
 			tries: []string{
 				"unix /var/run/docker.sock", "unix /run/docker.sock", "unix /run/containerd/containerd.sock",

@@ -179,8 +179,8 @@ func (d *resolverServer) reply(msg []byte) []byte {
 		out.RCode = dnsmessage.RCodeFormatError
 	default:
 		out.RCode = dnsmessage.RCodeNameError
-		d.tell(q)
 	}
+	d.tell(q, out.RCode)
 	b := dnsmessage.NewBuilder(make([]byte, 0, len(msg)), out)
 	if out.RCode == dnsmessage.RCodeNameError {
 		if b.StartQuestions() != nil || b.Question(q) != nil {
@@ -194,9 +194,18 @@ func (d *resolverServer) reply(msg []byte) []byte {
 	return reply
 }
 
-// tell says that the agent tried to look up a name: clients ask for each address family and try again.
-func (d *resolverServer) tell(q dnsmessage.Question) {
-	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
+// tell says that the agent tried to look up a name, which clients do for each address family and again, or that it sent
+// something else.
+func (d *resolverServer) tell(q dnsmessage.Question, code dnsmessage.RCode) {
+	l := sidecars.Line{Event: sidecars.EventRefuse, Via: "dns", Reason: "a DNS message other than a question for one name"}
+	name := ""
+	if code == dnsmessage.RCodeNameError {
+		name = strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
+		l.Host, l.Port, l.Reason = name, sidecars.PortDNS, "no names are resolved here; the proxy resolves those that it allows"
+		if p := d.server.traffic.policy(); p.allows(name, 443) || p.allows(name, 80) {
+			l.Reason = "it is allowed, but through the proxy: the client does not use HTTPS_PROXY"
+		}
+	}
 	now := time.Now()
 	d.mu.Lock()
 	again := now.Sub(d.told[name]) < sameName
@@ -207,12 +216,7 @@ func (d *resolverServer) tell(q dnsmessage.Question) {
 		d.told[name] = now
 	}
 	d.mu.Unlock()
-	if again {
-		return
+	if !again {
+		d.server.voice.say(l)
 	}
-	reason := "no names are resolved here; the proxy resolves those that it allows"
-	if p := d.server.traffic.policy(); p.allows(name, 443) || p.allows(name, 80) {
-		reason = "it is allowed, but through the proxy: the client does not use HTTPS_PROXY"
-	}
-	d.server.voice.say(sidecars.Line{Event: sidecars.EventRefuse, Host: name, Port: sidecars.PortDNS, Via: "dns", Reason: reason})
 }

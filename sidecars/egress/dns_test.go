@@ -125,6 +125,9 @@ func TestDNSAnswersNoSuchNameAtOnce(t *testing.T) {
 		}
 		check(t, buf[:n], 4711, "after.test.")
 	}
+	p.ear.Wait(t, sidecars.EventRefuse, func(l sidecars.Line) bool {
+		return l.Via == "dns" && strings.HasPrefix(l.Reason, "a DNS message other than")
+	})
 }
 
 func TestDNSConnectionsAreBounded(t *testing.T) {

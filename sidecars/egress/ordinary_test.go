@@ -120,6 +120,32 @@ func TestOrdinaryRequestsArrive(t *testing.T) {
 	}
 }
 
+// What HTTP lets stand between and behind a body's chunks stays here: a reader that takes it for headers never has it.
+func TestChunksArriveBare(t *testing.T) {
+	saw := make(chan string, 1)
+	up := newUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		saw <- fmt.Sprint(r.Host, r.Header, string(body), r.Trailer, err)
+	}))
+	at := fmt.Sprintf("good.test:%d", up)
+	w := &world{proxy: start(t, egress.Config{Allow: []string{at}, AllowPrivate: []string{good}}, &names{known: map[string][]string{"good.test": {good}}})}
+	head := "PUT http://" + at + "/ HTTP/1.1\r\nHost: " + at + "\r\nTransfer-Encoding: chunked\r\n"
+	for _, raw := range []string{
+		head + "\r\n4;to=evil.test\r\nabcd\r\n0\r\n\r\n",
+		head + "\r\n4\r\nabcd\r\n0\r\nHost: evil.test\r\n\r\n",
+		head + "Trailer: Host\r\n\r\n4\r\nabcd\r\n0\r\nHost: evil.test\r\n\r\n",
+		head + "Trailer: X-To\r\n\r\n4\r\nabcd\r\n0\r\nX-To: evil.test\r\nHost: evil.test\r\n\r\n",
+	} {
+		if back := w.send(t, raw); !strings.HasPrefix(back, "HTTP/1.1 200 ") {
+			t.Errorf("%q: %q", raw, back)
+			continue
+		}
+		if s := <-saw; !strings.Contains(s, "abcd") || !strings.HasSuffix(s, "<nil>") || strings.Contains(s, "evil.test") {
+			t.Errorf("of %q the upstream saw %q", raw, s)
+		}
+	}
+}
+
 // client is an HTTP client behind the proxy.
 func (p *proxy) client(t testing.TB, roots *x509.CertPool) *http.Client {
 	tr := &http.Transport{

@@ -300,7 +300,7 @@ const (
 	notAllowed = "This is the operator's decision, not a fault: trying again, or another way around, does not help.\n" +
 		"If the work needs it, ask for it with the egress-block tool of the supervise server; if you don't have that tool,\n" +
 		"say in your answer which host and port you need and why, and go on without it.\n"
-	notPublic = "The allowlist has this host, but egress reaches public addresses of other machines alone, and no rule changes that:\n" +
+	notPublic = "The allowlist has this host, but egress reaches public addresses of other machines alone, and no rule of the allowlist changes that:\n" +
 		"trying again, or asking for another rule, does not help. If the work needs it, say so in your answer, with the host\n" +
 		"and where it leads, and go on without it.\n"
 	oddForm = "Nothing is let through in this form, whatever its target. Send a plain proxy request: CONNECT host:port, or\n" +
