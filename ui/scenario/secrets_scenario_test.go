@@ -32,7 +32,7 @@ import (
 	"bottle-tui/ui/scenario/messages"
 )
 
-// held are the credentials of this scenario, by the path of the route that each is for.
+// held are the credentials of this scenario, by the path on the upstream that each is for.
 var held = map[string]string{
 	"/bearer/":  "tok-bearer-4f9a1c77e0",
 	"/token/":   "tok-token-$b1\"d&3e5a",
@@ -42,6 +42,8 @@ var held = map[string]string{
 	"/oauth/":   "tok-oauth-95ab3d0c1e",
 	"/wrong/":   "tok-wrong-e61f02b94d",
 	"/granted/": "tok-granted-3b8c5de207",
+	"/git/docs": "tok-git-docs-58ad20c6f4",
+	"/git/old":  "tok-git-old-e07b4491d3",
 }
 
 // spellingsOf are the forms in which a credential might turn up.
@@ -221,6 +223,10 @@ func guarded(t *testing.T) (url, ca string) {
 		"/granted/": {"Authorization", "Bearer " + held["/granted/"]},
 	}
 	return overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/git/") {
+			gitRefs(w, r)
+			return
+		}
 		for path, header := range want {
 			if strings.HasPrefix(r.URL.Path, path) && r.Header.Get(header[0]) == header[1] {
 				fmt.Fprint(w, "welcome")
@@ -250,11 +256,14 @@ func plantedAgent(t *testing.T, s *stage) (ref string) {
 	return ref
 }
 
-// Nothing secret: whatever is done with a bottle whose routes have every auth scheme and role, and tokens of every
-// kind, no token is anywhere that an agent, a log, a disk or a screen is. Only cred-proxy's memory and the upstream
-// have them.
+// Nothing secret: whatever is done with a bottle whose routes have every auth scheme and role, whose git remotes have
+// a key and tokens, and tokens of every kind, none is anywhere that an agent, a log, a disk or a screen is. Only the
+// memory of cred-proxy and git-gate and the upstreams have them.
 func TestNothingSecret(t *testing.T) {
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("it looks into the processes and volumes of containers: run it as root")
+		}
 		t.Skip("it looks into the processes and volumes of containers, as root can")
 	}
 	t.Parallel()
@@ -266,16 +275,19 @@ func TestNothingSecret(t *testing.T) {
 	dir := t.TempDir()
 	s.writes(filepath.Join(dir, "ca.pem"), ca)
 	s.writes(filepath.Join(dir, "Dockerfile"), "FROM "+plantedAgent(t, s)+"\nLABEL as="+planted+"\nUSER 1000:1000\n")
-	var routes []map[string]any
+	var routes, remotes []map[string]any
 	declare := func(path, scheme, kind string, role ...string) {
-		name := "HELD_" + strings.ToUpper(strings.Trim(path, "/"))
+		name := "HELD_" + strings.ToUpper(strings.ReplaceAll(strings.Trim(path, "/"), "/", "_"))
 		file := filepath.Join(dir, "held", strings.Trim(path, "/"))
 		s.writes(file, held[path]+"\n")
 		ref := map[string]string{"env": name, "file:": "file:" + file, "cmd:": "cmd:cat '" + file + "'"}[kind]
 		if kind == "env" {
 			s.env = append(s.env, name+"="+held[path])
 		}
-		if path != "/granted/" {
+		switch {
+		case strings.HasPrefix(path, "/git/"):
+			remotes = append(remotes, map[string]any{"name": strings.TrimPrefix(path, "/git/"), "upstream": url + path + ".git", "token_ref": ref})
+		case path != "/granted/":
 			routes = append(routes, map[string]any{"path": path, "upstream": url + strings.TrimSuffix(path, "/"), "auth_scheme": scheme, "token_ref": ref, "role": role})
 		}
 	}
@@ -287,6 +299,12 @@ func TestNothingSecret(t *testing.T) {
 	declare("/oauth/", "anthropic-oauth", "env", "anthropic-base-url")
 	declare("/wrong/", "bearer", "env")
 	declare("/granted/", "bearer", "cmd:")
+	declare("/git/docs", "", "cmd:")
+	declare("/git/old", "", "env")
+	key, forms, public := keyOf(t)
+	s.writes(filepath.Join(dir, "held", "ssh"), key)
+	address, hostKey := guardedBySSH(t, public)
+	remotes = append(remotes, map[string]any{"name": "api", "upstream": "ssh://git@" + address + "/team/api.git", "identity_file": filepath.Join(dir, "held", "ssh"), "known_host": hostKey})
 	for _, r := range routes {
 		if r["role"] == nil || len(r["role"].([]string)) == 0 {
 			delete(r, "role")
@@ -294,7 +312,7 @@ func TestNothingSecret(t *testing.T) {
 	}
 	content, err := json.Marshal(map[string]any{
 		"bottles": map[string]any{"dev": map[string]any{
-			"supervise": true, "cred_proxy": map[string]any{"ca_file": "./ca.pem", "routes": routes},
+			"supervise": true, "cred_proxy": map[string]any{"ca_file": "./ca.pem", "routes": routes}, "git": remotes,
 			"image": map[string]any{"dockerfile": "./Dockerfile"}, "build_network": "none", "env": map[string]any{"AS": planted},
 		}},
 		"agents": map[string]any{planted: map[string]any{"bottle": "dev", "command": []string{"/agent"}, "args": []string{"--as", planted}}},
@@ -308,6 +326,9 @@ func TestNothingSecret(t *testing.T) {
 		for i, form := range spellingsOf(token) {
 			h.needles[fmt.Sprintf("%s in form %d", path, i)] = []byte(form)
 		}
+	}
+	for what, form := range forms {
+		h.needles["ssh in the form of its "+what] = form
 	}
 	says := func(kind string, args ...string) {
 		t.Helper()
@@ -338,6 +359,18 @@ func TestNothingSecret(t *testing.T) {
 			o.Type("get http://cred-proxy:8080" + path + mark)
 			o.Press("enter")
 			o.sees(regexp.MustCompile("got http://cred-proxy:8080" + path + mark + " " + want))
+		}
+		o.Type("git " + mark)
+		o.Press("enter")
+		for ask, want := range map[string]string{
+			"get http://git-gate:8081/docs/info/refs?service=git-upload-pack": "200",
+			"get http://git-gate:8081/old/info/refs?service=git-upload-pack":  "[45]0",
+			"ls git-gate:9418 /api.git":                                       `"0000" <nil>`,
+		} {
+			_, what, _ := strings.Cut(ask, " ")
+			o.Type(ask)
+			o.Press("enter")
+			o.sees(regexp.MustCompile("(?s)heard: git " + mark + ".*(got|listed) " + regexp.QuoteMeta(what) + " " + want))
 		}
 		o.Press(`ctrl+\`)
 		o.seesNoMore(`ctrl+\ leaves`)
