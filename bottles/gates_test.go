@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -315,12 +316,16 @@ func (w *world) told() []bottles.Alert {
 	return slices.Clone(w.alerts)
 }
 
-// noLeak looks for a secret in everything that an agent, or whoever reads a disk, may see.
+// noLeak looks for a secret, in whatever form, in everything that an agent, or whoever reads a disk, may see.
 func (w *world) noLeak(id, secret string) {
 	w.t.Helper()
+	encoded := func(text string) []byte { return []byte(base64.RawStdEncoding.EncodeToString([]byte(text))) }
+	forms := [][]byte{[]byte(secret), fmt.Appendf(nil, "%x", secret), encoded(secret), encoded("x-access-token:" + secret), encoded("Bearer " + secret)}
 	look := func(where string, content []byte) {
-		if bytes.Contains(content, []byte(secret)) {
-			w.t.Errorf("the secret is in %s", where)
+		for i, form := range forms {
+			if bytes.Contains(content, form) {
+				w.t.Errorf("the secret is in %s, in form %d", where, i)
+			}
 		}
 	}
 	err := filepath.Walk(w.root.Dir(), func(path string, info os.FileInfo, err error) error {
@@ -338,12 +343,21 @@ func (w *world) noLeak(id, secret string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	for _, v := range have.Volumes {
+		look("the inspection of "+v.Name, inspection(w.t, "volume", v.Name))
+	}
+	for _, n := range have.Networks {
+		look("the inspection of "+n.Name, inspection(w.t, "network", n.Name))
+	}
 	for _, c := range have.Containers {
 		if c.Labels[bottles.LabelIdentity] != id {
 			continue
 		}
 		look("the inspection of "+c.Name, inspection(w.t, "container", c.Name))
-		r, err := w.engine.CopyOut(context.Background(), c.Name, "/")
+		if processes, err := exec.Command("docker", "top", c.Name).CombinedOutput(); err == nil { // it runs
+			look("the processes of "+c.Name, processes)
+		}
+		r, err := w.engine.CopyOut(context.Background(), c.Name, "/") // with its volumes
 		if err != nil {
 			w.t.Fatal(err)
 		}

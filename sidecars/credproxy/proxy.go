@@ -160,10 +160,7 @@ func (s *server) modify(r *http.Response) error {
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
-	if r.ContentLength >= pumpFrom {
-		r.Body = newPump(r.Body)
-	}
-	r.Body = &answerBody{r.Body, r, f}
+	r.Body = &answerBody{pumped(r), r, f}
 	return nil
 }
 

@@ -2,6 +2,8 @@ package credproxy
 
 import (
 	"io"
+	"mime"
+	"net/http"
 	"sync"
 )
 
@@ -19,11 +21,40 @@ type pump struct {
 	done chan struct{} // of run; nil until the first Read
 }
 
-// Bodies of a known length from pumpFrom bytes on are worth a pump; pumpSize is its ring, in bytes.
+// Bodies from pumpFrom bytes on are worth a pump; pumpSize is its ring, in bytes.
 const (
 	pumpFrom = 4 << 20
 	pumpSize = 512 << 10
 )
+
+// pumped is an answer's body, with a pump where it is large. One whose length nobody said gets it when it has become
+// large; events, of which there is little at a time however long it goes on, never do.
+func pumped(r *http.Response) io.ReadCloser {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case r.ContentLength >= pumpFrom:
+		return newPump(r.Body)
+	case r.ContentLength < 0 && kind != "text/event-stream":
+		return &latePump{r.Body, pumpFrom}
+	}
+	return r.Body
+}
+
+// latePump is a body that gets a pump after so many more bytes.
+type latePump struct {
+	io.ReadCloser
+	left int
+}
+
+func (l *latePump) Read(b []byte) (int, error) {
+	n, err := l.ReadCloser.Read(b)
+	if l.left > 0 {
+		if l.left -= n; l.left <= 0 && err == nil {
+			l.ReadCloser = newPump(l.ReadCloser)
+		}
+	}
+	return n, err
+}
 
 func newPump(from io.ReadCloser) *pump {
 	p := &pump{from: from}

@@ -99,6 +99,43 @@ func TestEventsPassOneByOne(t *testing.T) {
 	})
 }
 
+// A stream without a known length that has become large, and is read ahead, still passes as it comes.
+func TestPiecesPassOneByOneInALargeStream(t *testing.T) {
+	next := make(chan string)
+	upstreams(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 6<<20))
+		w.(http.Flusher).Flush()
+		for piece := range next {
+			if piece == "" {
+				return
+			}
+			io.WriteString(w, piece)
+			w.(http.Flusher).Flush()
+		}
+	}, func(t *testing.T, p *proxy, url string) {
+		res, err := agent(t).Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if n, err := io.CopyN(io.Discard, res.Body, 6<<20); err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		for i := range 20 {
+			piece := fmt.Sprintf("piece %d", i)
+			next <- piece
+			got := make([]byte, len(piece))
+			if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != piece {
+				t.Fatalf("%q %v", got, err)
+			}
+		}
+		next <- ""
+		if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+			t.Errorf("%q %v", rest, err)
+		}
+	})
+}
+
 // Both directions at once, in lock-step: the upstream answers each piece before the next is sent.
 func TestBodiesStreamBothWays(t *testing.T) {
 	upstreams(t, func(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ const (
 	benchTask   = "The bench needs a layer."
 	benchGoesOn = "The operator approved your capability request"
 	benchFloor  = "The floor is laid as well."
+	benchMost   = 1.3 // ours/floor, in the median of the rounds
 )
 
 // BenchmarkClaudeRebuild has real Claude Code ask for a capability of one layer on a base that the engine has, and
@@ -60,7 +61,11 @@ func BenchmarkClaudeRebuild(b *testing.B) {
 		ratios = append(ratios, ours[i].Seconds()/floor[i].Seconds())
 	}
 	slices.Sort(ratios)
-	b.ReportMetric((ratios[(len(ratios)-1)/2]+ratios[len(ratios)/2])/2, "ours/floor")
+	ratio := (ratios[(len(ratios)-1)/2] + ratios[len(ratios)/2]) / 2
+	b.ReportMetric(ratio, "ours/floor")
+	if ratio > benchMost && len(ratios) > 2 { // one round alone tells of whatever else the machine does
+		b.Errorf("a rebuild takes %.2f times what the engine and Claude Code take, more than %.1f", ratio, benchMost)
+	}
 }
 
 type benchScript struct {

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -32,7 +31,7 @@ import (
 	"bottle-tui/ui/scenario/messages"
 )
 
-// held are the credentials of this scenario, by the path of the route that each is for.
+// held are the credentials of this scenario, by the path on the upstream that each is for.
 var held = map[string]string{
 	"/bearer/":  "tok-bearer-4f9a1c77e0",
 	"/token/":   "tok-token-$b1\"d&3e5a",
@@ -42,142 +41,13 @@ var held = map[string]string{
 	"/oauth/":   "tok-oauth-95ab3d0c1e",
 	"/wrong/":   "tok-wrong-e61f02b94d",
 	"/granted/": "tok-granted-3b8c5de207",
-}
-
-// spellingsOf are the forms in which a credential might turn up.
-func spellingsOf(token string) []string {
-	encoded, _ := json.Marshal(token) // a text
-	all := []string{token, string(encoded[1 : len(encoded)-1]), fmt.Sprintf("%x", token)}
-	for _, text := range []string{token, "x-access-token:" + token, "Bearer " + token} {
-		all = append(all, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(text)), "="), base64.RawURLEncoding.EncodeToString([]byte(text)))
-	}
-	if _, password, found := strings.Cut(token, ":"); found {
-		all = append(all, password)
-	}
-	return all
+	"/git/docs": "tok-git-docs-58ad20c6f4",
+	"/git/old":  "tok-git-old-e07b4491d3",
 }
 
 // planted is the name of the agent of this scenario: it gets into every place that is searched, so that a search which
 // finds it shows that it works.
 const planted = "planted-7d04c1"
-
-// search looks for credentials in one place after another.
-type search struct {
-	*stage
-	needles map[string][]byte // by where it is from
-	seen    map[string]bool   // kinds of places: whether what was planted was found there
-}
-
-func (h *search) look(kind, where string, content []byte) {
-	h.t.Helper()
-	h.seen[kind] = h.seen[kind] || bytes.Contains(content, []byte(planted))
-	for what, needle := range h.needles {
-		if at := bytes.Index(content, needle); at >= 0 {
-			h.t.Errorf("%s (%s) has the credential of %s, at byte %d", kind, where, what, at)
-		}
-	}
-}
-
-// tree looks into every file below a directory of this machine, and at its name.
-func (h *search) tree(kind, dir string) {
-	h.t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		h.look(kind, path, content)
-		h.look(kind, path, []byte(path))
-		return err
-	})
-	h.must(err)
-}
-
-// docker runs the engine's client.
-func (h *search) docker(args ...string) []byte {
-	h.t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
-	if err != nil {
-		h.t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
-// bottle looks everywhere that a bottle is: on the engine, in its processes, and on disk.
-func (h *search) bottle(id string) {
-	h.t.Helper()
-	mine := "label=" + bottles.LabelIdentity + "=" + id
-	volumes := strings.Fields(string(h.docker("volume", "ls", "-q", "--filter", mine)))
-	for _, name := range strings.Fields(string(h.docker("ps", "-a", "--filter", mine, "--format", "{{.Names}}"))) {
-		described := h.docker("container", "inspect", name)
-		h.look("the inspection of a container", name, described)
-		var facts []struct {
-			Image  string
-			State  struct{ Pid int }
-			Mounts []struct{ Type, Name string }
-		}
-		h.must(json.Unmarshal(described, &facts))
-		h.look("the inspection of an image", facts[0].Image, h.docker("image", "inspect", facts[0].Image))
-		h.look("the history of an image", facts[0].Image, h.docker("image", "history", "--no-trunc", facts[0].Image))
-		h.look("the log of a container", name, h.docker("logs", name))
-		who := "a sidecar"
-		if name == "claude-bottle-"+id {
-			who = "the agent"
-		}
-		files, err := h.engine.CopyOut(h.t.Context(), name, "/")
-		h.must(err)
-		content, err := io.ReadAll(io.LimitReader(files, 1<<30))
-		files.Close()
-		h.must(err)
-		h.look("the files of "+who, name, content)
-		h.look("the processes of "+who, name, h.docker("top", name))
-		if pid := facts[0].State.Pid; pid > 0 {
-			h.process(who, pid)
-		}
-		for _, m := range facts[0].Mounts {
-			if m.Type == "volume" && !slices.Contains(volumes, m.Name) {
-				volumes = append(volumes, m.Name)
-			}
-		}
-	}
-	for _, volume := range volumes {
-		h.look("the inspection of a volume", volume, h.docker("volume", "inspect", volume))
-		h.tree("a volume", strings.TrimSpace(string(h.docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))))
-	}
-	for _, network := range strings.Fields(string(h.docker("network", "ls", "-q", "--filter", mine))) {
-		h.look("the inspection of a network", network, h.docker("network", "inspect", network))
-	}
-	h.tree("the state directory", h.root.Dir())
-	h.tree("the queue", h.root.QueueDir(id))
-	h.tree("the audit log", filepath.Join(h.root.Dir(), "audit"))
-	h.tree("the file of --log", filepath.Dir(h.log))
-}
-
-// process looks at a container's first process and at those below it, and at what lies in its memory file systems,
-// which the engine does not copy.
-func (h *search) process(who string, pid int) {
-	h.t.Helper()
-	proc := fmt.Sprintf("/proc/%d/", pid)
-	for _, file := range []string{"environ", "cmdline"} {
-		content, err := os.ReadFile(proc + file)
-		h.must(err)
-		h.look(file+" of "+who, proc+file, content)
-	}
-	for _, dir := range []string{"tmp", "dev/shm", "run"} {
-		if _, err := os.Stat(proc + "root/" + dir); err == nil {
-			_ = os.WriteFile(proc+"root/"+dir+"/"+planted, []byte(planted), 0o644) // where it is a memory file system
-			h.tree("the memory file systems of "+who, proc+"root/"+dir)
-		}
-	}
-	children, err := os.ReadFile(fmt.Sprintf("%stask/%d/children", proc, pid))
-	h.must(err)
-	for _, child := range strings.Fields(string(children)) {
-		var n int
-		_, err := fmt.Sscan(child, &n)
-		h.must(err)
-		h.process(who, n)
-	}
-}
 
 // overTLS serves on an address that containers reach, with a certificate of its own.
 func overTLS(t *testing.T, h http.Handler) (url, ca string) {
@@ -221,6 +91,10 @@ func guarded(t *testing.T) (url, ca string) {
 		"/granted/": {"Authorization", "Bearer " + held["/granted/"]},
 	}
 	return overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/git/") {
+			gitRefs(w, r)
+			return
+		}
 		for path, header := range want {
 			if strings.HasPrefix(r.URL.Path, path) && r.Header.Get(header[0]) == header[1] {
 				fmt.Fprint(w, "welcome")
@@ -250,11 +124,14 @@ func plantedAgent(t *testing.T, s *stage) (ref string) {
 	return ref
 }
 
-// Nothing secret: whatever is done with a bottle whose routes have every auth scheme and role, and tokens of every
-// kind, no token is anywhere that an agent, a log, a disk or a screen is. Only cred-proxy's memory and the upstream
-// have them.
+// Nothing secret: whatever is done with a bottle whose routes have every auth scheme and role, whose git remotes have
+// a key and tokens, and tokens of every kind, none is anywhere that an agent, a log, a disk or a screen is. Only the
+// memory of cred-proxy and git-gate and the upstreams have them.
 func TestNothingSecret(t *testing.T) {
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("it looks into the processes and volumes of containers: run it as root")
+		}
 		t.Skip("it looks into the processes and volumes of containers, as root can")
 	}
 	t.Parallel()
@@ -266,16 +143,19 @@ func TestNothingSecret(t *testing.T) {
 	dir := t.TempDir()
 	s.writes(filepath.Join(dir, "ca.pem"), ca)
 	s.writes(filepath.Join(dir, "Dockerfile"), "FROM "+plantedAgent(t, s)+"\nLABEL as="+planted+"\nUSER 1000:1000\n")
-	var routes []map[string]any
+	var routes, remotes []map[string]any
 	declare := func(path, scheme, kind string, role ...string) {
-		name := "HELD_" + strings.ToUpper(strings.Trim(path, "/"))
+		name := "HELD_" + strings.ToUpper(strings.ReplaceAll(strings.Trim(path, "/"), "/", "_"))
 		file := filepath.Join(dir, "held", strings.Trim(path, "/"))
 		s.writes(file, held[path]+"\n")
 		ref := map[string]string{"env": name, "file:": "file:" + file, "cmd:": "cmd:cat '" + file + "'"}[kind]
 		if kind == "env" {
 			s.env = append(s.env, name+"="+held[path])
 		}
-		if path != "/granted/" {
+		switch {
+		case strings.HasPrefix(path, "/git/"):
+			remotes = append(remotes, map[string]any{"name": strings.TrimPrefix(path, "/git/"), "upstream": url + path + ".git", "token_ref": ref})
+		case path != "/granted/":
 			routes = append(routes, map[string]any{"path": path, "upstream": url + strings.TrimSuffix(path, "/"), "auth_scheme": scheme, "token_ref": ref, "role": role})
 		}
 	}
@@ -287,6 +167,12 @@ func TestNothingSecret(t *testing.T) {
 	declare("/oauth/", "anthropic-oauth", "env", "anthropic-base-url")
 	declare("/wrong/", "bearer", "env")
 	declare("/granted/", "bearer", "cmd:")
+	declare("/git/docs", "", "cmd:")
+	declare("/git/old", "", "env")
+	key, forms, public := keyOf(t)
+	s.writes(filepath.Join(dir, "held", "ssh"), key)
+	address, hostKey := guardedBySSH(t, public)
+	remotes = append(remotes, map[string]any{"name": "api", "upstream": "ssh://git@" + address + "/team/api.git", "identity_file": filepath.Join(dir, "held", "ssh"), "known_host": hostKey})
 	for _, r := range routes {
 		if r["role"] == nil || len(r["role"].([]string)) == 0 {
 			delete(r, "role")
@@ -294,7 +180,7 @@ func TestNothingSecret(t *testing.T) {
 	}
 	content, err := json.Marshal(map[string]any{
 		"bottles": map[string]any{"dev": map[string]any{
-			"supervise": true, "cred_proxy": map[string]any{"ca_file": "./ca.pem", "routes": routes},
+			"supervise": true, "cred_proxy": map[string]any{"ca_file": "./ca.pem", "routes": routes}, "git": remotes,
 			"image": map[string]any{"dockerfile": "./Dockerfile"}, "build_network": "none", "env": map[string]any{"AS": planted},
 		}},
 		"agents": map[string]any{planted: map[string]any{"bottle": "dev", "command": []string{"/agent"}, "args": []string{"--as", planted}}},
@@ -303,11 +189,10 @@ func TestNothingSecret(t *testing.T) {
 	manifest := filepath.Join(dir, "claude-bottle.json")
 	s.writes(manifest, string(content))
 
-	h := &search{stage: s, needles: map[string][]byte{}, seen: map[string]bool{}}
-	for path, token := range held {
-		for i, form := range spellingsOf(token) {
-			h.needles[fmt.Sprintf("%s in form %d", path, i)] = []byte(form)
-		}
+	h := s.searching(held)
+	h.plants = true
+	for what, form := range forms {
+		h.needles["ssh in the form of its "+what] = form
 	}
 	says := func(kind string, args ...string) {
 		t.Helper()
@@ -338,6 +223,18 @@ func TestNothingSecret(t *testing.T) {
 			o.Type("get http://cred-proxy:8080" + path + mark)
 			o.Press("enter")
 			o.sees(regexp.MustCompile("got http://cred-proxy:8080" + path + mark + " " + want))
+		}
+		o.Type("git " + mark)
+		o.Press("enter")
+		for ask, want := range map[string]string{
+			"get http://git-gate:8081/docs/info/refs?service=git-upload-pack": "200",
+			"get http://git-gate:8081/old/info/refs?service=git-upload-pack":  "[45]0",
+			"ls git-gate:9418 /api.git":                                       `"0000" <nil>`,
+		} {
+			_, what, _ := strings.Cut(ask, " ")
+			o.Type(ask)
+			o.Press("enter")
+			o.sees(regexp.MustCompile("(?s)heard: git " + mark + ".*(got|listed) " + regexp.QuoteMeta(what) + " " + want))
 		}
 		o.Press(`ctrl+\`)
 		o.seesNoMore(`ctrl+\ leaves`)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -52,6 +53,8 @@ func main() {
 				os.Exit(code)
 			case "get": // as the environment says, through a proxy or not
 				fmt.Println("got", get(rest))
+			case "ls": // what a remote of the git protocol has: host:port path
+				fmt.Println("listed", list(rest))
 			case "cat":
 				text, err := os.ReadFile(rest)
 				fmt.Printf("cat %s: %q %v\n", rest, text, err)
@@ -93,6 +96,21 @@ func get(url string) string {
 	defer r.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(r.Body, 4096))
 	return fmt.Sprintf("%s %d %q %v", url, r.StatusCode, body, err)
+}
+
+// list asks as git does for what there is to fetch, and tells what came first.
+func list(remote string) string {
+	address, path, _ := strings.Cut(remote, " ")
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return fmt.Sprint(remote, " failed: ", err)
+	}
+	defer c.Close()
+	asked := "git-upload-pack " + path + "\x00host=" + address + "\x00"
+	fmt.Fprintf(c, "%04x%s", len(asked)+4, asked)
+	came := make([]byte, 4096)
+	n, err := c.Read(came)
+	return fmt.Sprintf("%s %q %v", remote, came[:n], err)
 }
 
 func record(session, what string) {
