@@ -103,7 +103,7 @@ func (r *record) status() (Status, string) {
 
 // lost are the sidecars that a live bottle should have and that do not run any more.
 func (r *record) lost() (out []Role) {
-	if r.have.containers[RoleAgent].State != StateRunning {
+	if agent := r.have.containers[RoleAgent].State; agent != StateRunning && agent != StatePaused {
 		return nil
 	}
 	for _, role := range roles[1:] {
