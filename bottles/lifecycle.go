@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"bottle-tui/queue"
-	"bottle-tui/sidecars"
-	"bottle-tui/sidecars/egress"
 	"bottle-tui/state"
 )
 
@@ -254,120 +249,6 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 		}
 		s.cfg.Log.Info("plan again", "identity", x.layout.identity, "err", err)
 	}
-}
-
-// arrange fills the layout of an operation from the disk, the catalog and the journal.
-func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error {
-	meta, err := x.bottle.Metadata()
-	if err != nil {
-		return err
-	}
-	profile, err := s.cfg.Catalog.Profile(meta)
-	if err != nil {
-		return err
-	}
-	image, err := s.sidecarImage(ctx)
-	if err != nil {
-		return err
-	}
-	own, err := x.bottle.Dockerfile()
-	if err != nil {
-		return err
-	}
-	l := &x.layout
-	l.profile, l.sidecars, l.owner = profile, image.Ref, sidecarOwner()
-	l.queueDir = s.cfg.Root.QueueDir(l.identity)
-	l.dress(own)
-	if j.Fresh {
-		l.args = profile.Program.startArgs(j.Session, j.Task)
-	} else {
-		l.args = profile.Program.resumeArgs(j.Session, j.Message)
-	}
-	st, err := s.standing(x.bottle)
-	if err != nil {
-		return err
-	}
-	if l.host, err = hostAddresses(); err != nil {
-		return err
-	}
-	stages := st.stages(s.cfg.Now())
-	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, st.grants)
-	if s.cfg.Screens != nil {
-		l.cols, l.rows = s.cfg.Screens(l.identity).Size()
-	}
-	if profile.Supervise {
-		return s.box(l.identity).Make(l.owner)
-	}
-	return nil
-}
-
-// hostAddresses are this machine's own addresses that egress would take for any other's: the engine is here, so what is
-// dialled there comes from inside, past what guards the machine towards the network. The others, such as those of the
-// engine's bridges, which come and go, egress does not dial anyway.
-func hostAddresses() ([]string, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list this machine's addresses, which egress must not lead to: %w", err)
-	}
-	var own []string
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && egress.Public(ip.Unmap()) {
-				own = append(own, ip.Unmap().String())
-			}
-		}
-	}
-	slices.Sort(own)
-	return slices.Compact(own), nil
-}
-
-// sidecarOwner is the user that sidecars run as: the operator, who owns the queue directory, or for
-// root somebody who is not.
-func sidecarOwner() int {
-	if uid := os.Getuid(); uid > 0 {
-		return uid
-	}
-	return sidecars.UID
-}
-
-// look observes what a plan for the bottle of x is made from.
-func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
-	have := observed{parts: newParts()}
-	all, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
-	if err != nil {
-		return have, err
-	}
-	if p, ok := group(all)[x.layout.identity]; ok {
-		have.parts = p
-	}
-	x.mu.Lock()
-	x.net = have.networks[labelNet]
-	x.mu.Unlock()
-	if x.bottle != nil {
-		if have.transcript, err = x.bottle.HasTranscript(); err != nil {
-			return have, err
-		}
-	}
-	if x.layout.image == "" {
-		return have, nil
-	}
-	have.sidecarImage = s.hasImage(ctx, x.layout.sidecars)
-	have.agentImage = s.hasImage(ctx, x.layout.image)
-	return have, nil
-}
-
-func (s *Supervisor) hasImage(ctx context.Context, ref string) bool {
-	_, err := s.cfg.Engine.Image(ctx, ref)
-	return err == nil
-}
-
-// digest is the digest of the image of x; "" when the engine can't say.
-func (s *Supervisor) digest(ctx context.Context, x *execution) string {
-	image, err := s.cfg.Engine.Image(ctx, x.layout.image)
-	if err != nil {
-		return ""
-	}
-	return image.ID
 }
 
 // tearDown ends a bottle and keeps its state.
