@@ -232,14 +232,17 @@ func recordOn(t testing.TB, l net.Listener) *recorder {
 
 func (r *recorder) serve(c net.Conn) {
 	defer c.Close()
+	var last []byte
 	buf := make([]byte, 32<<10)
 	answered := false
 	for {
 		n, err := c.Read(buf)
 		r.mu.Lock()
 		r.bytes.Write(buf[:n])
-		whole := bytes.Contains(buf[:n], []byte("\r\n\r\n"))
 		r.mu.Unlock()
+		last = append(last, buf[:n]...) // an end may span two reads
+		whole := bytes.Contains(last, []byte("\r\n\r\n"))
+		last = last[max(0, len(last)-3):]
 		if whole && !answered {
 			answered = true
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nseen")
