@@ -223,6 +223,11 @@ func (c *cell) beside(t *testing.T, name string, args ...string) place {
 	name = c.prefix + "-" + name
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "--force", name).Run() })
 	engineSays(t, append([]string{"run", "--detach", "--name", name}, args...)...)
+	for late := time.Now().Add(patience); !strings.Contains(engineSays(t, "logs", name), "up"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("%s does not come up", name)
+		}
+	}
 	return executed(name)
 }
 

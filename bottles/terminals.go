@@ -34,15 +34,16 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 		return err
 	}
 	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), printed: make(chan struct{}, 1), done: make(chan struct{})}
+	// From here on what is typed waits for the agent: whoever sees the replay may answer at once.
+	s.mu.Lock()
+	s.terminals[identity] = t
+	s.mu.Unlock()
 	if screen != nil {
 		screen.Restarted()
 		if found {
 			s.replay(ctx, container, screen)
 		}
 	}
-	s.mu.Lock()
-	s.terminals[identity] = t
-	s.mu.Unlock()
 	s.spawn(func() { t.read(screen) })
 	s.spawn(func() { t.write() })
 	s.spawn(func() {
