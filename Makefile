@@ -5,7 +5,7 @@ BIN      := bin/bottle-tui
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PACKAGES ?= ./...
 # Integration and scenario tests share one engine and, often, few cores; some wait for minutes without a core.
-PARALLEL ?= 3
+PARALLEL ?= 4
 TIMEOUT  ?= 25m
 
 STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
