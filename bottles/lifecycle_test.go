@@ -54,6 +54,20 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	}
 }
 
+// What is typed before the terminal of an agent that runs was found reaches it as well.
+func TestWhatIsTypedEarlyArrives(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("count the files")
+	w.awaitText(id, "-- count the files")
+	w.end()
+	w = w.another()
+	w.run(nil)
+	w.sup.Type(id, []byte("write "))
+	w.sup.Type(id, []byte("early\n"))
+	w.awaitText(id, "wrote <nil>")
+}
+
 func TestALostVolumeCostsNoConversation(t *testing.T) {
 	w := newWorld(t)
 	w.run(nil)

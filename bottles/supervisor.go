@@ -87,6 +87,7 @@ type Supervisor struct {
 
 	mu        sync.Mutex           // guards what follows, which workers share
 	terminals map[string]*terminal // by identity
+	early     map[string]*early    // what was typed to agents without an open terminal, by identity
 	voices    map[string]*voice    // by container name
 	sidecar   *sidecars.Image      // the sidecars' image for the engine's platform
 	binary    *sidecars.Executable // what it is made from, open with it
@@ -147,6 +148,7 @@ func New(cfg Config) *Supervisor {
 		bottles:   map[string]*record{},
 		problems:  map[string][]Problem{},
 		terminals: map[string]*terminal{},
+		early:     map[string]*early{},
 		voices:    map[string]*voice{},
 		died:      map[string]bool{},
 	}

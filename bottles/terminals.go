@@ -37,6 +37,10 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 	// From here on what is typed waits for the agent: whoever sees the replay may answer at once.
 	s.mu.Lock()
 	s.terminals[identity] = t
+	if e := s.early[identity]; e != nil && found {
+		e.give(t.keys, s.cfg.Now())
+	}
+	delete(s.early, identity)
 	s.mu.Unlock()
 	if screen != nil {
 		screen.Restarted()
@@ -194,11 +198,45 @@ func (t *terminal) resize(container string) {
 	}
 }
 
+// early is what was typed while an agent's terminal was not open, as when the engine has just come back. An agent that
+// is found running gets all of it, or when it is too much or too old nothing: half a line says something else.
+type early struct {
+	since time.Time
+	keys  [][]byte
+	bytes int
+}
+
+// Bounds on what is kept for a terminal that is yet to be opened.
+const (
+	earlyWithin = 30 * time.Second
+	earlyBytes  = 4 << 10
+	earlyKeys   = 128
+)
+
+func (e *early) give(to chan<- []byte, now time.Time) {
+	if e.bytes > earlyBytes || len(e.keys) > earlyKeys || now.Sub(e.since) > earlyWithin {
+		return
+	}
+	for _, p := range e.keys {
+		to <- p // it has room for more
+	}
+}
+
 // Type gives keys to an agent's terminal. It never blocks: an agent that does not read its keyboard
 // loses what is typed after some hundred strokes.
 func (s *Supervisor) Type(identity string, p []byte) {
 	s.mu.Lock()
 	t := s.terminals[identity]
+	if t == nil {
+		e := s.early[identity]
+		if e == nil {
+			e = &early{since: s.cfg.Now()}
+			s.early[identity] = e
+		}
+		if e.bytes += len(p); e.bytes <= earlyBytes && len(e.keys) <= earlyKeys {
+			e.keys = append(e.keys, append([]byte(nil), p...))
+		}
+	}
 	s.mu.Unlock()
 	if t == nil {
 		return
