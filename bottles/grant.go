@@ -119,7 +119,7 @@ func (s *Supervisor) checkTokens(ctx context.Context, x *execution, j *journal) 
 			return refuse("the bottle has no token %s: say where it comes from (an environment variable, file:PATH or cmd:COMMAND), or edit the routes to use one that it has", queue.Visible(name))
 		}
 		if _, err := x.token(ctx, ref); err != nil {
-			return refuse("the token %s can't be had: %w; %s", queue.Visible(name), err, tokenFix(ref))
+			return refuse("the token %s can't be had: %w; %s", queue.Visible(name), err, fixAt(ref, ""))
 		}
 		given[name] = ref
 	}

@@ -138,8 +138,8 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 
 // declared fills in what stands in the manifest, as the operator may see it.
 func (p *Preflight) declared(meta state.Metadata, profile Profile) {
-	p.Agent, p.Profile, p.Manifest, p.Home = meta.AgentName, profile.Name, profile.Manifest, orDefault(profile.Home, profile.Manifest)
-	p.Command, p.Claude, p.Args = profile.Program.Command, len(profile.Command) == 0 && len(profile.Program.Command) > 0, profile.Args
+	p.Agent, p.Profile, p.Manifest, p.Home = meta.AgentName, profile.Name, profile.Manifest, profile.HomeManifest()
+	p.Command, p.Claude, p.Args = profile.Program.Command, profile.RunsClaude(), profile.Args
 	p.Prompt, p.Skills = profile.Prompt, profile.Skills
 	p.Network, p.Memory, p.Pids = orDefault(profile.BuildNetwork, DefaultNetwork), profile.Memory, profile.Pids
 	if p.Memory == 0 {

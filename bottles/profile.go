@@ -50,6 +50,12 @@ type Profile struct {
 	Prepare func(ctx context.Context, engine Engine) error `json:"-"`
 }
 
+// HomeManifest is where the profile is declared.
+func (p Profile) HomeManifest() string { return orDefault(p.Home, p.Manifest) }
+
+// RunsClaude says whether the agent is Claude Code, and not a program in its place or the image's own.
+func (p Profile) RunsClaude() bool { return len(p.Command) == 0 && len(p.Program.Command) > 0 }
+
 // shown is a hash of all that was declared, by which a plan that was shown is told from another.
 func (p Profile) shown() string {
 	text, err := json.Marshal(p)

@@ -83,8 +83,6 @@ func (x *execution) tokens(ctx context.Context, routes []Route, refs map[string]
 
 // tokenFix says what to do about a token that can't be had. Of a file or a command it says where the operator named it,
 // and no more: a plan hides both.
-func tokenFix(ref string) string { return fixAt(ref, "") }
-
 func (s *Supervisor) tokenFix(ref string) string {
 	where := ""
 	if l, ok := s.cfg.Catalog.(Locator); ok {
@@ -93,6 +91,7 @@ func (s *Supervisor) tokenFix(ref string) string {
 	return fixAt(ref, where)
 }
 
+// fixAt is that of a token_ref which the operator named at a place; "": he knows it.
 func fixAt(ref, where string) string {
 	if where != "" {
 		where = ", which is " + where

@@ -86,21 +86,33 @@ func (l layout) allRoutes() []Route {
 	return routes
 }
 
+// fromNow parts spans into what is let through now, with the ends of it by name, and what is later.
+func fromNow[T comparable](all []span[T], name func(T) string) (now []T, ends map[string]time.Time, later []span[T]) {
+	for _, s := range all {
+		if !s.from.IsZero() {
+			later = append(later, s)
+			continue
+		}
+		now = append(now, s.what)
+		if s.until.IsZero() {
+			continue
+		}
+		if ends == nil {
+			ends = map[string]time.Time{}
+		}
+		ends[name(s.what)] = s.until
+	}
+	return now, ends, later
+}
+
 // egressConfig is the configuration of the built-in egress.
 func (l layout) egressConfig() egress.Config {
 	c := egress.Config{Deny: l.host}
-	for _, s := range spans(l.stages(), func(f inForce) []string { return rulesOf(f.allow) }) {
-		switch {
-		case !s.from.IsZero():
-			c.Later = append(c.Later, egress.Later{Rule: s.what, From: s.from, Until: s.until})
-			continue
-		case !s.until.IsZero() && c.Until == nil:
-			c.Until = map[string]time.Time{}
-		}
-		c.Allow = append(c.Allow, s.what)
-		if !s.until.IsZero() {
-			c.Until[s.what] = s.until
-		}
+	rules := spans(l.stages(), func(f inForce) []string { return rulesOf(f.allow) })
+	now, ends, later := fromNow(rules, func(rule string) string { return rule })
+	c.Allow, c.Until = now, ends
+	for _, s := range later {
+		c.Later = append(c.Later, egress.Later{Rule: s.what, From: s.from, Until: s.until})
 	}
 	return c
 }
@@ -108,25 +120,16 @@ func (l layout) egressConfig() egress.Config {
 // proxyConfig is the configuration of cred-proxy, to which a route's roles are nothing.
 func (l layout) proxyConfig() credproxy.Config {
 	c := credproxy.Config{Identity: l.identity, CA: string(l.profile.CA)}
-	routes := func(f inForce) []credproxy.Route {
-		var out []credproxy.Route
+	routes := spans(l.stages(), func(f inForce) (out []credproxy.Route) {
 		for _, r := range f.routes {
 			out = append(out, credproxy.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: r.TokenRef})
 		}
 		return out
-	}
-	for _, s := range spans(l.stages(), routes) {
-		switch {
-		case !s.from.IsZero():
-			c.Later = append(c.Later, credproxy.Later{Route: s.what, From: s.from, Until: s.until})
-			continue
-		case !s.until.IsZero() && c.Until == nil:
-			c.Until = map[string]time.Time{}
-		}
-		c.Routes = append(c.Routes, s.what)
-		if !s.until.IsZero() {
-			c.Until[s.what.Path] = s.until
-		}
+	})
+	now, ends, later := fromNow(routes, func(r credproxy.Route) string { return r.Path })
+	c.Routes, c.Until = now, ends
+	for _, s := range later {
+		c.Later = append(c.Later, credproxy.Later{Route: s.what, From: s.from, Until: s.until})
 	}
 	return c
 }

@@ -99,24 +99,8 @@ func FuzzOpening(f *testing.F) {
 		if len(first) > 32<<10 {
 			return
 		}
-		c, err := net.Dial("tcp", p.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(heard.Patience))
-		at := min(int(cut), len(first)) // this much comes in one piece with the request
-		fmt.Fprintf(c, "CONNECT good.test:443 HTTP/1.1\r\nHost: good.test:443\r\n\r\n%s", first[:at])
-		if _, err := io.ReadFull(c, make([]byte, 39)); err != nil {
-			t.Fatal(err)
-		}
-		c.Write(first[at:])
-		c.(*net.TCPConn).CloseWrite()
-		if _, err := io.ReadAll(c); err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				t.Errorf("no end after %v", heard.Patience)
-			}
-		}
+		c := poured(t, p, 443, first, cut)
+		drained(t, c)
 		_, s := up.saw()
 		if s == "" {
 			return
@@ -126,7 +110,7 @@ func FuzzOpening(f *testing.F) {
 		}
 		var name string
 		seen := errors.New("seen")
-		err = tls.Server(giver{strings.NewReader(s)}, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		err := tls.Server(giver{strings.NewReader(s)}, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			name = h.ServerName
 			return nil, seen
 		}}).Handshake()
@@ -158,29 +142,13 @@ func FuzzInside(f *testing.F) {
 		if len(said) > 32<<10 {
 			return
 		}
-		c, err := net.Dial("tcp", p.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(heard.Patience))
-		at := min(int(cut), len(said)) // this much comes in one piece with the request
-		fmt.Fprintf(c, "CONNECT good.test:80 HTTP/1.1\r\nHost: good.test:80\r\n\r\n%s", said[:at])
-		if _, err := io.ReadFull(c, make([]byte, 39)); err != nil {
-			t.Fatal(err)
-		}
-		c.Write(said[at:])
+		c := poured(t, p, 80, said, cut)
 		if bytes.Contains(said, []byte("\r\n\r\n")) { // a whole request is answered before its client goes
 			c.SetReadDeadline(time.Now().Add(time.Second))
 			c.Read(make([]byte, 1))
 			c.SetReadDeadline(time.Now().Add(heard.Patience))
 		}
-		c.(*net.TCPConn).CloseWrite()
-		if _, err := io.ReadAll(c); err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				t.Errorf("no end after %v", heard.Patience)
-			}
-		}
+		drained(t, c)
 		_, s := up.saw()
 		if s == "" || s[0] == 22 && s == string(said) && bytes.Contains(said, []byte("good.test")) {
 			return
@@ -242,4 +210,31 @@ func FuzzParseRule(f *testing.F) {
 			t.Errorf("%q is %+v", s, r)
 		}
 	})
+}
+
+// poured is a tunnel to good.test into which first was sent, cut bytes of it in one piece with the request.
+func poured(t *testing.T, p *proxy, port int, first []byte, cut uint8) net.Conn {
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(heard.Patience))
+	at := min(int(cut), len(first))
+	fmt.Fprintf(c, "CONNECT good.test:%d HTTP/1.1\r\nHost: good.test:%[1]d\r\n\r\n%s", port, first[:at])
+	if _, err := io.ReadFull(c, make([]byte, 39)); err != nil {
+		t.Fatal(err)
+	}
+	c.Write(first[at:])
+	return c
+}
+
+// drained reads a tunnel to its end, which comes when nothing more is sent.
+func drained(t *testing.T, c net.Conn) {
+	c.(*net.TCPConn).CloseWrite()
+	if _, err := io.ReadAll(c); err != nil {
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("no end after %v", heard.Patience)
+		}
+	}
 }

@@ -184,6 +184,11 @@ type recorder struct {
 // record listens on ip and, when port is not 0, on that very port.
 func record(t testing.TB, ip string, port int) *recorder {
 	t.Helper()
+	return recordOn(t, listen(t, ip, port))
+}
+
+func listen(t testing.TB, ip string, port int) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
 		if errors.Is(err, syscall.EACCES) && os.Getenv("CI") == "" { // there nobody would see that it was skipped
@@ -191,7 +196,7 @@ func record(t testing.TB, ip string, port int) *recorder {
 		}
 		t.Fatal(err)
 	}
-	return recordOn(t, l)
+	return l
 }
 
 // recordBoth listens on two addresses with one port.

@@ -124,17 +124,19 @@ func TestTunnelsToAddresses(t *testing.T) {
 	}
 }
 
-func TestBodyInTunnelToPort80(t *testing.T) {
-	l, err := net.Listen("tcp", port80+":80")
-	if err != nil {
-		t.Fatal(err)
-	}
-	up := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		all, _ := io.ReadAll(r.Body)
-		w.Write(all)
-	})}
+// serve80 is an upstream on port 80 that is a whole HTTP server.
+func serve80(t *testing.T, h http.HandlerFunc) {
+	up := &http.Server{Handler: h}
+	l := listen(t, port80, 80)
 	go up.Serve(l)
 	t.Cleanup(func() { up.Close() })
+}
+
+func TestBodyInTunnelToPort80(t *testing.T) {
+	serve80(t, func(w http.ResponseWriter, r *http.Request) {
+		all, _ := io.ReadAll(r.Body)
+		w.Write(all)
+	})
 	p := start(t, egress.Config{Allow: []string{"good.test:80"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
 	body := strings.Repeat("body ", 50_000)
 	for _, framed := range []string{
@@ -170,11 +172,7 @@ func TestTunnelToPort80CarriesOneRequest(t *testing.T) {
 
 // A protocol that HTTP is changed into goes on both ways in the tunnel, and ends with the rule.
 func TestUpgradeInTunnelToPort80(t *testing.T) {
-	l, err := net.Listen("tcp", port80+":80")
-	if err != nil {
-		t.Fatal(err)
-	}
-	up := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve80(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, brw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
@@ -182,9 +180,7 @@ func TestUpgradeInTunnelToPort80(t *testing.T) {
 		defer conn.Close()
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 		io.Copy(conn, brw)
-	})}
-	go up.Serve(l)
-	t.Cleanup(func() { up.Close() })
+	})
 	p := start(t, egress.Config{Allow: []string{"good.test"}, AllowPrivate: []string{port80}}, &names{known: map[string][]string{"good.test": {port80}}})
 	conn, br, _ := p.tunnel("good.test:80")
 	io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: good.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

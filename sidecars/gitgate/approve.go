@@ -29,6 +29,7 @@ type Decision struct {
 // approvals are the pushes that wait for the operator.
 type approvals struct {
 	within  time.Duration
+	every   time.Duration // one more may come to the operator
 	holding sync.Mutex
 	held    map[string]chan Decision
 	brought *rate.Limiter // to the operator, those included that were taken back: each rings a bell
@@ -70,7 +71,7 @@ func (s *server) hold(p *pushing, rep *reporter, summary *sidecars.Push) error {
 	if !s.brought.Allow() {
 		s.holding.Unlock()
 		return refuse("too many pushes came to wait for the operator one after the other").
-			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", time.Duration(float64(time.Second)/float64(s.brought.Limit())).Round(time.Millisecond)))
+			with(fmt.Sprintf("One more may each %s: push again then, all that you have in one push.", s.every))
 	}
 	if s.held == nil {
 		s.held = map[string]chan Decision{}

@@ -179,7 +179,7 @@ func Serve(ctx context.Context, o Options) error {
 		scanner: scan, spool: &spool{dir: o.SpoolDir, limit: o.SpoolRoom}, progress: o.ProgressEvery, pushes: make(chan struct{}, maxPushes),
 		looking: make(chan struct{}, 1), objects: semaphore.NewWeighted(maxObjects),
 		secrets: sidecars.Vault{Check: checkSecret}, ready: make(chan struct{}),
-		approvals: approvals{within: o.ApproveWithin, brought: rate.NewLimiter(rate.Every(o.HoldEvery), heldAtOnce)}, askWithin: o.AskWithin,
+		approvals: approvals{within: o.ApproveWithin, every: o.HoldEvery, brought: rate.NewLimiter(rate.Every(o.HoldEvery), heldAtOnce)}, askWithin: o.AskWithin,
 	}
 	defer s.voice.End()
 	s.keys.dial = s.outward.Dial

@@ -128,14 +128,11 @@ func list[T any](all []T) []T { return append([]T{}, all...) }
 
 func factsOf(p bottles.Profile) agentFacts {
 	f := agentFacts{
-		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Home: p.Home, Command: list(p.Program.Command),
-		Claude: len(p.Command) == 0 && len(p.Program.Command) > 0, Args: list(p.Args), Prompt: p.Prompt, Skills: list(p.Skills), EnvNames: []string{},
+		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Home: p.HomeManifest(), Command: list(p.Program.Command),
+		Claude: p.RunsClaude(), Args: list(p.Args), Prompt: p.Prompt, Skills: list(p.Skills), EnvNames: []string{},
 		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Image: p.EgressImage, Allow: list(p.Egress)},
 		Routes: routesOf(p.Routes, bottles.TokenName), Remotes: bottles.ShownRemotes(p.Git),
 		Supervise: p.Supervise, BuildNetwork: p.BuildNetwork, Memory: p.Memory, Pids: p.Pids, Dockerfile: string(p.Dockerfile),
-	}
-	if f.Home == "" {
-		f.Home = f.Manifest
 	}
 	for _, e := range p.Env {
 		name, _, _ := strings.Cut(e, "=")
