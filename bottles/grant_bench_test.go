@@ -75,7 +75,7 @@ func BenchmarkGrant(b *testing.B) {
 	}
 }
 
-// BenchmarkFirstRoute measures the same of the first route of a bottle, which has no cred-proxy before. Each round takes
+// BenchmarkFirstRoute measures the same of the first route of a bottle, whose cred-proxy was empty. Each round takes
 // a new bottle.
 func BenchmarkFirstRoute(b *testing.B) {
 	w, u := newWorld(b), newUpstream(b)

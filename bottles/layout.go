@@ -76,13 +76,14 @@ func (l *layout) dress(own []byte) {
 	}
 }
 
-// sidecarRoles are the sidecars this bottle has, the pod's holder first.
+// sidecarRoles are the sidecars this bottle has, the pod's holder first. An agent that may ask for routes has a
+// cred-proxy without any, so that the first one is in force as soon as a further one.
 func (l layout) sidecarRoles() []Role {
 	roles := []Role{RoleEgress}
 	if l.profile.pipelock() {
 		roles = append(roles, RolePipelock)
 	}
-	if len(l.allRoutes()) > 0 {
+	if len(l.allRoutes()) > 0 || l.profile.Supervise {
 		roles = append(roles, RoleCredProxy)
 	}
 	if len(l.profile.Git) > 0 {

@@ -1,5 +1,7 @@
 package bottles
 
+import "slices"
+
 // observed is what a plan is made from: the engine's objects of one bottle and what else decides.
 type observed struct {
 	parts
@@ -43,7 +45,7 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 		}
 	}
 	podUp := have.containers[RoleEgress].State == StateRunning && nets[0] == "" && nets[1] == ""
-	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && len(l.allRoutes()) == 0 {
+	if c, ok := have.containers[RoleCredProxy]; ok && !podUp && !slices.Contains(l.sidecarRoles(), RoleCredProxy) {
 		p.then(doRemove, c.Name, "its pod is made anew, and it has no routes")
 	}
 	if c, ok := have.containers[RolePipelock]; ok && !l.profile.pipelock() {
@@ -77,7 +79,7 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 		if role == RoleEgress {
 			holder, pod = created, started
 		}
-		if role == RoleCredProxy || role == RoleGitGate {
+		if role == RoleCredProxy && len(l.allRoutes()) > 0 || role == RoleGitGate {
 			started = p.then(doTokens, name, "it holds them in memory alone", started)
 		}
 		ready = append(ready, p.then(doReady, name, "the agent starts when its sidecars serve", started))

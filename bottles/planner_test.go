@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// testLayout is a bottle with both sidecars, whose agent resumes its session.
+// testLayout is a bottle without routes and remotes, whose agent resumes its session.
 func testLayout(args ...string) layout {
 	return layout{
 		identity: "impl-00000", root: "root", owner: 1000, queueDir: "/q",
@@ -69,6 +69,10 @@ func TestPlanOfALaunchStartsSidecarsBeforeTheAgent(t *testing.T) {
 		configure claude-bottle-egress-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-egress-impl-00000]
 		start container claude-bottle-egress-impl-00000: launch [after configure claude-bottle-egress-impl-00000]
 		await ready claude-bottle-egress-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-egress-impl-00000]
+		create container claude-bottle-cred-proxy-impl-00000: launch [after import image sidecars:1, create container claude-bottle-egress-impl-00000]
+		configure claude-bottle-cred-proxy-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-cred-proxy-impl-00000]
+		start container claude-bottle-cred-proxy-impl-00000: launch [after configure claude-bottle-cred-proxy-impl-00000, start container claude-bottle-egress-impl-00000]
+		await ready claude-bottle-cred-proxy-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-cred-proxy-impl-00000]
 		create container claude-bottle-supervise-impl-00000: launch [after import image sidecars:1, create container claude-bottle-egress-impl-00000]
 		configure claude-bottle-supervise-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-supervise-impl-00000]
 		start container claude-bottle-supervise-impl-00000: launch [after configure claude-bottle-supervise-impl-00000, start container claude-bottle-egress-impl-00000]
@@ -78,9 +82,31 @@ func TestPlanOfALaunchStartsSidecarsBeforeTheAgent(t *testing.T) {
 		create container claude-bottle-impl-00000: launch [after create volume claude-bottle-work-impl-00000, create volume claude-bottle-home-impl-00000, build image agent:1, create network claude-bottle-net-impl-00000]
 		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000]
 		attach claude-bottle-impl-00000: nothing it prints is missed [after configure claude-bottle-impl-00000]
-		start container claude-bottle-impl-00000: launch [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-supervise-impl-00000]
+		start container claude-bottle-impl-00000: launch [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-cred-proxy-impl-00000, await ready claude-bottle-supervise-impl-00000]
 		confirm running claude-bottle-impl-00000: the bottle is live when its agent runs on the wanted image [after start container claude-bottle-impl-00000]
 		`)
+}
+
+// Routes can be granted only where the agent can ask for them: there cred-proxy waits without any, else it is not there.
+func TestACredProxyThatNothingNeedsIsRemovedWithItsPod(t *testing.T) {
+	l := testLayout("--resume", "s", "--", "m")
+	have := everything(t, l)
+	l.profile.Supervise = false
+	if got := planLive(l, have, "resume").String(); strings.Contains(got, "cred-proxy") {
+		t.Errorf("the pod is up, and its cred-proxy is touched:\n%s", got)
+	}
+	egress := have.containers[RoleEgress]
+	egress.State = StateExited
+	have.containers[RoleEgress] = egress
+	got := planLive(l, have, "resume").String()
+	if !strings.Contains(got, "remove container claude-bottle-cred-proxy-impl-00000: its pod is made anew, and it has no routes\n") ||
+		strings.Contains(got, "create container claude-bottle-cred-proxy-impl-00000") {
+		t.Errorf("a cred-proxy that nothing needs stays:\n%s", got)
+	}
+	l.force.routes = []Route{{Path: "/api/", Upstream: "https://api.example.com", AuthScheme: "bearer", TokenRef: "TOKEN"}}
+	if got := planLive(l, have, "resume").String(); !strings.Contains(got, "give tokens claude-bottle-cred-proxy-impl-00000: it holds them in memory alone") {
+		t.Errorf("a cred-proxy with a route is given no token:\n%s", got)
+	}
 }
 
 func TestPlanOfALiveBottleOnlyConfirms(t *testing.T) {
@@ -154,6 +180,11 @@ func TestPlanOfAResumeMakesWhatIsMissing(t *testing.T) {
 		configure claude-bottle-egress-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-egress-impl-00000]
 		start container claude-bottle-egress-impl-00000: resume [after configure claude-bottle-egress-impl-00000]
 		await ready claude-bottle-egress-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-egress-impl-00000]
+		remove container claude-bottle-cred-proxy-impl-00000: its pod's network is made anew
+		create container claude-bottle-cred-proxy-impl-00000: resume [after remove container claude-bottle-cred-proxy-impl-00000, create container claude-bottle-egress-impl-00000]
+		configure claude-bottle-cred-proxy-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-cred-proxy-impl-00000]
+		start container claude-bottle-cred-proxy-impl-00000: resume [after configure claude-bottle-cred-proxy-impl-00000, start container claude-bottle-egress-impl-00000]
+		await ready claude-bottle-cred-proxy-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-cred-proxy-impl-00000]
 		remove container claude-bottle-supervise-impl-00000: its pod's network is made anew
 		create container claude-bottle-supervise-impl-00000: resume [after remove container claude-bottle-supervise-impl-00000, create container claude-bottle-egress-impl-00000]
 		configure claude-bottle-supervise-impl-00000: its configuration is copied in before it starts [after create container claude-bottle-supervise-impl-00000]
@@ -164,7 +195,7 @@ func TestPlanOfAResumeMakesWhatIsMissing(t *testing.T) {
 		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000]
 		restore claude-bottle-impl-00000: its volume is new, its transcript is kept [after configure claude-bottle-impl-00000]
 		attach claude-bottle-impl-00000: nothing it prints is missed [after restore claude-bottle-impl-00000]
-		start container claude-bottle-impl-00000: resume [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-supervise-impl-00000]
+		start container claude-bottle-impl-00000: resume [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-cred-proxy-impl-00000, await ready claude-bottle-supervise-impl-00000]
 		confirm running claude-bottle-impl-00000: the bottle is live when its agent runs on the wanted image [after start container claude-bottle-impl-00000]
 		`)
 }
@@ -176,9 +207,10 @@ func TestPlanOfATeardownKeepsTheVolumes(t *testing.T) {
 		snapshot impl-00000: nothing of the conversation is lost [after stop container claude-bottle-impl-00000]
 		remove container claude-bottle-impl-00000: torn down [after snapshot impl-00000]
 		remove container claude-bottle-egress-impl-00000: torn down [after stop container claude-bottle-impl-00000]
+		remove container claude-bottle-cred-proxy-impl-00000: torn down [after stop container claude-bottle-impl-00000]
 		remove container claude-bottle-supervise-impl-00000: torn down [after stop container claude-bottle-impl-00000]
-		remove network claude-bottle-net-impl-00000: torn down [after stop container claude-bottle-impl-00000, remove container claude-bottle-impl-00000, remove container claude-bottle-egress-impl-00000, remove container claude-bottle-supervise-impl-00000]
-		remove network claude-bottle-out-impl-00000: torn down [after stop container claude-bottle-impl-00000, remove container claude-bottle-impl-00000, remove container claude-bottle-egress-impl-00000, remove container claude-bottle-supervise-impl-00000]
+		remove network claude-bottle-net-impl-00000: torn down [after stop container claude-bottle-impl-00000, remove container claude-bottle-impl-00000, remove container claude-bottle-egress-impl-00000, remove container claude-bottle-cred-proxy-impl-00000, remove container claude-bottle-supervise-impl-00000]
+		remove network claude-bottle-out-impl-00000: torn down [after stop container claude-bottle-impl-00000, remove container claude-bottle-impl-00000, remove container claude-bottle-egress-impl-00000, remove container claude-bottle-cred-proxy-impl-00000, remove container claude-bottle-supervise-impl-00000]
 		`)
 }
 

@@ -144,6 +144,9 @@ const (
 	apart    = "apart"    // likewise, and each sidecar in a network namespace of its own instead of a pod
 )
 
+// launched are the roles of a demo bottle's containers, the pod's holder first.
+var launched = []string{"egress", "cred-proxy", "supervise", "agent"}
+
 // again makes what was recorded once more, under another identity, by the engine's calls alone. It gives
 // how long it took until the agent ran.
 func (r *recorder) again(b *testing.B, ctx context.Context, was, is, way string) time.Duration {
@@ -199,7 +202,7 @@ func (r *recorder) again(b *testing.B, ctx context.Context, was, is, way string)
 				if role == "agent" {
 					e.Address = e.Address.Next()
 					if way == apart {
-						e.Address = e.Address.Next() // supervise has the one before
+						e.Address = e.Address.Next().Next() // cred-proxy and supervise have those before
 					}
 				}
 			}
@@ -255,11 +258,12 @@ func (r *recorder) again(b *testing.B, ctx context.Context, was, is, way string)
 	}
 	if way == together {
 		// The engine asks only that a network, and a pod's holder, are there before who uses them.
-		all(func() error { create("egress"); create("supervise"); return nil }, func() error { create("agent"); return nil })
+		make := func(role string) func() error { return func() error { create(role); return nil } }
+		all(func() error { create("egress"); all(make("cred-proxy"), make("supervise")); return nil }, make("agent"))
 		all(func() error { return start("egress") })
-		all(func() error { return start("supervise") }, func() error { return start("agent") })
+		all(func() error { return start("cred-proxy") }, func() error { return start("supervise") }, func() error { return start("agent") })
 	} else {
-		for _, role := range []string{"egress", "supervise", "agent"} {
+		for _, role := range launched {
 			create(role)
 			if err := start(role); err != nil {
 				b.Fatal(err)
@@ -272,7 +276,7 @@ func (r *recorder) again(b *testing.B, ctx context.Context, was, is, way string)
 	return time.Since(began)
 }
 
-// BenchmarkLaunch brings a demo bottle up: images there, two networks, two volumes, egress, supervise and
+// BenchmarkLaunch brings a demo bottle up: images there, two networks, two volumes, egress, cred-proxy, supervise and
 // the agent, the sidecars serving before the agent starts. In the same run it makes the same objects by the
 // engine's calls alone, as much together as the engine allows ("floor"), and one step after another.
 func BenchmarkLaunch(b *testing.B) {
@@ -444,7 +448,7 @@ func (r *recorder) script(b *testing.B, was, is string) time.Duration {
 	for name, labels := range r.volumes {
 		docker("", append(labelled([]string{"volume", "create"}, labels), rename(name))...)
 	}
-	for _, role := range []string{"egress", "supervise", "agent"} {
+	for _, role := range launched {
 		i := slices.IndexFunc(r.containers, func(c bottles.ContainerSpec) bool { return c.Labels[bottles.LabelRole] == role })
 		c := r.containers[i]
 		args := labelled([]string{

@@ -94,7 +94,7 @@ func TestLeaving(t *testing.T) {
 	}
 	op.isAsItWas(printed())
 	for _, b := range append(s.identities("quiet"), s.identities("steady")...) {
-		if have := s.onEngine(b); len(have.containers) != 3 || have.containers[bottles.RoleAgent].State != bottles.StateRunning {
+		if have := s.onEngine(b); len(have.containers) != 4 || have.containers[bottles.RoleAgent].State != bottles.StateRunning {
 			t.Errorf("of %s there is %+v", b, have)
 		}
 	}
