@@ -100,7 +100,7 @@ func fixAt(ref, where string) string {
 	case strings.HasPrefix(ref, refFile):
 		return "put the token into its file" + where
 	case strings.HasPrefix(ref, refCommand):
-		return "see that its command prints the token" + where
+		return "see that its command prints the token" + where + "; a store that is locked is unlocked in a shell first"
 	case ref == "":
 		return "declare the route in the manifest, or grant it again with a token_ref"
 	}

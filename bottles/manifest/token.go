@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -27,7 +28,8 @@ const (
 
 	maxToken       = 64 << 10         // bytes of a token, and of a file that holds one
 	maxComplaint   = 4 << 10          // bytes of a command's standard error that are kept
-	commandTime    = 30 * time.Second // how long a command may take
+	commandTime    = 30 * time.Second // how long a command may take that can't ask
+	askingTime     = 5 * time.Minute  // how long one that can
 	commandLinger  = time.Second      // how long what a command left behind may hold its output
 	leastWord      = 4                // bytes of a word of a command that is not repeated
 	shellOfCommand = "sh"
@@ -94,10 +96,17 @@ func random(s string) bool {
 }
 
 // Resolve finds the value of a token_ref. An error names the reference by its PublicName: it holds neither the value nor
-// the path of a file, nor a word of a command, which may have a credential in it. It takes up to 30 s for a command, whose standard input is empty, and which is
-// ended with all that it started when ctx is done.
-func Resolve(ctx context.Context, ref string) (string, error) {
-	value, err := resolve(ctx, ref)
+// the path of a file, nor a word of a command, which may have a credential in it. It takes up to 30 s for a command, whose
+// standard input is empty, and which is ended with all that it started when ctx is done. It is kept off the terminal,
+// where a screen may be drawn: it has none to open, and no GPG_TTY by which gpg's pinentry would find one.
+func Resolve(ctx context.Context, ref string) (string, error) { return resolved(ctx, ref, false) }
+
+// ResolveAsking is Resolve for a program in a terminal on which nothing else is drawn, nor read: a command has the
+// program's standard input and error and up to 5 minutes, to ask for a password.
+func ResolveAsking(ctx context.Context, ref string) (string, error) { return resolved(ctx, ref, true) }
+
+func resolved(ctx context.Context, ref string, asking bool) (string, error) {
+	value, err := resolve(ctx, ref, asking)
 	if err == nil {
 		err = checkValue(value)
 	}
@@ -107,7 +116,7 @@ func Resolve(ctx context.Context, ref string) (string, error) {
 	return value, nil
 }
 
-func resolve(ctx context.Context, ref string) (string, error) {
+func resolve(ctx context.Context, ref string, asking bool) (string, error) {
 	if wrong := checkRef(ref); wrong != "" {
 		return "", errors.New(wrong)
 	}
@@ -115,7 +124,7 @@ func resolve(ctx context.Context, ref string) (string, error) {
 		return fileValue(path)
 	}
 	if command, ok := strings.CutPrefix(ref, refCommand); ok {
-		return commandValue(ctx, command)
+		return commandValue(ctx, command, asking)
 	}
 	value, ok := os.LookupEnv(ref)
 	if !ok {
@@ -159,15 +168,24 @@ func fileValue(path string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
 
-func commandValue(caller context.Context, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(caller, commandTime)
+func commandValue(caller context.Context, command string, asking bool) (string, error) {
+	limit, failed := commandTime, "its command failed, which has no terminal to ask on"
+	if asking {
+		limit, failed = askingTime, "its command failed"
+	}
+	ctx, cancel := context.WithTimeout(caller, limit)
 	defer cancel()
 	var out, complaint bounded
 	out.most, complaint.most, complaint.tail = maxToken+2, maxComplaint, true
 	cmd := exec.CommandContext(ctx, shellOfCommand, "-c", command)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if asking { // in the terminal's foreground, so ctrl+c reaches it as it reaches this program
+		cmd.Stdin, cmd.Stderr = os.Stdin, io.MultiWriter(os.Stderr, &complaint)
+	} else {
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GPG_TTY=") })
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	}
 	cmd.WaitDelay = commandLinger
 	err := cmd.Run()
 	line, _, _ := strings.Cut(out.kept.String(), "\n")
@@ -175,15 +193,27 @@ func commandValue(caller context.Context, command string) (string, error) {
 	switch {
 	case caller.Err() != nil:
 		return "", fmt.Errorf("its command was ended: %w", caller.Err())
+	case asking && interrupted(err):
+		return "", fmt.Errorf("its command was ended: %w", context.Canceled)
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("its command did not end within %v; it has no terminal to ask on", commandTime)
+		return "", fmt.Errorf("%s: it did not end within %v", failed, limit)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // something that it left behind holds its output, as an agent of a password manager does
 		if value == "" {
 			return "", fmt.Errorf("its command printed nothing%s", said(complaint.kept.String(), value, command))
 		}
 		return value, nil
 	}
-	return "", fmt.Errorf("its command failed: %w%s", err, said(complaint.kept.String(), value, command))
+	return "", fmt.Errorf("%s: %w%s", failed, err, said(complaint.kept.String(), value, command))
+}
+
+// interrupted says whether a command ended by the operator's ctrl+c.
+func interrupted(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGINT
 }
 
 // said is the last line of a command's standard error, without the value and without the words of the command, should

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/manifest"
@@ -172,5 +173,24 @@ func unknownAgent(m *manifest.Manifest, name string) error {
 	return fmt.Errorf("there is no agent %s in %s; %sthere are: %s", queue.Visible(name), where, near, strings.Join(names, ", "))
 }
 
-// resolve gives the value of a token_ref.
-func resolve(ctx context.Context, ref string) (string, error) { return manifest.Resolve(ctx, ref) }
+// resolver gives the values of token_refs to a plain command. At a terminal it lets a command of one ask, one at a time, and
+// runs it once: the plan that is shown and the start after it need the same.
+func (p *program) resolver() func(context.Context, string) (string, error) {
+	if !p.terminal {
+		return manifest.Resolve
+	}
+	var one sync.Mutex
+	known := map[string]string{}
+	return func(ctx context.Context, ref string) (string, error) {
+		one.Lock()
+		defer one.Unlock()
+		if value, ok := known[ref]; ok {
+			return value, nil
+		}
+		value, err := manifest.ResolveAsking(ctx, ref)
+		if err == nil {
+			known[ref] = value
+		}
+		return value, err
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"bottle-tui/bottles"
+	"bottle-tui/bottles/manifest"
 	"bottle-tui/state"
 	"bottle-tui/ui"
 	"bottle-tui/ui/terminal"
@@ -33,7 +34,7 @@ func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Eng
 	screens := terminal.NewSet(80, 24, scrollback, func(identity string, reply []byte) { sup.Type(identity, reply) })
 	defer screens.Close()
 	config := bottles.Config{
-		Root: root, Engine: engine, Catalog: c, Resolve: resolve, Flags: p.flags(),
+		Root: root, Engine: engine, Catalog: c, Resolve: manifest.Resolve, Flags: p.flags(),
 		Screens: func(identity string) bottles.Screen { return screens.For(identity) },
 	}
 	return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {

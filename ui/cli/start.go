@@ -160,7 +160,7 @@ func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.C
 		_ = engine.Close() // nothing is asked of it any more
 		sweep()
 	}
-	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: resolve, Flags: p.flags(), Recover: func(string) bool { return false }}, end, nil
+	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: p.resolver(), Flags: p.flags(), Recover: func(string) bool { return false }}, end, nil
 }
 
 // sweep remembers what there is of the state root. The function that it gives removes the empty directories that looking
