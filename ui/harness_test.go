@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,7 +25,17 @@ import (
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC
-	goleak.VerifyTestMain(m)
+	temp, err := os.MkdirTemp("", "ui-test-") // the files of editors that a test leaves open go with it
+	if err == nil {
+		err = os.Setenv("TMPDIR", temp)
+	}
+	if err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(temp)
+		os.Exit(code)
+	}))
 }
 
 var start = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
