@@ -26,14 +26,17 @@ func TestDemo(t *testing.T) {
 	op.WaitText(regexp.MustCompile(`scout-\S+ +⚑1`), patience)
 	picture(t, op, "screen")
 
-	// The one that asked first is the one to be reviewed first; its change deserves every warning.
-	op.reviews()
+	// One asks for what deserves every warning.
+	op.chooses(s.identities("reckless")[0])
+	op.Press("2", "enter")
+	op.sees("── end of the change")
 	for _, want := range []string{"reckless-", "the base image becomes", "DEPLOY_TOKEN", "the last USER is root", "a download is run as a program"} {
 		op.sees(want)
 	}
 	op.seesNoMore("y is off")
 	picture(t, op, "request")
 	op.denies("One thing at a time, on the base that we have.")
+	op.Press("1")
 	op.sees("One thing at a time, on the base that we have.")
 	op.sees("I accept that and do without")
 

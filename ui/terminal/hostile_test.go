@@ -9,8 +9,8 @@ import (
 	"bottle-tui/ui/terminal"
 )
 
-// slack is how much longer than usual a test may take on a machine with much to do, under -race.
-const slack = 20
+// slack is how much longer than it should, of a second and less, a test may take on a machine with much to do, under -race.
+const slack = 60
 
 func TestHostileStream(t *testing.T) {
 	rep := strings.Repeat
@@ -55,7 +55,7 @@ func TestHostileStream(t *testing.T) {
 			for _, size := range sizes {
 				s := terminal.New(size[0], size[1], 1000, func([]byte) {})
 				done := make(chan struct{})
-				start := time.Now()
+				hangs := time.After(slack * time.Second)
 				go func() {
 					defer close(done)
 					for p := []byte(c.in); len(p) > 0; {
@@ -73,13 +73,10 @@ func TestHostileStream(t *testing.T) {
 						looked := time.Now()
 						s.Plain()
 						longest = max(longest, time.Since(looked))
-					case <-time.After(slack * 10 * time.Second):
+					case <-hangs:
 						buf := make([]byte, 1<<16)
 						t.Fatalf("at %v it hangs:\n%s", size, buf[:runtime.Stack(buf, true)])
 					}
-				}
-				if took := time.Since(start); took > slack*time.Second {
-					t.Errorf("at %v it took %v", size, took)
 				}
 				if longest > slack*50*time.Millisecond {
 					t.Errorf("at %v the operator waited %v for the screen", size, longest)
