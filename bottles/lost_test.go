@@ -1,6 +1,7 @@
 package bottles_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,27 @@ func TestTheEndOfASidecarIsTold(t *testing.T) {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && b.Detail == ""
 	})
+}
+
+// A cred-proxy that has no routes is missed by nobody: when it is gone, the first route that is granted brings another.
+func TestAFirstRouteBringsTheCredProxyThatIsGone(t *testing.T) {
+	w, u := newWorld(t), newUpstream(t)
+	w.tokens["API_TOKEN"] = secret
+	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
+	w.run(nil)
+	id := w.launch("")
+	if out, err := exec.Command("docker", "rm", "--force", "claude-bottle-cred-proxy-"+id).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.await("nothing is told of it", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return b.Status == bottles.Live && b.Detail == ""
+	})
+	req := w.ask(queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCredProxy, Identity: id, CurrentHash: queue.Hash([]byte("[]\n")),
+		Proposed: fmt.Sprintf("[{\"path\": \"/api/\", \"upstream\": %q, \"auth_scheme\": \"bearer\", \"token_ref\": \"API_TOKEN\", \"role\": []}]", u.URL)})
+	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Tokens: map[string]string{"API_TOKEN": "API_TOKEN"}}})
+	w.sup.Type(id, []byte("get http://cred-proxy:8080/api/first\n"))
+	w.awaitText(id, `/api/first 200 "/first with `+letters)
 }
 
 // What an agent asked for is withdrawn when its container was removed while nobody looked.
