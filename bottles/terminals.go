@@ -1,6 +1,7 @@
 package bottles
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"time"
@@ -15,7 +16,7 @@ type terminal struct {
 	conn     io.ReadWriteCloser
 	keys     chan []byte
 	size     chan [2]int // the latest wanted size
-	printed  chan struct{}
+	erased   chan struct{}
 	done     chan struct{}
 }
 
@@ -33,7 +34,7 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 	if err != nil {
 		return err
 	}
-	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), printed: make(chan struct{}, 1), done: make(chan struct{})}
+	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), erased: make(chan struct{}, 1), done: make(chan struct{})}
 	// From here on what is typed waits for the agent: whoever sees the replay may answer at once.
 	s.mu.Lock()
 	s.terminals[identity] = t
@@ -59,39 +60,32 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 	return nil
 }
 
-// The window of a program that was found running is smaller for redrawLeast, and then until the program has printed
-// something, for redrawMost at most.
-const (
-	redrawLeast = 150 * time.Millisecond
-	redrawMost  = time.Second
-)
+// redrawWithin is how long the window of a program that was found running is smaller at most.
+const redrawWithin = 5 * time.Second
 
-// redraw makes a program draw itself anew, which it does when its window changes. It looks at the window's size some
-// time after it was told of a change: if that is the old one again by then, it sees none.
+// redraw makes a program draw itself anew, which it does when its window changes: the window is smaller until the
+// program has erased its screen. A busy one looks at the window's size some time after it was told of a change, prints
+// other things until then, and sees no change if the size is the old one again.
 func (t *terminal) redraw(container string, screen Screen) {
 	cols, rows := screen.Size()
 	if cols < 2 {
 		return
 	}
 	select {
-	case <-t.printed:
+	case <-t.erased:
 	default:
 	}
 	if err := t.sup.cfg.Engine.Resize(t.sup.ctx, container, cols-1, rows); err != nil {
 		t.sup.cfg.Log.Debug("redraw", "container", container, "err", err)
 	}
-	wait := func(most time.Duration, printed <-chan struct{}) {
-		limit := time.NewTimer(most)
-		defer limit.Stop()
-		select {
-		case <-printed:
-		case <-limit.C:
-		case <-t.done:
-		case <-t.sup.ctx.Done():
-		}
+	limit := time.NewTimer(redrawWithin)
+	defer limit.Stop()
+	select {
+	case <-t.erased:
+	case <-limit.C: // it draws line by line
+	case <-t.done:
+	case <-t.sup.ctx.Done():
 	}
-	wait(redrawLeast, nil)
-	wait(redrawMost, t.printed)
 	cols, rows = screen.Size()
 	select {
 	case t.size <- [2]int{cols, rows}:
@@ -139,7 +133,7 @@ func (t *terminal) read(screen Screen) {
 	if screen != nil {
 		out = screen
 	}
-	_, err := io.CopyBuffer(printing{out, t.printed}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
+	_, err := io.CopyBuffer(&erasing{Writer: out, told: t.erased}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
 	t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
 	t.conn.Close()
 	t.sup.mu.Lock()
@@ -152,18 +146,29 @@ func (t *terminal) read(screen Screen) {
 	}
 }
 
-// printing tells that something was printed.
-type printing struct {
+// eraseDisplay is the control sequence by which a program erases its whole screen (ECMA-48, ED with parameter 2).
+const eraseDisplay = "\x1b[2J"
+
+// erasing tells when eraseDisplay has passed, in one piece or in several.
+type erasing struct {
 	io.Writer
 	told chan<- struct{}
+	tail []byte // the end of what passed last
 }
 
-func (p printing) Write(b []byte) (int, error) {
-	n, err := p.Writer.Write(b)
-	select {
-	case p.told <- struct{}{}:
-	default:
+func (e *erasing) Write(b []byte) (int, error) {
+	n, err := e.Writer.Write(b)
+	seam := append(e.tail, b[:min(len(b), len(eraseDisplay)-1)]...)
+	if bytes.Contains(b, []byte(eraseDisplay)) || bytes.Contains(seam, []byte(eraseDisplay)) {
+		select {
+		case e.told <- struct{}{}:
+		default:
+		}
 	}
+	if len(b) < len(seam) {
+		b = seam
+	}
+	e.tail = append(e.tail[:0], b[max(0, len(b)-len(eraseDisplay)+1):]...)
 	return n, err
 }
 

@@ -14,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/term"
 )
 
 const projects = "/home/agent/.claude/projects/-workspace"
@@ -30,6 +33,8 @@ func main() {
 		}
 		return
 	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
 	fmt.Println("agent started:", strings.Join(os.Args[1:], " "))
 	for i, a := range os.Args {
 		if a == "--session-id" || a == "--resume" {
@@ -39,8 +44,6 @@ func main() {
 	if text, err := os.ReadFile("/workspace/work"); err == nil {
 		fmt.Printf("work: %s\n", text)
 	}
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM)
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {
@@ -62,6 +65,8 @@ func main() {
 				fmt.Printf("env %s=%s\n", rest, os.Getenv(rest))
 			case "put":
 				fmt.Println("put", rest, put(rest))
+			case "page":
+				go page()
 			case "write":
 				fmt.Println("wrote", os.WriteFile("/workspace/work", []byte(rest), 0o600))
 			default:
@@ -71,6 +76,28 @@ func main() {
 	}()
 	<-end
 	fmt.Println("told to end")
+}
+
+// page draws a screen as a busy full-screen program does: told that its window changed it first does other things, and
+// looks only then whether the size is another one.
+func page() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGWINCH)
+	for drawn, n := "", 0; ; {
+		if cols, rows, err := term.GetSize(int(os.Stdout.Fd())); err != nil {
+			fmt.Println("page:", err)
+		} else if size := fmt.Sprintf("%d×%d", cols, rows); size != drawn {
+			drawn, n = size, n+1
+			fmt.Print("\x1b[")
+			time.Sleep(50 * time.Millisecond)
+			fmt.Printf("2Jpage %d is %s\n", n, size)
+		}
+		<-told
+		for range 20 {
+			time.Sleep(50 * time.Millisecond)
+			fmt.Print(".")
+		}
+	}
 }
 
 // put writes a file: its path, then its content as a Go string.
