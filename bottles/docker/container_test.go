@@ -92,13 +92,14 @@ func TestStop(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.StopContainer(r.ctx, r.name("none"), time.Second))
 	r.start(r.spec("kind", "wait"))
+	r.ready("kind")
 	r.ok(r.StopContainer(r.ctx, r.name("kind"), 10*time.Second))
-	if c := r.ended(r.name("kind")); c.ExitCode != 0 || r.log(c.Name) != "asked to end\n" {
+	if c := r.ended(r.name("kind")); c.ExitCode != 0 || r.log(c.Name) != "ready\nasked to end\n" {
 		t.Errorf("%+v, log %q", c, r.log(c.Name))
 	}
 	r.ok(r.StopContainer(r.ctx, r.name("kind"), time.Second))
 	r.start(r.spec("stubborn", "stubborn"))
-	r.until("the signal handler", func() bool { return r.log(r.name("stubborn")) == "ready\n" })
+	r.ready("stubborn")
 	r.ok(r.StopContainer(r.ctx, r.name("stubborn"), 100*time.Millisecond))
 	if c := r.ended(r.name("stubborn")); c.ExitCode != 137 {
 		t.Errorf("%+v", c)
@@ -239,7 +240,7 @@ func TestMounts(t *testing.T) {
 func TestCallsEndWithTheirContext(t *testing.T) {
 	r := newRig(t)
 	r.start(r.spec("c", "stubborn"))
-	r.until("the signal handler", func() bool { return r.log(r.name("c")) == "ready\n" })
+	r.ready("c")
 	ctx, cancel := context.WithTimeout(r.ctx, 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()

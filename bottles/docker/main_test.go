@@ -235,6 +235,12 @@ func (r *rig) ended(name string) bottles.Container {
 	return c
 }
 
+// ready waits until a probe has its signal handler.
+func (r *rig) ready(name string) {
+	r.t.Helper()
+	r.until(name+" is ready", func() bool { return r.log(r.name(name)) == "ready\n" })
+}
+
 // until waits for a condition.
 func (r *rig) until(what string, met func() bool) {
 	r.t.Helper()

@@ -25,7 +25,7 @@ func main() {
 	args := os.Args[2:]
 	switch os.Args[1] {
 	case "wait": // until SIGTERM
-		wait()
+		wait("ready")
 		fmt.Println("asked to end")
 	case "stubborn": // does not end on SIGTERM
 		signal.Ignore(syscall.SIGTERM)
@@ -41,8 +41,7 @@ func main() {
 			fmt.Fprintf(os.Stderr, "err %d\n", i)
 		}
 	case "tell": // a line at once, one more when asked to end
-		fmt.Println("first")
-		wait()
+		wait("first")
 		fmt.Println("second")
 	case "echo":
 		echo()
@@ -110,9 +109,11 @@ func forever() {
 	}
 }
 
-func wait() {
+// wait says that it is ready to be asked to end, and waits for that.
+func wait(ready string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)
+	fmt.Println(ready)
 	<-c
 }
 
@@ -157,7 +158,6 @@ func flood(n int) {
 func serve(addr string) {
 	l, err := net.Listen("tcp", addr)
 	check(err)
-	fmt.Println("serving")
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -166,5 +166,5 @@ func serve(addr string) {
 			_ = conn.Close()
 		}
 	}()
-	wait()
+	wait("serving")
 }
