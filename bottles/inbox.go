@@ -40,7 +40,10 @@ func (s *Supervisor) lookAtBox(identity string) {
 		}
 		s.post(func() { s.takeBox(identity, pending, fresh, bad) })
 		for _, req := range fresh {
-			s.auditArrival(identity, req.Request)
+			s.auditArrival(identity, req.ID, map[string]any{
+				"tool": req.Tool, "justification": req.Justification, "arrived_at": req.ArrivedAt,
+				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash,
+			})
 		}
 	})
 }
@@ -150,18 +153,17 @@ func (s *Supervisor) nowFor(tool string, disk *state.Bottle, meta state.Metadata
 	return []byte(f.text(tool)), err
 }
 
-// auditArrival writes down a request once, also when several programs saw it or one saw it twice.
-func (s *Supervisor) auditArrival(identity string, q queue.Request) {
+// auditArrival writes down that a request of a bottle came, with what is to be kept of it: once, also when this program
+// saw it twice at the same time.
+func (s *Supervisor) auditArrival(identity, id string, facts map[string]any) {
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
 	entries, err := s.cfg.Root.Audit(identity).Entries(500)
-	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool {
-		return e.Kind == "request" && containsID(e.Data, q.ID)
-	}) {
+	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Kind == "request" && containsID(e.Data, id) }) {
 		return
 	}
-	s.audit(identity, "request", map[string]any{
-		"id": q.ID, "tool": q.Tool, "justification": q.Justification, "arrived_at": q.ArrivedAt,
-		"proposed_hash": queue.Hash([]byte(q.Proposed)), "current_hash": q.CurrentHash,
-	})
+	facts["id"] = id
+	s.audit(identity, "request", facts)
 }
 
 // change changes one request of a bottle. Owner only.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,5 +52,23 @@ func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
 	}
 	if pending, _ := s.box(id).Requests(); len(pending) != 0 {
 		t.Errorf("in the queue is %v", pending)
+	}
+}
+
+// A box that is read twice at the same time, as when files come one after another, has its request written down once.
+func TestARequestIsWrittenDownOnce(t *testing.T) {
+	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Root: root})
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() { s.auditArrival("a-00000", "r1", map[string]any{"tool": queue.ToolEgress}) })
+	}
+	readers.Wait()
+	entries, err := root.Audit("a-00000").Entries(100)
+	if err != nil || len(entries) != 1 || entries[0].Kind != "request" || !containsID(entries[0].Data, "r1") {
+		t.Errorf("written down: %+v, %v", entries, err)
 	}
 }

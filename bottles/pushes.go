@@ -15,7 +15,6 @@ import (
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
-	"bottle-tui/state"
 )
 
 // held are the pushes that a git-gate told of: those that wait for the operator, and how the last of the others ended.
@@ -175,16 +174,10 @@ func (s *Supervisor) takePushes(v *voice) {
 
 // auditPush writes down once that a push waits, and what it would do; the diff is in the commits that it names.
 func (s *Supervisor) auditPush(identity string, q Request) {
-	s.arrivals.Lock()
-	defer s.arrivals.Unlock()
-	entries, err := s.cfg.Root.Audit(identity).Entries(500)
-	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Kind == "request" && containsID(e.Data, q.ID) }) {
-		return
-	}
 	push := *q.Push
 	push.Diff = ""
-	s.audit(identity, "request", map[string]any{
-		"id": q.ID, "tool": q.Tool, "arrived_at": q.ArrivedAt, "proposed_hash": q.Hash, "remote": q.Remote, "push": push,
+	s.auditArrival(identity, q.ID, map[string]any{
+		"tool": q.Tool, "arrived_at": q.ArrivedAt, "proposed_hash": q.Hash, "remote": q.Remote, "push": push,
 	})
 }
 

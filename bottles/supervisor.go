@@ -67,7 +67,7 @@ type Supervisor struct {
 	slots   *semaphore.Weighted
 	once    once
 
-	arrivals sync.Mutex // one push is written down at a time: before the decision on it, and once
+	arrivals sync.Mutex // one request is written down at a time: once, and a push before the decision on it
 
 	// Below: touched by the owner goroutine alone.
 	bottles   map[string]*record
