@@ -44,8 +44,8 @@ func TestApprove(t *testing.T) {
 	op.approves()
 
 	// The bottle comes back by itself, and the tool works.
-	op.sees("tally works now")
 	op.seesDone(id, "is live on its new image", "approved and in force: "+id+" goes on")
+	op.sees("tally works now")
 	op.sees(" 1 live")
 	op.Wait("to have a plain title again", patience, func(string) bool { return op.Title() == "bottle-tui" })
 	s.wasAnsweredOnce(id, asked, queue.Approved)

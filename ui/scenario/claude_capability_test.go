@@ -42,8 +42,8 @@ func TestClaudeAsksForACapability(t *testing.T) {
 	op.approves()
 
 	// It is the same conversation, from its beginning, on the screen and for the model.
-	op.sees("jq works in here.")
 	op.seesDone(id, "is live on its new image", "approved and in force: "+id+" goes on")
+	op.sees("jq works in here.")
 	screen = op.sees("The report needs jq. Get it.")
 	for _, want := range []string{"I read what is in force.", "I ask the operator for jq.", "The operator approved your capability request"} {
 		if !strings.Contains(screen, want) {

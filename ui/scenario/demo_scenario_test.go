@@ -27,9 +27,7 @@ func TestDemo(t *testing.T) {
 	picture(t, op, "screen")
 
 	// One asks for what deserves every warning.
-	op.chooses(s.identities("reckless")[0])
-	op.Press("2", "enter")
-	op.sees("── end of the change")
+	op.reviewsThatOf(s.identities("reckless")[0])
 	for _, want := range []string{"reckless-", "the base image becomes", "DEPLOY_TOKEN", "the last USER is root", "a download is run as a program"} {
 		op.sees(want)
 	}
@@ -42,9 +40,7 @@ func TestDemo(t *testing.T) {
 
 	// The third asks for a host, gets it for an hour, and goes on at once; the tab Egress tells how long.
 	scout := s.identities("scout")[0]
-	op.chooses(scout)
-	op.Press("2", "enter")
-	op.sees("── end of the change")
+	op.reviewsThatOf(scout)
 	for _, want := range []string{scout + " asks for a way out", "+ example.com", "For 1 h"} {
 		op.sees(want)
 	}

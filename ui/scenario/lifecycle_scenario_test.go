@@ -56,8 +56,8 @@ func TestTearDownResumeDelete(t *testing.T) {
 	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
 	s.must(s.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id))
 	op.Press("r")
-	op.sees("❯ cat saved.txt")
 	op.seesDone(id, "is live again", id+" is back")
+	op.sees("❯ cat saved.txt")
 
 	// Deleting asks for the bottle's name, and takes nothing else for it.
 	op.Press("D")

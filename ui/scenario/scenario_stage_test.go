@@ -182,7 +182,8 @@ func (o *operator) sees(what any) string { o.s.t.Helper(); return o.WaitText(wha
 func (o *operator) seesNoMore(what any) string { o.s.t.Helper(); return o.WaitGone(what, patience) }
 
 // seesDone waits until the footer says that an operation is complete. The Supervisor tells it, and the action's own
-// outcome, at the same time; which of the two is said last, and stays, is open.
+// outcome, at the same time; which of the two is said last, and stays, is open. It stays for seconds only: wait for it
+// before what stays longer.
 func (o *operator) seesDone(identity, told, outcome string) {
 	o.s.t.Helper()
 	o.sees(regexp.MustCompile(regexp.QuoteMeta(identity+": "+told) + "|" + regexp.QuoteMeta(outcome)))
@@ -254,6 +255,14 @@ func (o *operator) reviews() {
 	o.s.t.Helper()
 	o.sees("a review")
 	o.Press("a")
+	o.sees("── end of the change")
+}
+
+// reviewsThatOf opens the request of a bottle that waits.
+func (o *operator) reviewsThatOf(identity string) {
+	o.s.t.Helper()
+	o.chooses(identity)
+	o.Press("2", "enter")
 	o.sees("── end of the change")
 }
 
