@@ -29,11 +29,11 @@ func BenchmarkGrant(b *testing.B) {
 			return rules.String()
 		}},
 		{"route", queue.ToolCredProxy, func(n int, u *upstream) string {
-			var routes []string
+			var routes []bottles.Route
 			for i := range n {
-				routes = append(routes, fmt.Sprintf("  {\n    \"path\": \"/r%d/\",\n    \"upstream\": %q,\n    \"auth_scheme\": \"bearer\",\n    \"token_ref\": \"API_TOKEN\",\n    \"role\": []\n  }", i, u.URL))
+				routes = append(routes, u.route(fmt.Sprintf("/r%d/", i), "API_TOKEN"))
 			}
-			return "[\n" + strings.Join(routes, ",\n") + "\n]\n"
+			return routesOf(b, routes...)
 		}},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
@@ -85,8 +85,7 @@ func BenchmarkFirstRoute(b *testing.B) {
 	var inForce, over []float64
 	for b.Loop() {
 		id := w.launch("")
-		proposed := fmt.Sprintf("[{\"path\": \"/r0/\", \"upstream\": %q, \"auth_scheme\": \"bearer\", \"token_ref\": \"API_TOKEN\", \"role\": []}]", u.URL)
-		req := w.ask(queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCredProxy, Identity: id, Proposed: proposed})
+		req := w.ask(queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCredProxy, Identity: id, Proposed: routesOf(b, u.route("/r0/", "API_TOKEN"))})
 		began := time.Now()
 		w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Tokens: map[string]string{"API_TOKEN": "API_TOKEN"}}})
 		over = append(over, float64(time.Since(began).Microseconds())/1000)

@@ -95,6 +95,11 @@ func (l layout) sidecarRoles() []Role {
 	return roles
 }
 
+// takesSecrets says whether a sidecar of this bottle is given secrets once it runs: it does not serve before.
+func (l layout) takesSecrets(role Role) bool {
+	return role == RoleCredProxy && len(l.allRoutes()) > 0 || role == RoleGitGate
+}
+
 // has says whether a container is the one that spec would make.
 func (spec ContainerSpec) has(c Container) bool { return c.Labels[LabelSpec] == spec.Labels[LabelSpec] }
 

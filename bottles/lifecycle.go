@@ -167,7 +167,7 @@ func (s *Supervisor) refresh(ctx context.Context, x *execution, had observed) er
 		if had.containers[role].State != StateRunning {
 			continue
 		}
-		if role == RoleCredProxy && len(x.layout.allRoutes()) > 0 || role == RoleGitGate {
+		if x.layout.takesSecrets(role) {
 			if err := x.giveTokens(ctx, sidecarName(role, x.layout.identity)); err != nil {
 				return err
 			}

@@ -1,9 +1,7 @@
 package bottles_test
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,9 +22,7 @@ func TestTheEndOfASidecarIsTold(t *testing.T) {
 	if b := w.awaitStatus(id, bottles.Live); b.Detail != "" {
 		t.Errorf("a bottle that has everything: %q", b.Detail)
 	}
-	if out, err := exec.Command("docker", "kill", "claude-bottle-cred-proxy-"+id).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	engineSays(t, "kill", "claude-bottle-cred-proxy-"+id)
 	w.await("its end is told", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && strings.Contains(b.Detail, "its cred-proxy does not run: no route leads anywhere; x and r")
@@ -53,16 +49,12 @@ func TestAFirstRouteBringsTheCredProxyThatIsGone(t *testing.T) {
 	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
 	w.run(nil)
 	id := w.launch("")
-	if out, err := exec.Command("docker", "rm", "--force", "claude-bottle-cred-proxy-"+id).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	engineSays(t, "rm", "--force", "claude-bottle-cred-proxy-"+id)
 	w.await("nothing is told of it", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && b.Detail == ""
 	})
-	req := w.ask(queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCredProxy, Identity: id, CurrentHash: queue.Hash([]byte("[]\n")),
-		Proposed: fmt.Sprintf("[{\"path\": \"/api/\", \"upstream\": %q, \"auth_scheme\": \"bearer\", \"token_ref\": \"API_TOKEN\", \"role\": []}]", u.URL)})
-	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Tokens: map[string]string{"API_TOKEN": "API_TOKEN"}}})
+	w.grantRoutes(id, 0, u.route("/api/", "API_TOKEN"))
 	w.sup.Type(id, []byte("get http://cred-proxy:8080/api/first\n"))
 	w.awaitText(id, `/api/first 200 "/first with `+letters)
 }
@@ -74,9 +66,7 @@ func TestRequestsOfARemovedAgentAreWithdrawn(t *testing.T) {
 	id := w.launch("")
 	req := w.askEgress(id, "new.example.com\n")
 	w.end()
-	if out, err := exec.Command("docker", "rm", "-f", "claude-bottle-"+id).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	engineSays(t, "rm", "--force", "claude-bottle-"+id)
 	w.run(nil)
 	w.await("nothing waits", func(s *bottles.Snapshot) bool { b, ok := find(s, id); return ok && len(b.Requests) == 0 })
 	answer := filepath.Join(w.root.QueueDir(id), "done", req.ID+".answer.json")

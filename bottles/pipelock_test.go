@@ -238,9 +238,7 @@ func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
 	w.insist(id, "get http://closed.example.com/4", "http://closed.example.com/4"+closed)
 
 	// Without pipelock there is no way out, which is shown, and nothing is said to be in force.
-	if out, err := exec.Command("docker", "kill", "claude-bottle-pipelock-"+id).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	engineSays(t, "kill", "claude-bottle-pipelock-"+id)
 	w.await("its end is shown", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
 		return strings.Contains(b.Detail, "no way out")
@@ -420,11 +418,7 @@ func TestAPausedPipelockIsToldLater(t *testing.T) {
 	id := w.launch("")
 	w.must(bottles.Allow{Identity: id, Rules: []string{"brief.example.com"}, Scope: bottles.Scope{For: 6 * time.Second}})
 	w.insist(id, "get http://brief.example.com/1", "http://brief.example.com/1"+opened)
-	do := func(verb string) {
-		if out, err := exec.Command("docker", verb, "claude-bottle-pipelock-"+id).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
+	do := func(verb string) { engineSays(t, verb, "claude-bottle-pipelock-"+id) }
 	do("pause")
 	if err := w.do(bottles.Allow{Identity: id, Rules: []string{"new.example.com"}}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "docker unpause") {
 		t.Errorf("opened: %v", err)

@@ -79,7 +79,7 @@ func planPod(p *Plan, l layout, have observed, cause, imported string) (nets [2]
 		if role == RoleEgress {
 			holder, pod = created, started
 		}
-		if role == RoleCredProxy && len(l.allRoutes()) > 0 || role == RoleGitGate {
+		if l.takesSecrets(role) {
 			started = p.then(doTokens, name, "it holds them in memory alone", started)
 		}
 		ready = append(ready, p.then(doReady, name, "the agent starts when its sidecars serve", started))

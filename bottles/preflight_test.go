@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -182,11 +181,7 @@ func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	container, network, volume := "claude-bottle-egress-"+p.Identity, "claude-bottle-out-"+p.Identity, "claude-bottle-work-"+p.Identity
-	docker := func(args ...string) {
-		if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
-			t.Fatalf("docker %v: %v: %s", args, err, out)
-		}
-	}
+	docker := func(args ...string) { engineSays(t, args...) }
 	docker("create", "--name", container, baseRef)
 	docker("network", "create", "--subnet", "10.213.77.0/28", network)
 	docker("volume", "create", volume)

@@ -258,10 +258,11 @@ func (r *recorder) again(b *testing.B, ctx context.Context, was, is, way string)
 	}
 	if way == together {
 		// The engine asks only that a network, and a pod's holder, are there before who uses them.
-		make := func(role string) func() error { return func() error { create(role); return nil } }
-		all(func() error { create("egress"); all(make("cred-proxy"), make("supervise")); return nil }, make("agent"))
-		all(func() error { return start("egress") })
-		all(func() error { return start("cred-proxy") }, func() error { return start("supervise") }, func() error { return start("agent") })
+		making := func(role string) func() error { return func() error { create(role); return nil } }
+		starting := func(role string) func() error { return func() error { return start(role) } }
+		all(func() error { create("egress"); all(making("cred-proxy"), making("supervise")); return nil }, making("agent"))
+		all(starting("egress"))
+		all(starting("cred-proxy"), starting("supervise"), starting("agent"))
 	} else {
 		for _, role := range launched {
 			create(role)
