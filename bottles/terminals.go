@@ -1,7 +1,6 @@
 package bottles
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"time"
@@ -49,7 +48,14 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 			s.replay(ctx, container, screen)
 		}
 	}
-	s.spawn(func() { t.read(screen) })
+	var out io.Writer = io.Discard
+	if screen != nil {
+		out = screen
+	}
+	if found { // only the window of such a program waits for it
+		out = &erasing{Writer: out, told: t.erased}
+	}
+	s.spawn(func() { t.read(out) })
 	s.spawn(func() { t.write() })
 	s.spawn(func() {
 		if found && screen != nil {
@@ -127,13 +133,9 @@ func (s *Supervisor) attached(identity string) bool {
 	return s.terminals[identity] != nil
 }
 
-func (t *terminal) read(screen Screen) {
+func (t *terminal) read(out io.Writer) {
 	defer close(t.done)
-	var out io.Writer = io.Discard
-	if screen != nil {
-		out = screen
-	}
-	_, err := io.CopyBuffer(&erasing{Writer: out, told: t.erased}, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
+	_, err := io.CopyBuffer(out, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
 	t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
 	t.conn.Close()
 	t.sup.mu.Lock()
@@ -152,23 +154,29 @@ const eraseDisplay = "\x1b[2J"
 // erasing tells when eraseDisplay has passed, in one piece or in several.
 type erasing struct {
 	io.Writer
-	told chan<- struct{}
-	tail []byte // the end of what passed last
+	told    chan<- struct{}
+	matched int // how much of it has passed last
 }
 
 func (e *erasing) Write(b []byte) (int, error) {
 	n, err := e.Writer.Write(b)
-	seam := append(e.tail, b[:min(len(b), len(eraseDisplay)-1)]...)
-	if bytes.Contains(b, []byte(eraseDisplay)) || bytes.Contains(seam, []byte(eraseDisplay)) {
-		select {
-		case e.told <- struct{}{}:
+	for _, c := range b {
+		switch c {
+		case eraseDisplay[e.matched]:
+			e.matched++
+		case eraseDisplay[0]:
+			e.matched = 1
 		default:
+			e.matched = 0
+		}
+		if e.matched == len(eraseDisplay) {
+			e.matched = 0
+			select {
+			case e.told <- struct{}{}:
+			default:
+			}
 		}
 	}
-	if len(b) < len(seam) {
-		b = seam
-	}
-	e.tail = append(e.tail[:0], b[max(0, len(b)-len(eraseDisplay)+1):]...)
 	return n, err
 }
 
