@@ -92,14 +92,14 @@ func TestStop(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.StopContainer(r.ctx, r.name("none"), time.Second))
 	r.start(r.spec("kind", "wait"))
-	r.ready("kind")
+	r.prints(r.name("kind"), "ready\n")
 	r.ok(r.StopContainer(r.ctx, r.name("kind"), 10*time.Second))
 	if c := r.ended(r.name("kind")); c.ExitCode != 0 || r.log(c.Name) != "ready\nasked to end\n" {
 		t.Errorf("%+v, log %q", c, r.log(c.Name))
 	}
 	r.ok(r.StopContainer(r.ctx, r.name("kind"), time.Second))
 	r.start(r.spec("stubborn", "stubborn"))
-	r.ready("stubborn")
+	r.prints(r.name("stubborn"), "ready\n")
 	r.ok(r.StopContainer(r.ctx, r.name("stubborn"), 100*time.Millisecond))
 	if c := r.ended(r.name("stubborn")); c.ExitCode != 137 {
 		t.Errorf("%+v", c)
@@ -173,7 +173,7 @@ func TestTwoNetworksAndAPod(t *testing.T) {
 	joined := r.spec("supervise", "serve", ":9100")
 	joined.JoinPod, joined.ReadOnly, joined.User = egress.Name, true, "65532"
 	r.start(joined)
-	r.until("the server", func() bool { return r.log(joined.Name) == "serving\n" })
+	r.prints(joined.Name, "serving\n")
 	agent := r.spec("agent", "dial", "supervise:9100", "egress:9100")
 	agent.Endpoints = []bottles.Endpoint{{Network: inside.Name}}
 	if out := r.output(agent); strings.Count(out, "yes: hello from the sidecar") != 2 {
@@ -240,7 +240,7 @@ func TestMounts(t *testing.T) {
 func TestCallsEndWithTheirContext(t *testing.T) {
 	r := newRig(t)
 	r.start(r.spec("c", "stubborn"))
-	r.ready("c")
+	r.prints(r.name("c"), "ready\n")
 	ctx, cancel := context.WithTimeout(r.ctx, 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()

@@ -235,10 +235,10 @@ func (r *rig) ended(name string) bottles.Container {
 	return c
 }
 
-// ready waits until a probe has its signal handler.
-func (r *rig) ready(name string) {
+// prints waits until this is all that a container has printed.
+func (r *rig) prints(name, text string) {
 	r.t.Helper()
-	r.until(name+" is ready", func() bool { return r.log(r.name(name)) == "ready\n" })
+	r.until(fmt.Sprintf("%s to print %q", name, text), func() bool { return r.log(name) == text })
 }
 
 // until waits for a condition.

@@ -21,7 +21,7 @@ func TestInternalNetworkDoesNotReachTheHost(t *testing.T) {
 	sidecar := r.spec("sidecar", "serve", ":9100")
 	sidecar.Endpoints = []bottles.Endpoint{{Network: inside.Name, Aliases: []string{"supervise"}}}
 	r.start(sidecar)
-	r.until("the sidecar", func() bool { return r.log(sidecar.Name) == "serving\n" })
+	r.prints(sidecar.Name, "serving\n")
 
 	agent := r.spec("agent", "dial", "supervise:9100")
 	agent.Endpoints = []bottles.Endpoint{{Network: inside.Name}}
