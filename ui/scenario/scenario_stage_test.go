@@ -437,9 +437,11 @@ func (s *stage) request(identity string) queue.Request {
 func (s *stage) wasAnsweredOnce(identity string, r queue.Request, want queue.Decision) {
 	s.t.Helper()
 	box := queue.Open(s.root.QueueDir(identity))
-	s.eventually("the request "+r.ID+" leaves the queue", func() bool {
+	archived := filepath.Join(box.Dir(), "done", r.ID+".answer.json")
+	s.eventually("the request "+r.ID+" leaves the queue, and its answer after it", func() bool {
 		pending, _ := box.Requests()
-		return len(pending) == 0
+		_, err := os.Stat(archived)
+		return len(pending) == 0 && err == nil
 	})
 	done, err := filepath.Glob(filepath.Join(box.Dir(), "done", "*"))
 	s.must(err)
@@ -449,7 +451,7 @@ func (s *stage) wasAnsweredOnce(identity string, r queue.Request, want queue.Dec
 	if n := s.audited(identity, "decision"); n != 1 {
 		s.t.Errorf("the audit log has %d decisions", n)
 	}
-	answer, err := os.ReadFile(filepath.Join(box.Dir(), "done", r.ID+".answer.json"))
+	answer, err := os.ReadFile(archived)
 	if err != nil || !strings.Contains(string(answer), `"`+string(want)+`"`) {
 		s.t.Errorf("the answer is %s (%v), not %s", answer, err, want)
 	}
