@@ -99,16 +99,18 @@ func (b *bottle) transcript() string {
 	return found[0]
 }
 
-// lines reads the transcript; each line must be a whole JSON object in Claude Code's shape.
+// lines reads the transcript; each line must be a whole JSON object in Claude Code's shape. A file is written page by
+// page, so that a line that is being written may be seen by halves: it is waited for.
 func (b *bottle) lines() (all []transcriptLine) {
 	b.t.Helper()
-	content, err := os.ReadFile(b.transcript())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if !bytes.HasSuffix(content, []byte("\n")) {
-		b.t.Errorf("the transcript's last line is torn")
-	}
+	var content []byte
+	eventually(b.t, "the transcript's last line is whole", func() bool {
+		var err error
+		if content, err = os.ReadFile(b.transcript()); err != nil {
+			b.t.Fatal(err)
+		}
+		return bytes.HasSuffix(content, []byte("\n"))
+	})
 	for line := range bytes.Lines(content) {
 		var l transcriptLine
 		if err := json.Unmarshal(line, &l); err != nil {
