@@ -12,7 +12,8 @@ import (
 )
 
 // lookAtBox reads a bottle's queue directory again. What is new there is looked into before it is shown: what
-// the operator reads does not change under the eyes. Owner only.
+// the operator reads does not change under the eyes. While one look lasts, the next waits for it, so that a slow one
+// does not take off the screen what came meanwhile. Owner only.
 func (s *Supervisor) lookAtBox(identity string) {
 	if !state.ValidIdentity(identity) {
 		return
@@ -26,6 +27,11 @@ func (s *Supervisor) lookAtBox(identity string) {
 		})
 		return
 	}
+	if r.looking {
+		r.moved = true
+		return
+	}
+	r.looking = true
 	disk, meta, have, known := r.disk, r.meta, r.have, map[string]bool{}
 	for _, q := range r.requests {
 		known[q.ID] = true
@@ -38,7 +44,14 @@ func (s *Supervisor) lookAtBox(identity string) {
 				fresh[p.ID] = s.lookInto(disk, meta, have, p.Request)
 			}
 		}
-		s.post(func() { s.takeBox(identity, pending, fresh, bad) })
+		s.post(func() {
+			s.takeBox(identity, pending, fresh, bad)
+			again := r.moved
+			r.looking, r.moved = false, false
+			if again {
+				s.lookAtBox(identity)
+			}
+		})
 		for _, req := range fresh {
 			s.auditArrival(identity, req.ID, map[string]any{
 				"tool": req.Tool, "justification": req.Justification, "arrived_at": req.ArrivedAt,

@@ -14,23 +14,8 @@ import (
 
 // A call that was cut while something was done to its bottle is not forgotten: its request goes when that has ended.
 func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
-	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := root.Create(state.Metadata{AgentName: "tester"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(Config{Root: root})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer s.workers.Wait()
-	defer cancel()
-	s.ctx = ctx
+	s, b := owned(t)
 	id := b.Identity()
-	if err := s.box(id).Make(0); err != nil && !strings.Contains(err.Error(), "not permitted") {
-		t.Fatal(err)
-	}
 	q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolEgress, Identity: id, Proposed: "x.example.com\n", ArrivedAt: time.Now()}
 	if err := s.box(id).Put(q); err != nil {
 		t.Fatal(err)
@@ -55,6 +40,48 @@ func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
 	}
 }
 
+// A look at a box that was slow does not take what a later one saw off the screen again.
+func TestWhatIsShownOfABoxDoesNotGoBack(t *testing.T) {
+	s, b := owned(t)
+	r := s.record(b.Identity())
+	r.disk = b
+	if err := b.PutDockerfile([]byte("FROM scratch\n"), queue.NewID(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	put, requests := make(chan error, 1), 30
+	go func() {
+		defer close(put)
+		for range requests {
+			q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCapability, Identity: b.Identity(), Proposed: "FROM scratch\nUSER 1000\n", ArrivedAt: time.Now()}
+			if err := s.box(b.Identity()).Put(q); err != nil {
+				put <- err
+				return
+			}
+		}
+	}()
+	deadline := time.After(60 * time.Second)
+	for shown := 0; shown < requests; {
+		for range 4 {
+			s.lookAtBox(b.Identity())
+		}
+		select {
+		case f := <-s.inbox:
+			f()
+		case err, failed := <-put:
+			if failed {
+				t.Fatal(err)
+			}
+			put = nil
+		case <-deadline:
+			t.Fatalf("%d of %d requests are shown", shown, requests)
+		}
+		if len(r.requests) < shown {
+			t.Fatalf("%d requests were shown, and now %d", shown, len(r.requests))
+		}
+		shown = len(r.requests)
+	}
+}
+
 // A box that is read twice at the same time, as when files come one after another, has its request written down once.
 func TestARequestIsWrittenDownOnce(t *testing.T) {
 	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
@@ -71,4 +98,26 @@ func TestARequestIsWrittenDownOnce(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Kind != "request" || !containsID(entries[0].Data, "r1") {
 		t.Errorf("written down: %+v, %v", entries, err)
 	}
+}
+
+// owned is a Supervisor that does not run, so that its test is the owner, and a bottle with an empty box.
+func owned(t *testing.T) (*Supervisor, *state.Bottle) {
+	t.Helper()
+	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := root.Create(state.Metadata{AgentName: "tester"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Root: root})
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(s.workers.Wait)
+	t.Cleanup(cancel)
+	s.ctx = ctx
+	if err := s.box(b.Identity()).Make(0); err != nil && !strings.Contains(err.Error(), "not permitted") {
+		t.Fatal(err)
+	}
+	return s, b
 }

@@ -113,6 +113,8 @@ type record struct {
 	have     parts
 	agent    Container // inspected, when it ended
 	requests []Request
+	looking  bool       // its box is being read, and
+	moved    bool       // something moved in it meanwhile
 	pushes   []Request  // that git-gate holds for the operator
 	op       *operation // ours, in flight
 	failed   *Operation // the last of ours, if it failed
