@@ -185,8 +185,11 @@ func TestRunApprovesARequest(t *testing.T) {
 	r.out.awaitNot(t, "waiting for a quiet keyboard")
 	r.press("y")
 	r.out.await(t, "approving for")
+	for deadline := time.Now().Add(20 * time.Second); len(r.sup.asked()) == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // the note may be on the screen first
+	}
 	if got := r.sup.asked(); len(got) != 1 || !reflect.DeepEqual(got[0], bottles.Approve{Identity: b.Identity, Request: "r1", Shown: "sha256:r1"}) {
-		t.Errorf("asked for %v", got)
+		t.Fatalf("asked for %v", got)
 	}
 	r.sup.mu.Lock()
 	r.sup.dones[0] <- errors.New("the build failed: no space left on device")

@@ -3,29 +3,23 @@ package scenario_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
 )
 
-// An agent asks for a tool; the operator reads, approves, and the agent goes on with it. It runs before the
-// scenarios that run at the same time, because it measures.
+// An agent asks for a tool; the operator reads, approves, and the agent goes on with it.
 func TestApprove(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	op := s.demo("counter")
 
-	// The request is on the screen within a second of the call.
-	var shown time.Time
+	// The request comes onto the screen; BenchmarkRequestDrawn measures how soon.
 	op.Wait("to show the request", patience, func(screen string) bool {
-		shown = time.Now()
 		return strings.Contains(screen, "⚑ 1") && strings.Contains(screen, "a review")
 	})
 	id := op.seesLive(1, "counter")[0]
 	asked := s.request(id)
-	if late := shown.Sub(asked.ArrivedAt); late > time.Second {
-		t.Errorf("the request was on the screen %v after it was made", late)
-	}
 	op.WaitBell(patience)
 	op.Wait("to say it in the title", patience, func(string) bool { return op.Title() == "⚑ 1 bottle-tui" })
 	before := s.facts(id)

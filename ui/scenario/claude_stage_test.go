@@ -168,8 +168,8 @@ func (o *operator) tearsDown(identity string) {
 	o.s.t.Helper()
 	o.chooses(identity)
 	o.Press("x")
-	o.sees(regexp.MustCompile("Tear down " + identity + `\?|is down, its state is kept`))
-	if strings.Contains(o.Screen(), "Tear down "+identity) { // it has just printed something
+	screen := o.sees(regexp.MustCompile("Tear down " + identity + `\?|` + identity + ":? is down, its state is kept"))
+	if strings.Contains(screen, "Tear down "+identity) { // it has just printed something
 		o.Press("enter")
 	}
 	o.seesDone(identity, "is down, its state is kept", identity+" is down, its state is kept")

@@ -119,9 +119,7 @@ func TestPlainCommands(t *testing.T) {
 		s := s.in(t)
 		op := s.opens()
 		op.sees(" 2 live")
-		op.chooses(quiet)
-		op.Press("x")
-		op.seesDone(quiet, "is down, its state is kept", quiet+" is down, its state is kept")
+		op.tearsDown(quiet)
 		op.quits()
 		if said := s.says("list"); !regexp.MustCompile(quiet + `\s+down \(torn down by the operator\)`).MatchString(said) {
 			t.Errorf("list says %s", said)

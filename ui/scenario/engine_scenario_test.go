@@ -47,8 +47,7 @@ func TestEngineAbsent(t *testing.T) {
 	op.types(id, [2]string{"write back.txt it is back", "wrote 1 lines"})
 
 	// What needs to know how a bottle is made works too.
-	op.Press("x")
-	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
+	op.tearsDown(id)
 	op.Press("r")
 	op.seesDone(id, "is live again", id+" is back")
 	op.types(id, [2]string{"cat back.txt", "● it is back"})

@@ -71,6 +71,7 @@ func TestRollBack(t *testing.T) {
 
 	op.sees("✗ approving your version for " + id)
 	op.Press("!")
+	op.sees("─ Messages ")
 	screen := op.sees(words("is back on the old one"))
 	if !strings.Contains(screen, "/no/such/program") {
 		t.Errorf("the engine's own words are not shown:\n%s", screen)

@@ -84,9 +84,10 @@ func (o *operator) isWhole(identity string, asked queue.Request, before facts) {
 	case now.dockerfile != asked.Proposed || now.meta.SessionID != before.meta.SessionID || now.meta.ImageDigest == before.meta.ImageDigest:
 		s.t.Errorf("it was %+v and is %+v", before, now)
 	}
-	if op, err := s.bottle(identity).Operation(); op != nil || err != nil {
-		s.t.Errorf("the journal still holds %+v (%v)", op, err)
-	}
+	s.eventually("the journal is cleared", func() bool {
+		op, err := s.bottle(identity).Operation()
+		return op == nil && err == nil
+	})
 	if history, err := s.bottle(identity).DockerfileHistory(); err != nil || len(history) != 1 {
 		s.t.Errorf("the history is %+v (%v)", history, err)
 	}

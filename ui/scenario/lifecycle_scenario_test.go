@@ -23,8 +23,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	op.types(id, [2]string{"write saved.txt kept over the night", "wrote 1 lines"})
 	before := s.facts(id)
 
-	op.Press("x")
-	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
+	op.tearsDown(id)
 	op.sees(regexp.MustCompile(id + `\s+down`))
 	op.sees("torn down by the operator")
 	down := s.facts(id)
@@ -52,8 +51,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	}
 
 	// A volume that is lost while the bottle is down costs no conversation.
-	op.Press("x")
-	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
+	op.tearsDown(id)
 	s.must(s.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id))
 	op.Press("r")
 	op.seesDone(id, "is live again", id+" is back")
@@ -62,8 +60,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	// Deleting asks for the bottle's name, and takes nothing else for it.
 	op.Press("D")
 	op.sees("tear it down first")
-	op.Press("x")
-	op.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
+	op.tearsDown(id)
 	op.Press("D")
 	op.sees("Nothing brings it back")
 	op.Type("quiet\n")

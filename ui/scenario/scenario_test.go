@@ -187,10 +187,9 @@ func TestBuildOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	b := scenario.Build(t, "ui/scenario/testdata/echo")
 	after, err := os.Stat(b)
-	if err != nil || a != b || !before.ModTime().Equal(after.ModTime()) || time.Since(start) > time.Second {
+	if err != nil || a != b || !before.ModTime().Equal(after.ModTime()) {
 		t.Errorf("it was built again: %s, %s, %v", a, b, err)
 	}
 	f := &failing{TB: t}

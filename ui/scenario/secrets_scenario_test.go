@@ -309,13 +309,7 @@ func TestNothingSecret(t *testing.T) {
 		o.sees(" 1 live")
 		fetches(o, id, "three", append(declared, "/granted/")...)
 		h.bottle(id)
-		o.chooses(id)
-		o.Press("x")
-		o.sees(regexp.MustCompile("Tear down " + id + `\?|is down, its state is kept`))
-		if strings.Contains(o.Screen(), "Tear down") {
-			o.Press("enter")
-		}
-		o.seesDone(id, "is down, its state is kept", id+" is down, its state is kept")
+		o.tearsDown(id)
 		o.quits()
 	})
 	h.bottle(id)

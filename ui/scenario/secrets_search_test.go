@@ -63,16 +63,27 @@ func (h *search) look(kind, where string, content []byte) {
 // tree looks into every file below a directory of this machine, and at its name.
 func (h *search) tree(kind, dir string) {
 	h.t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	h.must(h.walk(kind, dir))
+}
+
+// walk is tree with its error, which is not that of a file that went away meanwhile: the program is at work.
+func (h *search) walk(kind, dir string) error {
+	h.t.Helper()
+	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if path != dir && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		h.look(kind, path, content)
 		h.look(kind, path, []byte(path))
 		return err
 	})
-	h.must(err)
 }
 
 // docker runs the engine's client.
@@ -182,7 +193,9 @@ func (h *search) process(who string, pid int) {
 	for _, dir := range []string{"tmp", "dev/shm", "run"} {
 		if _, err := os.Stat(proc + "root/" + dir); err == nil && h.plants {
 			_ = os.WriteFile(proc+"root/"+dir+"/"+planted, []byte(planted), 0o644) // where it is a memory file system
-			h.tree("the memory file systems of "+who, proc+"root/"+dir)
+			if err := h.walk("the memory file systems of "+who, proc+"root/"+dir); !gone(err) {
+				h.must(err)
+			}
 		}
 	}
 	children, err := os.ReadFile(fmt.Sprintf("%stask/%d/children", proc, pid))

@@ -212,13 +212,7 @@ func TestStart(t *testing.T) {
 
 	op = s.opens("--manifest", manifest)
 	op.sees(" 1 live")
-	op.chooses(coder)
-	op.Press("x")
-	op.sees(regexp.MustCompile("Tear down " + coder + `\?|is down, its state is kept`))
-	if strings.Contains(op.Screen(), "Tear down") { // it has just printed something
-		op.Press("enter")
-	}
-	op.seesDone(coder, "is down, its state is kept", coder+" is down, its state is kept")
+	op.tearsDown(coder)
 	op.quits()
 	s.env = nil
 	got = s.runs(append([]string{"resume", coder}, flags...)...)

@@ -308,18 +308,14 @@ func (p *process) ends() int {
 	return 0
 }
 
-// terminate sends SIGTERM and wants a clean and quick end.
+// terminate sends SIGTERM and wants a clean end.
 func (p *process) terminate() {
 	p.t.Helper()
-	began := time.Now()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
 	if code := p.ends(); code != 0 {
 		p.t.Errorf("exit code %d after SIGTERM", code)
-	}
-	if took := time.Since(began); took > time.Second { // 0.2 s by itself; the rest is for a loaded machine
-		p.t.Errorf("it took %v to end", took)
 	}
 }
 
