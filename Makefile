@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PACKAGES ?= ./...
 # Integration and scenario tests share one engine and, often, few cores; some wait for minutes without a core.
 PARALLEL ?= 4
-TIMEOUT  ?= 25m
+TIMEOUT  ?= 40m
 
 STATICCHECK := $(GO) tool -modfile=.ci/tools.mod staticcheck
 

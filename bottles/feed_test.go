@@ -21,7 +21,8 @@ func TestRefusalsAreShownAndAuditedOnce(t *testing.T) {
 	id := w.launch("")
 	ask := func(which ...int) {
 		for _, i := range which {
-			w.insist(id, fmt.Sprintf("get http://refused.invalid/%d", i), fmt.Sprintf("http://refused.invalid/%d 403", i))
+			w.sup.Type(id, fmt.Appendf(nil, "get http://refused.invalid/%d\n", i)) // once: they are counted
+			w.awaitText(id, fmt.Sprintf("http://refused.invalid/%d 403", i))
 		}
 	}
 	ask(0, 1, 2)

@@ -260,7 +260,7 @@ func (c *cell) agents(id string) place {
 		key := rand.Text()
 		c.sup.Type(id, []byte("try "+key+" "+attempt+"\n"))
 		told := regexp.MustCompile("RESULT " + key + " ([A-Za-z0-9+/=]*)\r\n")
-		deadline := time.Now().Add(patience)
+		deadline := time.Now().Add(3 * patience) // it may try every port there is
 		for {
 			if m := told.FindStringSubmatch(c.screen(id).String()); m != nil {
 				b, err := base64.StdEncoding.DecodeString(m[1])

@@ -101,7 +101,7 @@ func (c *cell) noWayToNeighbours(t *testing.T, port, docker0 string, others []st
 	podIn, podOut := pod[their], pod["claude-bottle-out-"+c.other]
 	ownOut := addresses(t, "claude-bottle-egress-"+c.id)["claude-bottle-out-"+c.id]
 
-	c.sup.Type(c.other, []byte("try listening listen 7777 20s\n"))
+	c.sup.Type(c.other, []byte("try listening listen 7777 1h\n"))
 	neighbour := c.beside(t, "neighbour", "--network", their, c.image, "sleep")
 	mate := c.beside(t, "podmate", "--network", "container:claude-bottle-egress-"+c.id, c.image, "sleep")
 	for deadline := time.Now().Add(patience); !neighbour(t, "tcp "+agent+":7777").OK; {

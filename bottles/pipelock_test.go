@@ -330,7 +330,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 		b := w.awaitStatus(id, bottles.Live)
 		return b.Grants[len(b.Grants)-1]
 	}
-	g := grant("offline.example.com", 8*time.Second)
+	g := grant("offline.example.com", 15*time.Second)
 	w.end()
 	<-time.After(time.Until(g.Until)) // while no program runs
 	slow := &slowBuild{began: make(chan struct{}), let: make(chan struct{})}
@@ -344,7 +344,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 	})
 	w.insist(id, "get http://offline.example.com/closed", "http://offline.example.com/closed"+closed)
 
-	grant("building.example.com", 8*time.Second)
+	grant("building.example.com", 15*time.Second)
 	source := w.cat.dockerfile + "ENV ONE=1\n"
 	req := w.request(id, source)
 	rebuilt, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: req.ID, Shown: queue.Hash([]byte(source))})
@@ -416,7 +416,7 @@ func TestAPausedPipelockIsToldLater(t *testing.T) {
 	w := withPipelock(t)
 	w.run(nil)
 	id := w.launch("")
-	w.must(bottles.Allow{Identity: id, Rules: []string{"brief.example.com"}, Scope: bottles.Scope{For: 6 * time.Second}})
+	w.must(bottles.Allow{Identity: id, Rules: []string{"brief.example.com"}, Scope: bottles.Scope{For: 15 * time.Second}})
 	w.insist(id, "get http://brief.example.com/1", "http://brief.example.com/1"+opened)
 	do := func(verb string) { engineSays(t, verb, "claude-bottle-pipelock-"+id) }
 	do("pause")

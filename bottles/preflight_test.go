@@ -183,7 +183,7 @@ func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
 	container, network, volume := "claude-bottle-egress-"+p.Identity, "claude-bottle-out-"+p.Identity, "claude-bottle-work-"+p.Identity
 	docker := func(args ...string) { engineSays(t, args...) }
 	docker("create", "--name", container, baseRef)
-	docker("network", "create", "--subnet", "10.213.77.0/28", network)
+	docker("network", "create", "--subnet", "198.18.77.0/28", network)
 	docker("volume", "create", volume)
 	t.Cleanup(func() {
 		docker("rm", "-f", container)

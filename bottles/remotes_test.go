@@ -162,6 +162,28 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 		return exec.Command("git", "-C", dir, "rev-parse", "-q", "--verify", branch).Run() == nil
 	}
 
+	facts := func(kinds ...string) (told []string) {
+		t.Helper()
+		entries, err := w.root.Audit(id).Entries(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if slices.Contains(kinds, e.Kind) {
+				told = append(told, e.Kind)
+			}
+		}
+		return told
+	}
+	ended := func(n int) { // waits until the audit log tells of so many ends
+		t.Helper()
+		for late := time.Now().Add(patience); len(facts("push ended")) < n; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatalf("the audit log does not tell of %d ends", n)
+			}
+		}
+	}
+
 	end, q := push("agent/one")
 	p := q.Push
 	if p == nil || q.Remote != "api" || len(p.Commits) != 1 || p.Commits[0].Subject != "what agent/one does" || len(p.Files) != 2 || !p.DiffCut || !strings.Contains(p.Diff, "+two") {
@@ -188,6 +210,7 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 		t.Errorf("approved: %s", out)
 	}
 	w.await("nothing waits", none)
+	ended(1)
 
 	end, q = push("agent/two")
 	w.must(bottles.Deny{Identity: id, Request: q.ID, Shown: q.Hash, Reason: "not on a Tuesday"})
@@ -195,12 +218,14 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 		t.Errorf("denied: %s", out)
 	}
 	w.await("nothing waits", none)
+	ended(2)
 
 	_, _ = push("agent/three")
 	if out, err := exec.Command("docker", "exec", "-u", "1000:1000", "claude-bottle-"+id, "sh", "-c", "for p in /proc/[0-9]*; do grep -q 'gi[t]' $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; true").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	w.await("what was taken back waits no more", none)
+	ended(3)
 	if has("agent/three") {
 		t.Error("what was taken back arrived")
 	}
@@ -225,17 +250,7 @@ func TestPushesWaitForTheOperator(t *testing.T) {
 	if n := len(slices.DeleteFunc(history, func(p bottles.Passage) bool { return p.Verdict != bottles.Granted })); n != 1 {
 		t.Errorf("the history says of %d pushes that they were granted, want one", n)
 	}
-	var kinds []string
-	entries, err := w.root.Audit(id).Entries(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if e.Kind == "request" || e.Kind == "decision" || e.Kind == "push ended" {
-			kinds = append(kinds, e.Kind)
-		}
-	}
-	if got := strings.Join(kinds, " "); !strings.HasPrefix(got, "request decision push ended request decision push ended request push ended request") {
+	if got := strings.Join(facts("request", "decision", "push ended"), " "); !strings.HasPrefix(got, "request decision push ended request decision push ended request push ended request") {
 		t.Errorf("the audit log has: %s", got)
 	}
 }

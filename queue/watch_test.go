@@ -12,7 +12,7 @@ import (
 	"bottle-tui/queue"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func watcher(t testing.TB, root string) *queue.Watcher {
 	t.Helper()

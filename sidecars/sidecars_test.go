@@ -181,7 +181,6 @@ func TestWatchConfig(t *testing.T) {
 		}
 		for _, part := range []string{`{"n"`, `:3`, `}`} { // each is an event of its own
 			f.WriteString(part)
-			f.Sync()
 		}
 		f.Close()
 		confirm(w, `{"n":3}`)

@@ -26,7 +26,7 @@ import (
 	"bottle-tui/ui/terminal"
 )
 
-const soon = 30 * time.Second
+const soon = 2 * time.Minute
 
 // agent is real Claude Code in containers of one bottle's volumes, one after the other, with the Messages API and
 // supervise beside it on this machine.

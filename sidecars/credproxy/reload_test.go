@@ -69,7 +69,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	kept, dropped := open("/keep/", 20), open("/drop/", 20)
 
-	var removed atomic.Bool
+	var window atomic.Int64 // odd while the route is removed
 	var load sync.WaitGroup
 	stop := make(chan struct{})
 	for range 4 {
@@ -81,10 +81,11 @@ func TestReloadUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				gone := removed.Load()
+				was := window.Load()
+				gone := func() bool { return was%2 == 1 && window.Load() == was } // all the while
 				res, err := client.Get(p.url + "/drop/x")
 				if err != nil {
-					if gone {
+					if gone() {
 						t.Error(err)
 					}
 					select {
@@ -96,7 +97,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				}
 				io.Copy(io.Discard, res.Body)
 				res.Body.Close()
-				if gone && removed.Load() && res.StatusCode != http.StatusNotFound {
+				if gone() && res.StatusCode != http.StatusNotFound {
 					t.Errorf("after its removal: %s", res.Status)
 				}
 				if res, err = client.Get(p.url + "/keep/x"); err != nil {
@@ -116,7 +117,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	defer end()
 	for i := range 8 {
 		p.reload(mark(2*i+1, keep))
-		removed.Store(true)
+		window.Add(1)
 		if i == 0 {
 			for _, s := range dropped {
 				if _, err := io.ReadAll(s.out); err == nil {
@@ -129,7 +130,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				t.Fatalf("reload %d broke a stream that stays: %v", i, err)
 			}
 		}
-		removed.Store(false)
+		window.Add(1)
 		p.reload(mark(2*i+2, keep, drop))
 	}
 	end()
@@ -224,10 +225,9 @@ func TestARouteEndsByItself(t *testing.T) {
 		}
 		io.WriteString(w, "still there")
 	})
-	end := time.Now().Add(time.Second)
 	c := config(route("/keep/", up.URL), route("/brief/", up.URL), route("/keep/brief/", up.URL))
 	c.Routes[2].Token = "NEVER_GIVEN" // a route that has ended needs none
-	c.Until = map[string]time.Time{"/brief/": end, "/keep/brief/": time.Now().Add(-time.Second)}
+	c.Until = map[string]time.Time{"/brief/": time.Now().Add(time.Hour), "/keep/brief/": time.Now().Add(-time.Second)}
 	p := start(t, c)
 	if got := get(t, p.url+"/keep/brief/x"); got.body != "still there" { // what lies around it has it now
 		t.Errorf("a route that had ended: %+v", got)
@@ -242,6 +242,9 @@ func TestARouteEndsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer gone.Body.Close()
+	end := time.Now().Add(time.Second)
+	c.Until["/brief/"] = end
+	p.reload(c)
 	if _, err := io.ReadAll(gone.Body); err == nil {
 		t.Error("what was on its way came to a good end")
 	}
@@ -287,7 +290,7 @@ func TestARouteBeginsByItself(t *testing.T) {
 			io.WriteString(w, name)
 		}).URL
 	}
-	from := time.Now().Add(time.Second)
+	from := time.Now().Add(time.Hour)
 	c := config(route("/up/", serves("brief")))
 	c.Until = map[string]time.Time{"/up/": from}
 	c.Later = []credproxy.Later{{Route: route("/up/", serves("usual")), From: from}}
@@ -300,6 +303,9 @@ func TestARouteBeginsByItself(t *testing.T) {
 	if got := get(t, p.url+"/up/x"); got.body != "brief" {
 		t.Errorf("before: %+v", got)
 	}
+	from = time.Now().Add(time.Second)
+	c.Until["/up/"], c.Later[0].From = from, from
+	p.reload(c)
 	if _, err := io.ReadAll(gone.Body); err == nil {
 		t.Error("what was on its way came to a good end")
 	}

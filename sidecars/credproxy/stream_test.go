@@ -343,7 +343,7 @@ func TestWebSocket(t *testing.T) {
 			c.Write(r.Context(), kind, bytes.ToUpper(b))
 		}
 	}, func(t *testing.T, p *proxy, url string) {
-		ctx, cancel := context.WithTimeout(t.Context(), heard.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), 6*heard.Patience) // for megabytes
 		defer cancel()
 		c, res, err := websocket.Dial(ctx, url+"socket", &websocket.DialOptions{HTTPClient: agent(t)})
 		if err != nil {

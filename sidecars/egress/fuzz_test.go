@@ -61,7 +61,7 @@ func FuzzRequest(f *testing.F) {
 				t.Errorf("the resolver was asked for %q", name)
 			}
 		}
-		_, s := w.good.saw()
+		_, s := w.good.sawAll(t)
 		tunnelled := bytes.HasPrefix(raw, []byte("CONNECT "))
 		if s == "" || tunnelled {
 			return
@@ -101,7 +101,7 @@ func FuzzOpening(f *testing.F) {
 		}
 		c := poured(t, p, 443, first, cut)
 		drained(t, c)
-		_, s := up.saw()
+		_, s := up.sawAll(t)
 		if s == "" {
 			return
 		}
@@ -149,7 +149,7 @@ func FuzzInside(f *testing.F) {
 			c.SetReadDeadline(time.Now().Add(heard.Patience))
 		}
 		drained(t, c)
-		_, s := up.saw()
+		_, s := up.sawAll(t)
 		if s == "" || s[0] == 22 && s == string(said) && bytes.Contains(said, []byte("good.test")) {
 			return
 		}

@@ -175,7 +175,8 @@ func (p *proxy) tunnel(authority string) (conn net.Conn, r *bufio.Reader, status
 // recorder is an upstream that writes down all that it sees. It answers a whole HTTP request with "seen".
 type recorder struct {
 	mu    sync.Mutex
-	conns int
+	conns int // that came
+	now   int // that are open
 	bytes bytes.Buffer
 	l     net.Listener
 	open  sync.WaitGroup
@@ -227,8 +228,14 @@ func recordOn(t testing.TB, l net.Listener) *recorder {
 			}
 			r.mu.Lock()
 			r.conns++
+			r.now++
 			r.mu.Unlock()
-			r.open.Go(func() { r.serve(c) })
+			r.open.Go(func() {
+				r.serve(c)
+				r.mu.Lock()
+				r.now--
+				r.mu.Unlock()
+			})
 		}
 	})
 	t.Cleanup(func() { l.Close(); r.open.Wait() })
@@ -269,6 +276,22 @@ func (r *recorder) saw() (int, string) {
 	r.conns = 0
 	r.bytes.Reset()
 	return n, s
+}
+
+// sawAll is saw once every connection has ended: what comes late is not counted to what comes next.
+func (r *recorder) sawAll(t testing.TB) (int, string) {
+	t.Helper()
+	open := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.now > 0
+	}
+	for late := time.Now().Add(heard.Patience); open(); time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("a connection to the upstream stays open")
+		}
+	}
+	return r.saw()
 }
 
 // echo is an upstream that greets first and then sends everything back.

@@ -92,9 +92,10 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	keptAnswer, droppedAnswer := long(keepWeb), long(dropWeb)
 
-	// Meanwhile new tunnels are asked for all the time. removed says that a reload without drop is
-	// confirmed; it is set after that and unset before the next change.
-	var removed atomic.Bool
+	// Meanwhile new tunnels are asked for all the time. window is odd while a reload without drop is confirmed: it
+	// becomes so after that, and even before the next change.
+	var window atomic.Int64
+	removed := func(since int64) bool { return since%2 == 1 && window.Load() == since } // all the while
 	var load sync.WaitGroup
 	stop := make(chan struct{})
 	for range 4 {
@@ -111,14 +112,14 @@ func TestReloadUnderLoad(t *testing.T) {
 					return
 				}
 				c.SetDeadline(time.Now().Add(heard.Patience))
-				gone := removed.Load()
+				was := window.Load()
 				fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", drop, drop)
 				status := make([]byte, 12)
 				if _, err := io.ReadFull(c, status); err != nil {
-					if gone {
+					if removed(was) {
 						t.Errorf("no answer: %v", err)
 					}
-				} else if gone && removed.Load() && string(status) != "HTTP/1.1 403" {
+				} else if removed(was) && string(status) != "HTTP/1.1 403" {
 					t.Errorf("after its removal: %q", status)
 				}
 				c.Close()
@@ -170,7 +171,7 @@ func TestReloadUnderLoad(t *testing.T) {
 						return
 					}
 					c.SetDeadline(time.Now().Add(heard.Patience))
-					gone := removed.Load()
+					was := window.Load()
 					fmt.Fprintf(c, "POST http://%s/ HTTP/1.1\r\nHost: %[1]s\r\nContent-Length: 4\r\n\r\nping", at)
 					b, err := io.ReadAll(c)
 					c.Close()
@@ -178,7 +179,7 @@ func TestReloadUnderLoad(t *testing.T) {
 					switch {
 					case at == keepWeb && (err != nil || !strings.HasPrefix(back, "HTTP/1.1 200 ") || !strings.HasSuffix(back, "\r\n\r\nping")):
 						t.Errorf("a request to a host that stays: %q, %v", back, err)
-					case at == dropWeb && gone && removed.Load() && !strings.HasPrefix(back, "HTTP/1.1 403 "):
+					case at == dropWeb && removed(was) && !strings.HasPrefix(back, "HTTP/1.1 403 "):
 						t.Errorf("a request to a host that was removed: %q, %v", back, err)
 					}
 				}
@@ -187,7 +188,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	for i := range 10 {
 		p.reload(withMark(one, i))
-		removed.Store(true)
+		window.Add(1)
 		if i == 0 {
 			if b, err := io.ReadAll(droppedAnswer.Body); err == nil || errors.Is(err, os.ErrDeadlineExceeded) || len(b) > 0 {
 				t.Errorf("a long answer of a removed host ended with %q, %v", b, err)
@@ -207,7 +208,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if _, err := io.ReadFull(keptAnswer.Body, make([]byte, 4)); err != nil {
 			t.Fatalf("reload %d broke a long answer that stays: %v", i, err)
 		}
-		removed.Store(false)
+		window.Add(1)
 		p.reload(withMark(both, i))
 	}
 	close(stop)
@@ -287,8 +288,7 @@ func TestRunReadsItsFlags(t *testing.T) {
 func TestRuleEndsByItself(t *testing.T) {
 	port := echo(t, "")
 	keep, brief := fmt.Sprintf("keep.test:%d", port), fmt.Sprintf("brief.test:%d", port)
-	end := time.Now().Add(time.Second)
-	c := egress.Config{Allow: []string{keep, brief}, AllowPrivate: []string{good}, Until: map[string]time.Time{brief: end}}
+	c := egress.Config{Allow: []string{keep, brief}, AllowPrivate: []string{good}}
 	p := start(t, c, &names{known: map[string][]string{"keep.test": {good}, "brief.test": {good}}})
 	kept, keptReader, status := p.tunnel(keep)
 	if !strings.Contains(status, " 200 ") {
@@ -298,6 +298,9 @@ func TestRuleEndsByItself(t *testing.T) {
 	if !strings.Contains(status, " 200 ") {
 		t.Fatal(status)
 	}
+	end := time.Now().Add(time.Second)
+	c.Until = map[string]time.Time{brief: end}
+	p.reload(c)
 	gone.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
 	if _, err := goneReader.ReadByte(); err == nil {
 		t.Fatal("the tunnel goes on")
@@ -323,10 +326,10 @@ func TestRuleEndsByItself(t *testing.T) {
 func TestRuleBeginsByItself(t *testing.T) {
 	port := echo(t, "")
 	first, second := fmt.Sprintf("first.test:%d", port), fmt.Sprintf("second.test:%d", port)
-	from := time.Now().Add(time.Second)
+	from := time.Now().Add(time.Hour)
 	c := egress.Config{
 		Allow: []string{first}, AllowPrivate: []string{good}, Until: map[string]time.Time{first: from},
-		Later: []egress.Later{{Rule: second, From: from, Until: from.Add(2 * time.Second)}},
+		Later: []egress.Later{{Rule: second, From: from}},
 	}
 	p := start(t, c, &names{known: map[string][]string{"first.test": {good}, "second.test": {good}}})
 	if _, _, status := p.tunnel(second); !strings.Contains(status, " 403 ") {
@@ -336,16 +339,22 @@ func TestRuleBeginsByItself(t *testing.T) {
 	if !strings.Contains(status, " 200 ") {
 		t.Fatal(status)
 	}
+	from = time.Now().Add(time.Second)
+	c.Until[first], c.Later[0].From = from, from
+	p.reload(c)
 	gone.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
-	if _, err := goneReader.ReadByte(); err == nil {
+	if _, err := goneReader.ReadByte(); err == nil || time.Now().Before(from) {
 		t.Fatal("the first rule's tunnel goes on")
 	}
 	next, nextReader, status := p.tunnel(second)
 	if !strings.Contains(status, " 200 ") {
 		t.Fatalf("at its time: %s", status)
 	}
+	end := time.Now().Add(time.Second)
+	c.Later[0].Until = end
+	p.reload(c)
 	next.SetReadDeadline(time.Now().Add(heard.Patience)) //nolint:errcheck
-	if _, err := nextReader.ReadByte(); err == nil || time.Now().Before(from.Add(2*time.Second)) {
+	if _, err := nextReader.ReadByte(); err == nil || time.Now().Before(end) {
 		t.Errorf("its tunnel: %v", err)
 	}
 	for _, bad := range []egress.Later{{Rule: second}, {Rule: "no rule", From: from}} {

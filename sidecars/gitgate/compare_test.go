@@ -222,7 +222,7 @@ func TestTheOperatorIsToldWhatCouldNotBeRead(t *testing.T) {
 	up.seeded(t, "r", 3)
 	r := up.remote("r")
 	r.Approve = true
-	g := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 500 * time.Millisecond }, r)
+	g := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 5 * time.Second }, r)
 	for how, does := range map[string]func(rw http.ResponseWriter, r *http.Request){
 		"it refuses": func(rw http.ResponseWriter, r *http.Request) {
 			http.Error(rw, "not now", http.StatusServiceUnavailable)

@@ -218,11 +218,11 @@ func TestUpstreamThatStalls(t *testing.T) {
 	up := overHTTPS(t)
 	dir := up.seeded(t, "r", 4)
 	run(t, dir, nil, "git", "branch", "old", "main~2")
-	g := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 300 * time.Millisecond }, up.remote("r"))
-	w := g.clone("r")
+	w := gated(t, up, func(o *gitgate.Options) { o.AskWithin = 5 * time.Second }, up.remote("r")).clone("r")
 	up.handle.set(stopping("/git-upload-pack", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	has(t, w.fails("push", "origin", "HEAD:old"), "could not be shown: the upstream did not say within 300ms what it has", "Push to a new branch")
+	has(t, w.fails("push", "origin", "HEAD:old"), "could not be shown: the upstream did not say within 5s what it has", "Push to a new branch")
 	up.handle.set(nil)
+	w = start(t, up, nil, "r").clone("r") // which waits longer
 	w.git("push", "-q", "origin", "HEAD:old")
 	w.same(dir, "old", "HEAD")
 }

@@ -175,30 +175,14 @@ func overSSH(t testing.TB, more ...string) *served {
 	write(t, filepath.Join(dir, "host"), k.host)
 	write(t, filepath.Join(dir, "client"), k.client)
 	write(t, filepath.Join(dir, "authorized"), k.clientPublic+"\n")
-	port := freePort(t)
-	config := fmt.Sprintf("ListenAddress 127.0.0.1:%s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized\nStrictModes no\nPidFile none\n"+
-		"PermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nMaxStartups 100\n%s\n", port, dir, dir, strings.Join(more, "\n"))
+	config := fmt.Sprintf("HostKey %s/host\nAuthorizedKeysFile %s/authorized\nStrictModes no\nPidFile none\n"+
+		"PermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\n%s\n", dir, dir, strings.Join(more, "\n"))
 	if more == nil {
 		config += "AcceptEnv GIT_PROTOCOL\n"
 	}
 	write(t, filepath.Join(dir, "config"), config)
+	port := serveEach(t, sshd, "-i", "-e", "-f", filepath.Join(dir, "config"))
 	write(t, filepath.Join(dir, "known"), fmt.Sprintf("[127.0.0.1]:%s %s\n", port, k.hostPublic))
-	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(heard.Patience); ; {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("sshd does not listen: ", err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 	address := func(name string) string {
 		return fmt.Sprintf("ssh://%s@127.0.0.1:%s%s/%s.git", me.Username, port, root, name)
 	}
@@ -447,14 +431,43 @@ func write(t testing.TB, path, content string) {
 	}
 }
 
-func freePort(t testing.TB) string {
+// serveEach has a process of its own serve each connection to a port of loopback, as inetd does.
+func serveEach(t testing.TB, name string, args ...string) (port string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f, err := c.(*net.TCPConn).File()
+			c.Close()
+			if err != nil {
+				continue
+			}
+			cmd := exec.CommandContext(ctx, name, args...)
+			cmd.Stdin, cmd.Stdout = f, f
+			err = cmd.Start()
+			f.Close()
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			serving.Go(func() { cmd.Wait() })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		cancel()
+		serving.Wait()
+	})
+	_, port, _ = net.SplitHostPort(l.Addr().String())
 	return port
 }
 

@@ -78,7 +78,6 @@ const (
 	bodyTimeout   = 60 * time.Second
 	writeTimeout  = 30 * time.Second // for one event
 	idleTimeout   = 5 * time.Minute
-	grace         = 200 * time.Millisecond // for open calls when supervise is told to stop
 )
 
 // MaxProgress is the longest that a waiting call stays without a sign of life.
@@ -89,6 +88,7 @@ type Options struct {
 	ConfigFile string        // default sidecars.ConfigFile
 	Listen     string        // default ":9100"
 	Progress   time.Duration // between two signs of life of a call that waits; default 25 s, at most MaxProgress
+	Grace      time.Duration // for open calls to be answered when supervise is told to stop; default 0.2 s
 	Voice      *sidecars.Voice
 }
 
@@ -127,6 +127,9 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	if o.Progress <= 0 || o.Progress > MaxProgress {
 		o.Progress = 25 * time.Second
+	}
+	if o.Grace <= 0 {
+		o.Grace = 200 * time.Millisecond
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -169,7 +172,7 @@ func Serve(ctx context.Context, o Options) error {
 	g.Go(func() error {
 		<-gctx.Done()
 		cancel() // the open calls see it and answer
-		soon, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		soon, done := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
 		defer done()
 		if front.Shutdown(soon) != nil {
 			front.Close()

@@ -75,7 +75,7 @@ func (b *bottle) start(progress ...time.Duration) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	b.ear = heard.New()
-	o := supervise.Options{ConfigFile: b.configFile, Listen: "127.0.0.1:0", Voice: sidecars.NewVoice(b.ear, nil)}
+	o := supervise.Options{ConfigFile: b.configFile, Listen: "127.0.0.1:0", Grace: heard.Patience / 4, Voice: sidecars.NewVoice(b.ear, nil)}
 	for _, p := range progress {
 		o.Progress = p
 	}

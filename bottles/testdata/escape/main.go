@@ -22,8 +22,12 @@ import (
 	"time"
 )
 
-// patience bounds one attempt on the network.
-const patience = 1500 * time.Millisecond
+// patience bounds one attempt on the network that may get no answer, and answered one that gets one, of whatever kind:
+// on a busy machine it takes its time.
+const (
+	patience = 1500 * time.Millisecond
+	answered = 10 * patience
+)
 
 // result is what came of an attempt: OK says that it got through.
 type result struct {

@@ -72,7 +72,7 @@ func ask(args []string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(answered)); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 4096)
@@ -107,7 +107,7 @@ func ask(args []string) (string, error) {
 
 // lookup asks whom the machine asks.
 func lookup(args []string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), answered)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupHost(ctx, args[0])
 	return strings.Join(found, " "), err
@@ -119,7 +119,7 @@ func request(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	client := http.Client{Transport: &http.Transport{}, Timeout: 2 * patience}
+	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * patience}).DialContext}, Timeout: answered}
 	answer, err := client.Do(r)
 	if err != nil {
 		return "", err
@@ -134,7 +134,7 @@ func request(args []string) (string, error) {
 // answers wants a word in what an address answers to a request, whatever its status: answers ADDRESS WORD. Some
 // networks answer for addresses that nobody has.
 func answers(args []string) (string, error) {
-	client := http.Client{Transport: &http.Transport{}, Timeout: 2 * patience}
+	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * patience}).DialContext}, Timeout: answered}
 	answer, err := client.Get("http://" + args[0] + "/")
 	if err != nil {
 		return "", err
@@ -154,7 +154,7 @@ func connect(args []string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(4 * patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(answered)); err != nil {
 		return "", err
 	}
 	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", args[1], args[1])
@@ -245,7 +245,7 @@ func scan(args []string) (string, error) {
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
-			c, err := net.DialTimeout("tcp", net.JoinHostPort(args[0], strconv.Itoa(port)), 5*patience)
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(args[0], strconv.Itoa(port)), 2*answered)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

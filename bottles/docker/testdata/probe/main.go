@@ -52,7 +52,7 @@ func main() {
 		serve(args[0])
 	case "dial":
 		for _, to := range args {
-			conn, err := net.DialTimeout("tcp", to, time.Second)
+			conn, err := net.DialTimeout("tcp", to, 10*time.Second)
 			if err != nil {
 				fmt.Printf("%s no: %v\n", to, err)
 				continue
