@@ -18,8 +18,9 @@ import (
 type operation struct {
 	view   Operation
 	cancel context.CancelFunc
-	done   chan error // gets the outcome, once
-	locked bool       // the bottle's lock is held
+	done   chan error   // gets the outcome, once
+	stops  []chan error // of those who cancelled it
+	locked bool         // it can't be cancelled any more
 }
 
 // Start has an action done. A refusal comes at once and wraps ErrRefused; otherwise done gets the
@@ -135,24 +136,45 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 		if err != nil {
 			s.cfg.Log.Info("operation failed", "identity", r.identity, "kind", kind, "err", err)
 		}
-		after, have := s.readDisk(), s.relist()
+		after, unlisted := s.list()
 		s.post(func() {
 			r.op = nil
+			s.letGo(r, op.view.Request)
 			s.finished(r, op, err)
-			s.takeIn(after, have)
+			s.takeIn(after)
+			if unlisted != nil {
+				s.observeLater()
+			}
 			op.done <- err
+			for _, stop := range op.stops {
+				stop <- stopped(err)
+			}
 		})
 	})
 	return op.done
 }
 
-// relist lists the engine for an operation that just ended; nil when it can't be had.
-func (s *Supervisor) relist() *Observed {
-	have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
-	if err != nil {
-		return nil
+// letGo has a request wait again that an operation was to settle and, without the bottle's lock, never came to.
+// Owner only.
+func (s *Supervisor) letGo(r *record, id string) {
+	again := func(q *Request) {
+		if q.State == Applying {
+			q.State = Waiting
+		}
 	}
-	return &have
+	s.change(r.identity, id, again)
+	s.changePush(r.identity, id, again)
+}
+
+// stopped is the outcome of a cancel, by that of the operation.
+func stopped(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case err == nil:
+		return refuse("it was done before it could be stopped")
+	}
+	return err
 }
 
 // lockPatience is how long an operation waits for the bottle's lock: the minute's snapshot of a transcript
@@ -180,7 +202,11 @@ func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() er
 // finished reports an operation's outcome. Owner only.
 func (s *Supervisor) finished(r *record, op *operation, err error) {
 	s.changed()
-	if (op.view.Kind == "end" || op.view.Kind == "expire") && err == nil || op.view.Kind == "recover" && errors.Is(err, errHeld) {
+	byItself := op.view.Kind == "end" || op.view.Kind == "expire"
+	if op.view.Kind == "expire" && err != nil {
+		s.expireLater(r)
+	}
+	if byItself && err == nil || (byItself || op.view.Kind == "recover") && errors.Is(err, errHeld) {
 		return // told by itself, or another program's matter
 	}
 	if err == nil {
@@ -261,7 +287,9 @@ func (s *Supervisor) cancelOperation(identity string) (<-chan error, error) {
 		return nil, refuse("the agent is being replaced; that can't be cancelled half-way")
 	}
 	r.op.cancel()
-	return r.op.done, nil
+	stop := make(chan error, 1)
+	r.op.stops = append(r.op.stops, stop)
+	return stop, nil
 }
 
 // commit makes the operation of x one that can't be cancelled any more.

@@ -22,10 +22,23 @@ type onDisk struct {
 	grants  []Grant
 }
 
-// listing is one reading of the whole state root.
+// listing is one reading of the whole state root and, where have is not nil, of the engine.
 type listing struct {
+	n        uint64 // in the order in which the readings began; 0 is the first
 	bottles  map[string]onDisk
 	problems []Problem
+	have     *Observed
+}
+
+// list reads the engine and then the disk. The error is why the engine could not be listed.
+func (s *Supervisor) list() (listing, error) {
+	n := s.listings.Add(1)
+	have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
+	l := s.readDisk()
+	if l.n = n; err == nil {
+		l.have = &have
+	}
+	return l, err
 }
 
 // readDisk reads every state. What can't be read is in problems, and the rest goes on.
@@ -64,11 +77,17 @@ func readDisk(root *state.Root) listing {
 func (s *Supervisor) readDisk() listing { return readDisk(s.cfg.Root) }
 
 // scanDisk takes in the state root before anything else is known. Before the owner runs.
-func (s *Supervisor) scanDisk() { s.takeIn(s.readDisk(), nil) }
+func (s *Supervisor) scanDisk() { s.takeIn(s.readDisk()) }
 
-// takeIn merges a listing of the disk and, unless it is nil, of the engine, into the world, and
-// starts what follows from it. Owner only.
-func (s *Supervisor) takeIn(l listing, have *Observed) {
+// takeIn merges a listing into the world, and starts what follows from it. One that began before the last that was
+// taken in is out of date: another one is made. Owner only.
+func (s *Supervisor) takeIn(l listing) {
+	if l.n < s.taken {
+		s.observe()
+		return
+	}
+	s.taken = l.n
+	have := l.have
 	s.problems["state"] = l.problems
 	for id, d := range l.bottles {
 		r := s.record(id)
@@ -88,7 +107,7 @@ func (s *Supervisor) takeIn(l listing, have *Observed) {
 		}
 	}
 	for id, r := range s.bottles {
-		if _, ok := l.bottles[id]; !ok {
+		if _, ok := l.bottles[id]; !ok && r.op == nil { // what is being launched may be newer
 			r.disk, r.journal = nil, nil
 		}
 		if have != nil {
@@ -199,11 +218,13 @@ func (s *Supervisor) tend(r *record) {
 	s.miss(r)
 	switch agent.State {
 	case StateRunning:
-		if !s.attached(r.identity) {
+		if !r.opening && !s.attached(r.identity) {
+			r.opening = true
 			s.spawn(func() {
 				if err := s.attach(s.ctx, r.identity, agent.Name, true); err != nil {
 					s.cfg.Log.Warn("attach", "identity", r.identity, "err", err)
 				}
+				s.post(func() { r.opening = false })
 			})
 		}
 		for _, role := range roles[1:] {
@@ -212,7 +233,7 @@ func (s *Supervisor) tend(r *record) {
 			}
 		}
 	case StateExited, StateDead:
-		if r.ended != agent.ID && r.journal == nil && !r.closing {
+		if r.ended != agent.ID && r.journal == nil {
 			s.agentEnded(r, agent)
 		}
 	}

@@ -10,8 +10,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
@@ -175,7 +177,7 @@ func TestAGrantEndsByItself(t *testing.T) {
 	w.run(nil)
 	id := w.launch("")
 	req := w.askEgress(id, "brief.invalid\n")
-	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Scope: bottles.Scope{For: 9 * time.Second}}})
+	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Scope: bottles.Scope{For: 15 * time.Second}}})
 	w.sup.Type(id, []byte("get http://brief.invalid/1\n"))
 	w.awaitText(id, "http://brief.invalid/1 50")
 	w.await("the grant is over", func(s *bottles.Snapshot) bool { b, _ := find(s, id); return len(b.Grants) == 0 && len(b.Allow) == 0 })
@@ -195,8 +197,15 @@ func TestAGrantForTheBottleSurvivesTeardownAndOneForATimeEndsMeanwhile(t *testin
 	req := w.askEgress(id, "forever.invalid\n")
 	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash})
 	req = w.askEgress(id, "forever.invalid\nbrief.invalid\n")
-	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Scope: bottles.Scope{For: 12 * time.Second}}})
-	until := w.awaitStatus(id, bottles.Live).Grants[1].Until
+	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash, Terms: bottles.Terms{Scope: bottles.Scope{For: 15 * time.Second}}})
+	var until time.Time
+	w.await("both are granted", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		if len(b.Grants) == 2 {
+			until = b.Grants[1].Until
+		}
+		return len(b.Grants) == 2
+	})
 	w.must(bottles.TearDown{Identity: id})
 	w.end()
 	<-time.After(time.Until(until)) // while no program runs
@@ -329,10 +338,16 @@ func (w *world) noLeak(id, secret string) {
 		}
 	}
 	err := filepath.Walk(w.root.Dir(), func(path string, info os.FileInfo, err error) error {
+		if path != w.root.Dir() && errors.Is(err, fs.ErrNotExist) {
+			return nil // the program is at work, and moved it meanwhile
+		}
 		if err != nil || !info.Mode().IsRegular() {
 			return err
 		}
 		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		look(path, content)
 		return err
 	})

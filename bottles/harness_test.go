@@ -132,6 +132,7 @@ type world struct {
 	cat    catalog
 	whole  bottles.Catalog   // instead of cat; nil: cat
 	tokens map[string]string // what token_refs resolve to
+	settle time.Duration     // 0: as usual
 
 	mu      sync.Mutex
 	cond    *sync.Cond
@@ -190,7 +191,7 @@ func (w *world) run(wrap func(bottles.Engine, func()) bottles.Engine) {
 		known = w.whole
 	}
 	sup := bottles.New(bottles.Config{
-		Root: w.root, Engine: engine, Catalog: known, Flags: " --home " + w.root.Dir(), Screens: func(id string) bottles.Screen { return w.screen(id) },
+		Root: w.root, Engine: engine, Catalog: known, Settle: w.settle, Flags: " --home " + w.root.Dir(), Screens: func(id string) bottles.Screen { return w.screen(id) },
 		Resolve: func(_ context.Context, ref string) (string, error) {
 			if v, ok := w.tokens[ref]; ok {
 				return v, nil

@@ -13,25 +13,36 @@ import (
 // sidecarImage is the sidecars' image for the engine that answers. It is made once, because naming it
 // reads the whole program; the executable stays open with it.
 func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sidecar != nil {
-		return s.sidecar, nil
+	made := func() *sidecars.Image {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.sidecar
 	}
-	info, err := s.cfg.Engine.Info(ctx)
-	if err != nil {
-		return nil, err
+	if image := made(); image != nil {
+		return image, nil
 	}
-	binary, err := s.cfg.Binary(ctx, info.OS, info.Arch)
-	if err != nil {
-		return nil, err
-	}
-	image, err := sidecars.NewImage(binary, binary.Size)
-	if err != nil {
-		return nil, err
-	}
-	s.sidecar, s.binary = image, binary
-	return image, nil
+	err := s.once.do(ctx, "sidecars", func() error { // it may take long: nobody else waits for it
+		if made() != nil {
+			return nil
+		}
+		info, err := s.cfg.Engine.Info(ctx)
+		if err != nil {
+			return err
+		}
+		binary, err := s.cfg.Binary(ctx, info.OS, info.Arch)
+		if err != nil {
+			return err
+		}
+		image, err := sidecars.NewImage(binary, binary.Size)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sidecar, s.binary = image, binary
+		return nil
+	})
+	return made(), err
 }
 
 // importSidecars puts the sidecars' image on the engine.

@@ -1,9 +1,7 @@
 package bottles
 
 import (
-	"context"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +12,7 @@ import (
 
 // A call that was cut while something was done to its bottle is not forgotten: its request goes when that has ended.
 func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
-	s, b := owned(t)
+	s, b := owned(t, nil)
 	id := b.Identity()
 	q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolEgress, Identity: id, Proposed: "x.example.com\n", ArrivedAt: time.Now()}
 	if err := s.box(id).Put(q); err != nil {
@@ -42,7 +40,7 @@ func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
 
 // A look at a box that was slow does not take what a later one saw off the screen again.
 func TestWhatIsShownOfABoxDoesNotGoBack(t *testing.T) {
-	s, b := owned(t)
+	s, b := owned(t, nil)
 	r := s.record(b.Identity())
 	r.disk = b
 	if err := b.PutDockerfile([]byte("FROM scratch\n"), queue.NewID(time.Now())); err != nil {
@@ -98,26 +96,4 @@ func TestARequestIsWrittenDownOnce(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Kind != "request" || !containsID(entries[0].Data, "r1") {
 		t.Errorf("written down: %+v, %v", entries, err)
 	}
-}
-
-// owned is a Supervisor that does not run, so that its test is the owner, and a bottle with an empty box.
-func owned(t *testing.T) (*Supervisor, *state.Bottle) {
-	t.Helper()
-	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := root.Create(state.Metadata{AgentName: "tester"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(Config{Root: root})
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(s.workers.Wait)
-	t.Cleanup(cancel)
-	s.ctx = ctx
-	if err := s.box(b.Identity()).Make(0); err != nil && !strings.Contains(err.Error(), "not permitted") {
-		t.Fatal(err)
-	}
-	return s, b
 }

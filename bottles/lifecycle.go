@@ -374,15 +374,23 @@ func (s *Supervisor) beginCleanup(a Cleanup) (<-chan error, error) {
 
 // agentEnded clears up after an agent that ended by itself. Owner only.
 func (s *Supervisor) agentEnded(r *record, agent Container) {
-	r.closing = true
-	s.operate(r, "end", "", func(ctx context.Context, x *execution) error {
-		defer s.post(func() { r.closing, r.ended = false, agent.ID })
+	s.operate(r, "end", "", func(ctx context.Context, x *execution) (err error) {
+		runs := false
+		defer func() {
+			if !runs && !errors.Is(err, ErrUnavailable) { // or it is seen to when the engine is back
+				s.post(func() { r.ended = agent.ID })
+			}
+		}()
 		c, err := s.cfg.Engine.Container(ctx, agent.Name)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		if runs = c.State == StateRunning; runs || c.ID != agent.ID { // it was started by hand, or another has its place
+			s.post(func() { delete(s.died, agent.ID); s.observeLater() })
+			return nil
 		}
 		s.post(func() { r.agent = c })
 		meta, err := x.bottle.Metadata()

@@ -73,11 +73,13 @@ func TestALostVolumeCostsNoConversation(t *testing.T) {
 	w.run(nil)
 	id := w.launch("the first message")
 	session := w.awaitStatus(id, bottles.Live).SessionID
+	w.awaitText(id, "-- the first message")
 	w.must(bottles.TearDown{Identity: id})
 	if err := w.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id); err != nil {
 		t.Fatal(err)
 	}
 	w.must(bottles.Resume{Identity: id})
+	w.awaitText(id, "--resume "+session)
 	w.must(bottles.TearDown{Identity: id})
 	kept, err := os.ReadFile(filepath.Join(w.root.Dir(), "state", id, "transcript", "-workspace", session+".jsonl"))
 	if err != nil || !strings.Contains(string(kept), "the first message") || !strings.Contains(string(kept), "--resume") {

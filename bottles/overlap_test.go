@@ -45,7 +45,7 @@ func TestARouteGrantedAgainForLongerStays(t *testing.T) {
 	id := w.launch("")
 	basic, bearer := u.route("/npm/", "API_TOKEN", bottles.RoleNPM), u.route("/npm/", "API_TOKEN", bottles.RoleNPM)
 	basic.AuthScheme = "basic"
-	w.grantRoutes(id, 9*time.Second, basic)
+	w.grantRoutes(id, 15*time.Second, basic)
 	second := w.grantRoutes(id, 0, bearer)
 	w.await("the first grant is over", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
@@ -66,7 +66,7 @@ func TestARouteOfTheProfileComesBack(t *testing.T) {
 	w.cat.tune = func(p *bottles.Profile) { p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "API_TOKEN")} }
 	w.run(nil)
 	id := w.launch("")
-	w.grantRoutes(id, 9*time.Second, u.route("/api/", "OTHER"))
+	w.grantRoutes(id, 15*time.Second, u.route("/api/", "OTHER"))
 	w.sup.Type(id, []byte("get http://cred-proxy:8080/api/meanwhile\n"))
 	w.awaitText(id, fmt.Sprintf(`/api/meanwhile 200 "/meanwhile with %d letters`, len("Bearer 0")))
 	w.await("the grant is over", func(s *bottles.Snapshot) bool {

@@ -197,6 +197,9 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 		return err
 	}
 	j.OldOwn, j.Old = old != nil, string(old)
+	if err := s.arrange(ctx, x, j); err != nil {
+		return err
+	}
 	if err := j.write(x.bottle, "rebuild", "build", s.cfg.Now()); err != nil {
 		return err
 	}
@@ -204,19 +207,19 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 	return s.cycle(ctx, x, j)
 }
 
-// cycle is the rebuild cycle from wherever it stands: each step looks whether it is still to be done,
+// cycle is the rebuild cycle from wherever it stands, after arrange: each step looks whether it is still to be done,
 // so the same code runs it, and finishes one that was interrupted.
 func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	id, b := x.layout.identity, x.bottle
 	step := func(name string) error { return j.write(b, "rebuild", name, s.cfg.Now()) }
-	if err := s.arrange(ctx, x, j); err != nil {
-		return err
-	}
 	x.layout.source, x.layout.own, x.layout.image = []byte(j.Content), true, imageRef(id, []byte(j.Content))
 	if err := s.buildAside(ctx, x, j); err != nil {
 		return err
 	}
 	s.commit(id)
+	if ctx.Err() != nil && s.ctx.Err() == nil { // it was cancelled just before
+		return errors.Join(ctx.Err(), b.ClearOperation())
+	}
 	ctx = s.ctx // from here on it is finished, not cancelled
 
 	x.report("keep Dockerfile", 0, 0)
@@ -332,7 +335,7 @@ func (s *Supervisor) staysUp(ctx context.Context, x *execution) error {
 	if t != nil {
 		select {
 		case <-t.done:
-		case <-time.After(settle):
+		case <-time.After(s.cfg.Settle):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

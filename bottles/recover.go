@@ -56,6 +56,9 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 		if op.Step == stepRollBack {
 			return s.rollBack(ctx, x, j)
 		}
+		if err := s.arrange(ctx, x, j); err != nil {
+			return err
+		}
 		return s.cycle(ctx, x, j)
 	case "grant":
 		defer s.settleRequest(x.layout.identity, j.Request, &err)

@@ -109,19 +109,19 @@ func (s *Supervisor) expire(r *record) {
 		if errors.Is(err, ErrRefused) {
 			return nil // another program was first
 		}
-		if err != nil {
-			s.post(func() {
-				r.retry = s.cfg.Now().Add(expireAgain)
-				s.spawn(func() {
-					select {
-					case <-time.After(expireAgain):
-						s.post(func() { s.expire(r) })
-					case <-s.ctx.Done():
-					}
-				})
-			})
-		}
 		return err
+	})
+}
+
+// expireLater tries again after a while. Owner only.
+func (s *Supervisor) expireLater(r *record) {
+	r.retry = s.cfg.Now().Add(expireAgain)
+	s.spawn(func() {
+		select {
+		case <-time.After(expireAgain):
+			s.post(func() { s.expire(r) })
+		case <-s.ctx.Done():
+		}
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -40,6 +41,7 @@ type Config struct {
 	Flags string
 	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
 	Recover func(identity string) bool
+	Settle  time.Duration // how long a new agent must stay up before the old one is given up; 0: a second
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -50,7 +52,6 @@ const (
 	interval      = 50 * time.Millisecond  // between two snapshots without an alert
 	othersSoon    = 250 * time.Millisecond // until what another program does to a bottle is looked at again
 	othersLate    = 5 * time.Second        // the same, when that takes long
-	settle        = time.Second            // how long a new agent must stay up before the old one is given up
 	snapshotEvery = time.Minute            // of a live bottle's transcript, when it changed
 )
 
@@ -67,7 +68,8 @@ type Supervisor struct {
 	slots   *semaphore.Weighted
 	once    once
 
-	arrivals sync.Mutex // one request is written down at a time: once, and a push before the decision on it
+	listings atomic.Uint64 // how many were begun
+	arrivals sync.Mutex    // one request is written down at a time: once, and a push before the decision on it
 
 	// Below: touched by the owner goroutine alone.
 	bottles   map[string]*record
@@ -78,6 +80,8 @@ type Supervisor struct {
 	alerts    []Alert
 	observing bool            // a listing is under way
 	again     bool            // and another one is wanted after it
+	later     bool            // one is to be made after a while
+	taken     uint64          // the number of the last listing that was taken in
 	died      map[string]bool // IDs of containers that ended, which a listing may still call running
 	waiters   []chan error    // of Ready
 	others    time.Duration   // the last wait for what another program does; 0: it does nothing
@@ -120,7 +124,7 @@ type record struct {
 	failed   *Operation // the last of ours, if it failed
 	missed   []Role     // the sidecars whose end the operator was told of
 	forsaken bool       // what its agent, which is gone, asked for is being withdrawn
-	closing  bool       // the end of its agent is being dealt with
+	opening  bool       // its terminal is being opened
 	ended    string     // ID of the agent container whose end was dealt with
 }
 
@@ -133,6 +137,9 @@ func (r *record) gone() bool {
 func New(cfg Config) *Supervisor {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Settle == 0 {
+		cfg.Settle = time.Second
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -373,23 +380,52 @@ func (s *Supervisor) observe() {
 	}
 	s.observing = true
 	s.spawn(func() {
-		have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
-		listing := s.readDisk()
+		listing, err := s.list()
 		s.post(func() {
 			s.observing = false
 			if err == nil {
-				s.takeIn(listing, &have)
+				s.takeIn(listing)
 				s.listed = true
 				s.ready(nil)
-			} else if !errors.Is(err, ErrUnavailable) && s.ctx.Err() == nil {
-				s.engine.Err = err.Error()
-				s.changed()
+				if s.engine.Reachable {
+					s.engine.Err = ""
+				}
+			} else if s.ctx.Err() == nil {
+				if !errors.Is(err, ErrUnavailable) {
+					s.ready(err)
+					s.engine.Err = err.Error()
+					s.changed()
+				}
+				s.observeLater()
 			}
 			if s.again {
 				s.again = false
 				s.observe()
 			}
 		})
+	})
+}
+
+// listAgain is until a listing is repeated that failed, or that nothing else asks for.
+const listAgain = 2 * time.Second
+
+// observeLater lists again after a while, once for all who want it meanwhile. A reconnect does it by itself. Owner only.
+func (s *Supervisor) observeLater() {
+	if s.later {
+		return
+	}
+	s.later = true
+	s.spawn(func() {
+		select {
+		case <-time.After(listAgain):
+			s.post(func() {
+				s.later = false
+				if s.engine.Reachable {
+					s.observe()
+				}
+			})
+		case <-s.ctx.Done():
+		}
 	})
 }
 

@@ -66,6 +66,7 @@ func (s *Supervisor) hear(v *voice, container string) {
 			delete(s.voices, container)
 		}
 		s.mu.Unlock()
+		s.post(s.observeLater) // its log may have ended, and not the sidecar
 		if v.role == RoleGitGate {
 			s.post(func() { s.takePushes(v) }) // whoever holds them is gone
 		}

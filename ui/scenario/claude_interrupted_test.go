@@ -1,6 +1,8 @@
 package scenario_test
 
 import (
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -8,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"bottle-tui/bottles"
 	"bottle-tui/queue"
 	"bottle-tui/ui/scenario/messages"
 )
@@ -63,8 +66,15 @@ func TestClaudeIsKilledInACallAndResumed(t *testing.T) {
 	op.sees(" 1 waits for you")
 	first, before := c.request(id), c.facts(id)
 	c.eventually("the call is in its transcript", func() bool {
-		written, _ := c.inContainer(id, "/home/agent/.claude/projects/-workspace/"+before.meta.SessionID+".jsonl")
-		return strings.Contains(written, first.ToolUseID)
+		out, err := c.engine.CopyOut(t.Context(), "claude-bottle-"+id, "/home/agent/.claude/projects/-workspace/"+before.meta.SessionID+".jsonl")
+		if errors.Is(err, bottles.ErrNotFound) {
+			return false // it writes every 0.1 s
+		}
+		c.must(err)
+		defer out.Close()
+		written, err := io.ReadAll(io.LimitReader(out, 1<<20))
+		c.must(err)
+		return strings.Contains(string(written), first.ToolUseID)
 	})
 	if said, err := exec.CommandContext(t.Context(), "docker", "kill", "claude-bottle-"+id).CombinedOutput(); err != nil {
 		t.Fatalf("docker kill: %v\n%s", err, said)

@@ -55,7 +55,7 @@ func TestHostileStream(t *testing.T) {
 			for _, size := range sizes {
 				s := terminal.New(size[0], size[1], 1000, func([]byte) {})
 				done := make(chan struct{})
-				hangs := time.After(slack * 3 * time.Second)
+				hangs := time.After(slack * 9 * time.Second)
 				go func() {
 					defer close(done)
 					for p := []byte(c.in); len(p) > 0; {
