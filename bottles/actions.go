@@ -166,15 +166,12 @@ func (s *Supervisor) letGo(r *record, id string) {
 	s.changePush(r.identity, id, again)
 }
 
-// stopped is the outcome of a cancel, by that of the operation.
+// stopped is the outcome of a cancel, by that of the operation, which tells of a failure itself.
 func stopped(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return nil
-	case err == nil:
+	if err == nil {
 		return refuse("it was done before it could be stopped")
 	}
-	return err
+	return nil
 }
 
 // lockPatience is how long an operation waits for the bottle's lock: the minute's snapshot of a transcript

@@ -223,7 +223,7 @@ func TestARebuildThatCanNotBeginLeavesNoJournal(t *testing.T) {
 // Whoever cancels learns what came of it, and so does who began.
 func TestACancelIsAnswered(t *testing.T) {
 	s, b := owned(t, &scripted{})
-	for _, c := range []struct{ ends, told error }{{context.Canceled, nil}, {nil, ErrRefused}, {errNoProfile, errNoProfile}} {
+	for _, c := range []struct{ ends, told error }{{context.Canceled, nil}, {nil, ErrRefused}, {errNoProfile, nil}} {
 		done := s.operate(s.record(b.Identity()), "rebuild", "", func(ctx context.Context, _ *execution) error {
 			<-ctx.Done()
 			return c.ends
