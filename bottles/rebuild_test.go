@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,5 +429,66 @@ func TestAnotherProgramTakesOverFromAKilledOne(t *testing.T) {
 	})
 	if a := w.answered(id, req.ID); !strings.Contains(a, `"approved"`) {
 		t.Errorf("the agent was answered %s", a)
+	}
+}
+
+// cancelling is an engine whose builds are cancelled when they have begun or, late, when their image is looked at.
+type cancelling struct {
+	bottles.Engine
+	late   bool
+	built  atomic.Bool
+	cancel func()
+}
+
+func (e *cancelling) Build(ctx context.Context, spec bottles.BuildSpec, progress func(bottles.BuildProgress)) (bottles.Image, error) {
+	if !e.late {
+		e.cancel()
+		<-ctx.Done()
+	}
+	image, err := e.Engine.Build(ctx, spec, progress)
+	e.built.Store(true)
+	return image, err
+}
+
+func (e *cancelling) Image(ctx context.Context, ref string) (bottles.Image, error) {
+	if e.late && e.built.Swap(false) {
+		e.cancel()
+	}
+	return e.Engine.Image(ctx, ref)
+}
+
+// A rebuild that is cancelled before it has touched the agent changes nothing, also in its last moment.
+func TestACancelledRebuildChangesNothing(t *testing.T) {
+	for name, late := range map[string]bool{"in the build": false, "after the build": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			slow := &cancelling{late: late}
+			w.run(nil)
+			id := w.launch("")
+			w.end()
+			w.run(func(e bottles.Engine, _ func()) bottles.Engine { slow.Engine = e; return slow })
+			slow.cancel = func() {
+				if _, err := w.sup.Start(context.Background(), bottles.Cancel{Identity: id}); err != nil {
+					t.Errorf("cancelling: %v", err)
+				}
+			}
+			before, _ := w.agent(id)
+			req := w.request(id, w.change(name))
+			if err := w.do(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash}); !errors.Is(err, context.Canceled) {
+				t.Errorf("approving ended with %v", err)
+			}
+			w.await("the request waits again", func(s *bottles.Snapshot) bool {
+				b, _ := find(s, id)
+				return len(b.Requests) == 1 && b.Requests[0].State == bottles.Waiting && b.Status == bottles.Live
+			})
+			if after, _ := w.agent(id); after.ID != before.ID || w.dockerfile(id) != "" {
+				t.Errorf("the agent was %+v and is %+v; in force is %q", before, after, w.dockerfile(id))
+			}
+			if b, err := w.root.Bottle(id); err != nil {
+				t.Error(err)
+			} else if op, err := b.Operation(); op != nil || err != nil {
+				t.Errorf("the journal holds %+v, %v", op, err)
+			}
+		})
 	}
 }
