@@ -49,7 +49,7 @@ func TestAFirstRouteBringsTheCredProxyThatIsGone(t *testing.T) {
 	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
 	w.run(nil)
 	id := w.launch("")
-	engineSays(t, "rm", "--force", "claude-bottle-cred-proxy-"+id)
+	engineSays(t, "rm", "--force", "--volumes", "claude-bottle-cred-proxy-"+id)
 	w.await("nothing is told of it", func(s *bottles.Snapshot) bool {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && b.Detail == ""
@@ -66,7 +66,7 @@ func TestRequestsOfARemovedAgentAreWithdrawn(t *testing.T) {
 	id := w.launch("")
 	req := w.askEgress(id, "new.example.com\n")
 	w.end()
-	engineSays(t, "rm", "--force", "claude-bottle-"+id)
+	engineSays(t, "rm", "--force", "--volumes", "claude-bottle-"+id)
 	w.run(nil)
 	w.await("nothing waits", func(s *bottles.Snapshot) bool { b, ok := find(s, id); return ok && len(b.Requests) == 0 })
 	answer := filepath.Join(w.root.QueueDir(id), "done", req.ID+".answer.json")
