@@ -150,17 +150,10 @@ func (s *Supervisor) awaitOthers() {
 		return
 	}
 	s.awaiting, s.others = true, min(max(2*s.others, othersSoon), othersLate)
-	wait := s.others
-	s.spawn(func() {
-		select {
-		case <-time.After(wait):
-			s.post(func() {
-				s.awaiting = false
-				s.takeOver()
-				s.observe()
-			})
-		case <-s.ctx.Done():
-		}
+	s.after(s.others, func() {
+		s.awaiting = false
+		s.takeOver()
+		s.observe()
 	})
 }
 
@@ -191,7 +184,8 @@ func (s *Supervisor) takeOver() {
 }
 
 // correct overrides a listing with what events told before it: Engine 20.10 says "die" some milliseconds
-// before its listing knows of it, and no other event follows. No container of ours starts twice. Owner only.
+// before its listing knows of it, and no other event follows. No container of ours starts twice, unless by hand:
+// agentEnded sees that. Owner only.
 func (s *Supervisor) correct(have *Observed) {
 	died := map[string]bool{}
 	for i, c := range have.Containers {

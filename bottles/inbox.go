@@ -216,13 +216,7 @@ func (s *Supervisor) abandoned(identity, id string) {
 		return
 	}
 	if r.op != nil {
-		s.spawn(func() {
-			select {
-			case <-time.After(abandonedAgain):
-				s.post(func() { s.abandoned(identity, id) })
-			case <-s.ctx.Done():
-			}
-		})
+		s.after(abandonedAgain, func() { s.abandoned(identity, id) })
 		return
 	}
 	if r.requests[i].State != Waiting {

@@ -134,13 +134,7 @@ func (s *Supervisor) heardPush(v *voice, l sidecars.Line) {
 		s.post(func() { s.takePushes(v) })
 		return
 	}
-	s.spawn(func() {
-		select {
-		case <-time.After(settleReplay):
-			s.post(func() { s.takePushes(v) })
-		case <-s.ctx.Done():
-		}
-	})
+	s.after(settleReplay, func() { s.takePushes(v) })
 }
 
 // takePushes takes in which pushes a git-gate holds: each new one is an alert. Owner only.

@@ -116,13 +116,7 @@ func (s *Supervisor) expire(r *record) {
 // expireLater tries again after a while. Owner only.
 func (s *Supervisor) expireLater(r *record) {
 	r.retry = s.cfg.Now().Add(expireAgain)
-	s.spawn(func() {
-		select {
-		case <-time.After(expireAgain):
-			s.post(func() { s.expire(r) })
-		case <-s.ctx.Done():
-		}
-	})
+	s.after(expireAgain, func() { s.expire(r) })
 }
 
 // expireAgain is until the next try where what is over could not be taken back.

@@ -236,6 +236,17 @@ func (s *Supervisor) post(f func()) {
 	}
 }
 
+// after has the owner goroutine do f when d has passed. It gives up when the Supervisor ends.
+func (s *Supervisor) after(d time.Duration, f func()) {
+	s.spawn(func() {
+		select {
+		case <-time.After(d):
+			s.post(f)
+		case <-s.ctx.Done():
+		}
+	})
+}
+
 // ask has the owner goroutine do f and waits for it; false when the Supervisor ended first.
 func (s *Supervisor) ask(f func()) bool {
 	done := make(chan struct{})
@@ -415,16 +426,10 @@ func (s *Supervisor) observeLater() {
 		return
 	}
 	s.later = true
-	s.spawn(func() {
-		select {
-		case <-time.After(listAgain):
-			s.post(func() {
-				s.later = false
-				if s.engine.Reachable {
-					s.observe()
-				}
-			})
-		case <-s.ctx.Done():
+	s.after(listAgain, func() {
+		s.later = false
+		if s.engine.Reachable {
+			s.observe()
 		}
 	})
 }

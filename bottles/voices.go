@@ -161,18 +161,13 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	case sidecars.EventRequest:
 		s.post(func() { s.lookAtBox(v.identity) }) // where the file system tells nothing, the voice does
 	case sidecars.EventAbandoned:
-		s.spawn(func() {
-			select {
-			case <-time.After(callAgain):
-			case <-s.ctx.Done():
-				return
-			}
+		s.after(callAgain, func() {
 			s.mu.Lock()
 			still := v.left[line.ID] == cut
 			delete(v.left, line.ID)
 			s.mu.Unlock()
 			if still {
-				s.post(func() { s.abandoned(v.identity, line.ID) })
+				s.abandoned(v.identity, line.ID)
 			}
 		})
 	}
