@@ -1,25 +1,20 @@
 package bottles
 
 import (
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"bottle-tui/queue"
-	"bottle-tui/state"
 )
 
 // A call that was cut while something was done to its bottle is not forgotten: its request goes when that has ended.
 func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
 	s, b := owned(t, nil)
 	id := b.Identity()
-	q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolEgress, Identity: id, Proposed: "x.example.com\n", ArrivedAt: time.Now()}
-	if err := s.box(id).Put(q); err != nil {
-		t.Fatal(err)
-	}
+	q := put(t, s, id, queue.ToolEgress, "x.example.com\n")
 	r := s.record(id)
-	r.disk, r.requests, r.op = b, []Request{{Request: q, State: Waiting}}, &operation{}
+	r.op = &operation{}
 	s.abandoned(id, q.ID)
 	deadline := time.After(30 * time.Second)
 	for looks := 0; len(r.requests) > 0; looks++ {
@@ -42,17 +37,16 @@ func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {
 func TestWhatIsShownOfABoxDoesNotGoBack(t *testing.T) {
 	s, b := owned(t, nil)
 	r := s.record(b.Identity())
-	r.disk = b
 	if err := b.PutDockerfile([]byte("FROM scratch\n"), queue.NewID(time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	put, requests := make(chan error, 1), 30
+	failed, requests := make(chan error, 1), 30
 	go func() {
-		defer close(put)
+		defer close(failed)
 		for range requests {
 			q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolCapability, Identity: b.Identity(), Proposed: "FROM scratch\nUSER 1000\n", ArrivedAt: time.Now()}
 			if err := s.box(b.Identity()).Put(q); err != nil {
-				put <- err
+				failed <- err
 				return
 			}
 		}
@@ -65,11 +59,11 @@ func TestWhatIsShownOfABoxDoesNotGoBack(t *testing.T) {
 		select {
 		case f := <-s.inbox:
 			f()
-		case err, failed := <-put:
-			if failed {
+		case err, did := <-failed:
+			if did {
 				t.Fatal(err)
 			}
-			put = nil
+			failed = nil
 		case <-deadline:
 			t.Fatalf("%d of %d requests are shown", shown, requests)
 		}
@@ -82,10 +76,7 @@ func TestWhatIsShownOfABoxDoesNotGoBack(t *testing.T) {
 
 // A box that is read twice at the same time, as when files come one after another, has its request written down once.
 func TestARequestIsWrittenDownOnce(t *testing.T) {
-	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := openRoot(t)
 	s := New(Config{Root: root})
 	var readers sync.WaitGroup
 	for range 8 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,14 +17,7 @@ import (
 // owned is a Supervisor that does not run, so that its test is the owner, and a bottle with an empty box.
 func owned(t *testing.T, e Engine) (*Supervisor, *state.Bottle) {
 	t.Helper()
-	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := root.Create(state.Metadata{AgentName: "tester"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	root, b := rooted(t)
 	s := New(Config{Root: root, Engine: e, Catalog: noCatalog{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(s.workers.Wait)
@@ -36,6 +28,17 @@ func owned(t *testing.T, e Engine) (*Supervisor, *state.Bottle) {
 		t.Fatal(err)
 	}
 	return s, b
+}
+
+// rooted is a bottle in a root of its own.
+func rooted(t *testing.T) (*state.Root, *state.Bottle) {
+	t.Helper()
+	root := openRoot(t)
+	b, err := root.Create(state.Metadata{AgentName: "tester"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root, b
 }
 
 // until is the owner's life until ok holds.
@@ -151,7 +154,6 @@ func TestAnEndIsSeenToWhenTheBottleIsFree(t *testing.T) {
 	e := &scripted{inspect: func() (Container, error) { looked++; return Container{}, ErrNotFound }}
 	s, b := owned(t, e)
 	r := s.record(b.Identity())
-	r.have = newParts()
 	r.have.containers[RoleAgent] = Container{ID: "c1", Name: agentName(b.Identity()), State: StateExited}
 	unlock := locked(t, b)
 	s.tend(r)
@@ -203,7 +205,6 @@ func TestARebuildThatCanNotBeginLeavesNoJournal(t *testing.T) {
 	s, b := owned(t, &scripted{})
 	id := b.Identity()
 	q := put(t, s, id, queue.ToolCapability, "FROM scratch\n")
-	s.record(id).have = newParts()
 	s.record(id).have.containers[RoleAgent] = Container{State: StateRunning}
 	done, err := s.begin(Approve{Identity: id, Request: q.ID, Shown: queue.Hash([]byte(q.Proposed))})
 	if err != nil {
@@ -292,7 +293,6 @@ func TestATerminalIsOpenedOnce(t *testing.T) {
 	let := make(chan struct{})
 	s, b := owned(t, &scripted{attach: func() error { opened.Add(1); <-let; return ErrUnavailable }})
 	r := s.record(b.Identity())
-	r.have = newParts()
 	r.have.containers[RoleAgent] = Container{ID: "c1", State: StateRunning}
 	s.tend(r)
 	s.tend(r)

@@ -12,7 +12,6 @@ import (
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars/credproxy"
-	"bottle-tui/state"
 )
 
 // approvals makes grants as the operator's approvals do, each of what is in force at its moment.
@@ -192,14 +191,7 @@ func TestTheBaseOfAnOlderState(t *testing.T) {
 
 // The state that this version finds is read whether it has a base or not, and what it writes it reads again.
 func TestTheBaseIsKept(t *testing.T) {
-	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := root.Create(state.Metadata{AgentName: "tester"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, b := rooted(t)
 	if _, found, err := readBase(b); found || err != nil {
 		t.Fatal(found, err)
 	}

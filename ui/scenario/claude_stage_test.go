@@ -206,23 +206,10 @@ func (c *claude) neverHeld(identity string, tokens ...string) {
 	for _, dir := range []string{"/home/agent", "/workspace", "/etc/claude-bottle", "/tmp"} {
 		h.files(identity, "claude-bottle-"+identity, dir)
 	}
-	keep := func(path string) {
-		content, err := os.ReadFile(path)
-		if !errors.Is(err, fs.ErrNotExist) { // the program moves files meanwhile
-			c.must(err)
-		}
-		h.look("a file of the program", path, content)
+	if err := h.walk("a file of the program", c.log); !errors.Is(err, fs.ErrNotExist) { // it may have said nothing
+		c.must(err)
 	}
-	keep(c.log)
-	c.must(filepath.WalkDir(c.home, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && path != c.home:
-			return nil
-		case err == nil && d.Type().IsRegular():
-			keep(path)
-		}
-		return err
-	}))
+	h.tree("a file of the program", c.home)
 }
 
 // replaced checks that an agent runs in another container, and that the bottle is otherwise what it was.

@@ -113,14 +113,16 @@ func lookup(args []string) (string, error) {
 	return strings.Join(found, " "), err
 }
 
+// unproxied goes straight to where it is told, whatever the environment says of proxies.
+var unproxied = http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * patience}).DialContext}, Timeout: answered}
+
 // request makes an HTTP request without a proxy: request METHOD URL. Only a status of success is one.
 func request(args []string) (string, error) {
 	r, err := http.NewRequest(args[0], args[1], strings.NewReader("{}"))
 	if err != nil {
 		return "", err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * patience}).DialContext}, Timeout: answered}
-	answer, err := client.Do(r)
+	answer, err := unproxied.Do(r)
 	if err != nil {
 		return "", err
 	}
@@ -134,8 +136,7 @@ func request(args []string) (string, error) {
 // answers wants a word in what an address answers to a request, whatever its status: answers ADDRESS WORD. Some
 // networks answer for addresses that nobody has.
 func answers(args []string) (string, error) {
-	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * patience}).DialContext}, Timeout: answered}
-	answer, err := client.Get("http://" + args[0] + "/")
+	answer, err := unproxied.Get("http://" + args[0] + "/")
 	if err != nil {
 		return "", err
 	}
