@@ -55,6 +55,9 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 // resumed is what an agent is told when it goes on.
 const resumed = "You were stopped by the operator and run again now. Your workspace and this conversation are as you left them. Go on."
 
+// resumedWithout is what an agent is told whose workspace volume was gone.
+const resumedWithout = "You were stopped and run again now. Your workspace was lost: /workspace is a new one, without what you had changed. This conversation is as you left it. Look at what is there before you go on."
+
 // resume brings a bottle that is down back to life.
 func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	meta, err := x.bottle.Metadata()
@@ -70,7 +73,20 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 			return err
 		}
 	}
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := agreeTo(resumeNotices(x.layout.identity, meta, have.parts), a.Agreed); err != nil {
+		return err
+	}
 	j := journal{Session: meta.SessionID, Message: resumed}
+	if workspaceMissing(meta, have.parts) {
+		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = false }); err != nil {
+			return err
+		}
+		j.Message = resumedWithout
+	}
 	if j.Session == "" {
 		j.Session = lastSession(x.bottle)
 	}

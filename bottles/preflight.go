@@ -40,7 +40,8 @@ type Preflight struct {
 	Remotes   []Remote       `json:"git_remotes"`
 	GitGate   []Forward      `json:"git_gate"`
 	Supervise bool           `json:"supervise"`
-	Grants    []Grant        `json:"grants"`    // of a resume: what is in force beyond the profile
+	Grants    []Grant        `json:"grants"` // of a resume: what is in force beyond the profile
+	Notices   []Notice       `json:"notices"`
 	Conflicts []Conflict     `json:"conflicts"` // with any of these nothing is created
 	Shown     string         `json:"-"`         // tells this plan's profile from a changed one
 }
@@ -89,6 +90,38 @@ type Conflict struct {
 	Fix  string `json:"fix"` // what to do; a command where there is one
 }
 
+// Notice is a fact about a launch or a resume that the operator should know before saying yes.
+type Notice struct {
+	ID   string `json:"id"`            // names the fact for programs, e.g. "workspace-missing"
+	What string `json:"what"`          // the fact, one sentence
+	Fix  string `json:"fix,omitempty"` // what to do where it is not wanted; "": nothing
+	Ask  bool   `json:"ask"`           // a resume, which does not ask otherwise, asks because of it
+}
+
+// Asks are the IDs of the notices that need the operator's yes, sorted and joined by commas: what goes into
+// Resume.Agreed once the operator said yes. "" when there are none.
+func (p *Preflight) Asks() string {
+	var ids []string
+	for _, n := range p.Notices {
+		if n.Ask {
+			ids = append(ids, n.ID)
+		}
+	}
+	slices.Sort(ids)
+	return strings.Join(slices.Compact(ids), ",")
+}
+
+// unagreed are the notices that need a yes and are not among those that the operator said yes to.
+func unagreed(notices []Notice, agreed string) (out []Notice) {
+	known := strings.Split(agreed, ",")
+	for _, n := range notices {
+		if n.Ask && !slices.Contains(known, n.ID) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // Preflight works out what a Launch or a Resume would do. It creates nothing. The identity of a new bottle is
 // free at that moment; give it back in Launch.Identity. Tokens are resolved to see that they can be, and forgotten.
 func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error) {
@@ -121,9 +154,6 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	p.Grants = grants
 	p.Egress = PlannedEgress{Engine: orDefault(profile.EgressEngine, engineBuiltin), Image: profile.EgressImage, Allow: rulesOf(l.force.allow)}
 	p.EnvNames, p.Routes = envNames(*l), slots(l.force.routes)
-	if meta.CopyCWD && !meta.Filled {
-		s.planCopy(ctx, meta.CWD, &p)
-	}
 	if err := l.force.check(profile.EgressEngine); err != nil {
 		p.conflict(Conflict{err.Error(), "change the manifest, or revoke the grant"})
 	}
@@ -131,7 +161,9 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	p.conflict(missing...)
 	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
-	s.planEngine(ctx, x, &p)
+	if s.planEngine(ctx, x, meta, &p); meta.CopyCWD && (!meta.Filled || slices.ContainsFunc(p.Notices, func(n Notice) bool { return n.ID == NoticeWorkspace })) {
+		s.planCopy(ctx, meta.CWD, &p)
+	}
 	p.noNulls()
 	return &p, ctx.Err()
 }
@@ -224,7 +256,7 @@ func (s *Supervisor) planCopy(ctx context.Context, dir string, p *Preflight) {
 }
 
 // planEngine looks at what the engine has already.
-func (s *Supervisor) planEngine(ctx context.Context, x *execution, p *Preflight) {
+func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Metadata, p *Preflight) {
 	have, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
 	if err != nil {
 		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})
@@ -239,6 +271,9 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, p *Preflight)
 		p.conflict(s.orphans(here)...)
 	case here.containers[RoleAgent].State == StateRunning:
 		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui" + s.cfg.Flags})
+	}
+	if p.Resume {
+		p.notice(resumeNotices(p.Identity, meta, here)...)
 	}
 	missing, err := s.lacksPipelock(ctx, x.layout.profile)
 	if err != nil {
@@ -314,11 +349,13 @@ func conflictError(found []Conflict) error {
 	return refuse("%s", strings.Join(lines, "\n"))
 }
 
+func (p *Preflight) notice(n ...Notice) { p.Notices = append(p.Notices, n...) }
+
 func (p *Preflight) conflict(c ...Conflict) { p.Conflicts = append(p.Conflicts, c...) }
 
 // noNulls makes lists of the lists that are empty, for those who read the JSON.
 func (p *Preflight) noNulls() {
-	p.Conflicts = append([]Conflict{}, p.Conflicts...)
+	p.Notices, p.Conflicts = append([]Notice{}, p.Notices...), append([]Conflict{}, p.Conflicts...)
 	p.EnvNames = append([]string{}, p.EnvNames...)
 	p.Egress.Allow = append([]string{}, p.Egress.Allow...)
 	p.Routes = append([]PlannedRoute{}, p.Routes...)

@@ -320,3 +320,36 @@ func TestAResumeInAnotherProfileNeedsAYes(t *testing.T) {
 	}
 	w.must(bottles.Resume{Identity: id})
 }
+
+// A workspace volume that is gone is told before the resume, which needs a yes then, and to the agent.
+func TestAResumeWithoutItsWorkspaceNeedsAYes(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	project := t.TempDir()
+	if err := os.WriteFile(filepath.Join(project, "copied"), []byte("from the project"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.must(bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true})
+	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+	w.must(bottles.TearDown{Identity: id})
+	if err := w.engine.RemoveVolume(t.Context(), "claude-bottle-work-"+id); err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id})
+	if err != nil || p.Asks() != bottles.NoticeWorkspace || p.Copy == nil || p.Copy.Files != 1 {
+		t.Fatalf("the plan is %+v, %v", p, err)
+	}
+	if err := w.do(bottles.Resume{Identity: id}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "claude-bottle-work-"+id) {
+		t.Errorf("resumed without a yes: %v", err)
+	}
+	w.must(bottles.Resume{Identity: id, Agreed: p.Asks()})
+	w.sup.Type(id, []byte("cat /workspace/copied\n"))
+	w.awaitText(id, "copied: \"from the project\"")
+	c, err := w.engine.Container(t.Context(), "claude-bottle-"+id)
+	if err != nil || c.State != bottles.StateRunning {
+		t.Errorf("the agent is %+v, %v", c, err)
+	}
+	if p, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id}); err != nil || p.Asks() != "" {
+		t.Errorf("afterwards it is still missing: %+v, %v", p, err)
+	}
+}

@@ -228,6 +228,9 @@ type (
 		// Profile is what the operator was shown as Preflight.Profile when the agent has another profile by now than
 		// the bottle lived in; without it such a resume is refused.
 		Profile string
+		// Agreed is Preflight.Asks of the plan that the operator said yes to. A resume with a notice that needs a yes and
+		// is not in it is refused.
+		Agreed string
 	}
 	// TearDown ends a live bottle and keeps its state.
 	TearDown struct{ Identity string }

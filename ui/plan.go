@@ -54,7 +54,7 @@ func resuming(identity string) string { return "resuming " + identity }
 // resumable resumes a bottle that nothing is in the way of, in the profile that it was in; otherwise it shows the plan.
 func (m *model) resumable(r resumableMsg) tea.Cmd {
 	a, doing := bottles.Resume{Identity: r.identity}, resuming(r.identity)
-	if r.err == nil && len(r.plan.Conflicts) == 0 && r.plan.Was == "" {
+	if r.err == nil && len(r.plan.Conflicts) == 0 && r.plan.Was == "" && r.plan.Asks() == "" {
 		return m.start(a, doing)
 	}
 	delete(m.pending, r.identity)
@@ -63,13 +63,20 @@ func (m *model) resumable(r resumableMsg) tea.Cmd {
 		return nil
 	}
 	if m.dialog != nil || m.typing || m.filter {
-		why := "its agent is in another profile now: " + r.plan.Profile + "\nr shows the plan, to say yes to"
-		if len(r.plan.Conflicts) > 0 {
+		why := "the plan has a notice that needs your yes"
+		switch {
+		case len(r.plan.Conflicts) > 0:
 			why = r.plan.Conflicts[0].What + "\n" + r.plan.Conflicts[0].Fix
+		case r.plan.Was != "":
+			why = "its agent is in another profile now: " + r.plan.Profile
+		}
+		if len(r.plan.Conflicts) == 0 {
+			why += "\nr shows the plan, to say yes to"
 		}
 		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+why, true)
 		return nil
 	}
+	a.Agreed = r.plan.Asks()
 	if r.plan.Was != "" {
 		a.Profile = r.plan.Profile
 	}

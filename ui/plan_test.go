@@ -150,6 +150,28 @@ func TestResumeShowsWhatIsInTheWay(t *testing.T) {
 	}
 }
 
+// A notice that needs a yes is shown with the plan, and goes back with the yes.
+func TestResumeWithANoticeAsks(t *testing.T) {
+	s := newStage(t, 120, 36)
+	b := live("a-11111", 0)
+	b.Status = bottles.Down
+	s.show(b)
+	s.sup.plan = func(context.Context, bottles.Action) (*bottles.Preflight, error) {
+		return &bottles.Preflight{Identity: b.Identity, Resume: true, Profile: "dev", Notices: []bottles.Notice{
+			{ID: "workspace-missing", What: "the workspace is gone", Fix: "copy it again", Ask: true}, {ID: "other", What: "something else"},
+		}}, nil
+	}
+	s.press("r")
+	s.sees("Resume a-11111", "the workspace is gone", "→ copy it again", "something else")
+	if got := s.sup.asked(); len(got) != 0 {
+		t.Fatalf("asked for %v", got)
+	}
+	s.press("y")
+	if got := s.last(); got != (bottles.Resume{Identity: "a-11111", Agreed: "workspace-missing"}) {
+		t.Errorf("asked for %#v", got)
+	}
+}
+
 // A bottle whose agent was put into another profile is not resumed before that was shown and agreed to.
 func TestResumeInAnotherProfileAsks(t *testing.T) {
 	s := newStage(t, 120, 36)

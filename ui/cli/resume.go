@@ -19,7 +19,8 @@ func (p *program) resumeCommand() *cobra.Command {
 		Use:   "resume <identity>",
 		Short: "Bring a bottle that is down back: same identity, conversation and workspace",
 		Long: "Brings a bottle that is down back, in its profile as the manifest has it now and with the grants that it\n" +
-			"still has. It asks, with the plan, only when the manifest has put the agent into another profile since.\n" +
+			"still has. It asks, with the plan, only when the manifest has put the agent into another profile since, or\n" +
+			"when the plan has a notice that needs a yes, such as a workspace that is gone.\n" +
 			"--dry-run shows the plan.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,7 +50,8 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags, 
 	if err != nil {
 		return err
 	}
-	if flags.dry || plan.Was != "" {
+	asks := plan.Was != "" || plan.Asks() != ""
+	if flags.dry || asks {
 		if err := p.printPlan(plan, flags.format); err != nil {
 			return err
 		}
@@ -60,13 +62,17 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags, 
 	if flags.dry {
 		return nil
 	}
-	resume := bottles.Resume{Identity: identity}
-	if plan.Was != "" {
-		if !yes {
-			if err := p.ask(ctx, "Resume this bottle in the profile "+queue.Visible(plan.Profile)+"? [y/N] "); err != nil {
-				return err
-			}
+	resume := bottles.Resume{Identity: identity, Agreed: plan.Asks()}
+	if asks && !yes {
+		question := "Resume this bottle? [y/N] "
+		if plan.Was != "" {
+			question = "Resume this bottle in the profile " + queue.Visible(plan.Profile) + "? [y/N] "
 		}
+		if err := p.ask(ctx, question); err != nil {
+			return err
+		}
+	}
+	if plan.Was != "" {
 		resume.Profile = plan.Profile
 	}
 	if err := p.carry(ctx, config, identity, resume); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,12 @@ func Rows(p *bottles.Preflight) []Row {
 	}
 	for i, g := range p.Grants {
 		r.add(first(i, "granted"), Warn, "%s", Grant(g))
+	}
+	for _, n := range p.Notices {
+		r.add("notice", Warn, "%s", n.What)
+		if n.Fix != "" {
+			r.add("", OK, "→ %s", n.Fix)
+		}
 	}
 	for _, c := range p.Conflicts {
 		r.add("conflict", Conflict, "%s", c.What)
@@ -199,6 +206,8 @@ func (r *rows) directory(p *bottles.Preflight) {
 			left = fmt.Sprintf("; .dockerignore leaves %s out", workspace.Count(p.Copy.Ignored))
 		}
 		r.add("", OK, "%s, %s, copied into the workspace%s", number(p.Copy.Files, "file", "files"), workspace.Size(p.Copy.Bytes), left)
+	case p.Resume && slices.ContainsFunc(p.Notices, func(n bottles.Notice) bool { return n.ID == bottles.NoticeWorkspace }):
+		r.add("", Warn, "the workspace is a new one")
 	case p.Resume:
 		r.add("", OK, "the workspace is as it was left")
 	default:
