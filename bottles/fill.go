@@ -15,6 +15,9 @@ func (x *execution) fillWorkspace(ctx context.Context, container string) error {
 	if err != nil {
 		return fmt.Errorf("fill the workspace: %w", err)
 	}
+	// The engine refuses an archive with a link that leads out of the directory that it is unpacked in: that is the root,
+	// out of which nothing leads.
+	tree.Under = Workspace[1:] + "/"
 	p := x.layout.profile.Program
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
@@ -25,7 +28,7 @@ func (x *execution) fillWorkspace(ctx context.Context, container string) error {
 		_ = w.CloseWithError(err)
 		packed <- err
 	}()
-	err = x.sup.cfg.Engine.CopyIn(ctx, container, Workspace, r)
+	err = x.sup.cfg.Engine.CopyIn(ctx, container, "/", r)
 	_ = r.Close() // ends the writer if the engine did not read to the end
 	if packErr := <-packed; packErr != nil && err == nil {
 		err = packErr

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,10 +235,21 @@ func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Links that lead out of the directory are links in the bottle, too.
+	err := os.Mkdir(filepath.Join(project, "sub"), 0o700)
+	for link, to := range map[string]string{"out": "../workspace/work", "sub/up": "../../workspace/work", "gone": "../../../etc/none"} {
+		err = errors.Join(err, os.Symlink(to, filepath.Join(project, link)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.run(nil)
 	w.must(bottles.Launch{Agent: "tester", CWD: project, CopyCWD: true})
 	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
 	w.awaitText(id, "work: from the project")
+	w.sup.Type(id, []byte("cat /workspace/out\ncat /workspace/sub/up\n"))
+	w.awaitText(id, "cat /workspace/out: \"from the project\"")
+	w.awaitText(id, "cat /workspace/sub/up: \"from the project\"")
 	w.sup.Type(id, []byte("cat /workspace/big.log\nwrite precious\n"))
 	w.awaitText(id, "big.log: \"\" open /workspace/big.log: no such file")
 	w.awaitText(id, "wrote <nil>")
@@ -274,12 +286,13 @@ func TestAKilledCopyIsCopiedAgain(t *testing.T) {
 // copyKiller is an engine under which the program dies while it fills a workspace.
 type copyKiller struct {
 	bottles.Engine
-	kill func()
-	dead chan struct{}
+	kill   func()
+	dead   chan struct{}
+	copies atomic.Int32 // into the agent's container; the first brings its files, the second its workspace
 }
 
 func (k *copyKiller) CopyIn(ctx context.Context, name, dir string, archive io.Reader) error {
-	if dir == bottles.Workspace {
+	if strings.HasPrefix(name, "claude-bottle-tester-") && k.copies.Add(1) == 2 {
 		k.kill()
 		close(k.dead)
 		return errKilled

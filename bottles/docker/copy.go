@@ -46,14 +46,16 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CopyIn unpacks a tar into dir, which exists in the container. Owners are the archive's numbers.
+// CopyIn unpacks a tar into dir, which exists in the container. Owners are the archive's numbers. An entry takes the
+// place of what has its path, also a directory that of a link or a file, and the other way round: an agent must not be able
+// to make its next start impossible by what it leaves in its home.
 // What a tmpfs hides is written under it, not into it. When ctx ends, CopyIn returns; a read from
 // archive that is under way then goes on until archive gives it an answer.
 func (e *Engine) CopyIn(ctx context.Context, name, dir string, archive io.Reader) error {
 	what := "copy into " + dir + " of container " + name
 	return e.call(ctx, what, func(c *client.Client) error {
 		body := &source{r: archive, ctx: ctx}
-		err := body.blame(c.CopyToContainer(ctx, name, dir, body, container.CopyToContainerOptions{}))
+		err := body.blame(c.CopyToContainer(ctx, name, dir, body, container.CopyToContainerOptions{AllowOverwriteDirWithFile: true}))
 		if says(err, "marked read-only") {
 			return &failure{what: what, cause: err, hint: "its root file system is read-only: copy into a volume that is mounted there"}
 		}

@@ -23,7 +23,7 @@ const (
 	progressEvery = 50 * time.Millisecond
 )
 
-// Archive writes the tree as a tar with paths from Dir. All entries belong to uid and gid; permission bits are kept,
+// Archive writes the tree as a tar with paths from Dir, each below t.Under. All entries belong to uid and gid; permission bits are kept,
 // set-id bits are not; times are kept to the second. Links are kept as links, whatever they point to.
 //
 // The directory may change meanwhile: what has vanished, or has become something else, is passed over, and a file has
@@ -133,10 +133,10 @@ func (a *archiver) add(e entry) error {
 	case err != nil:
 		return err
 	}
-	h := &tar.Header{Name: e.path, Uid: a.uid, Gid: a.gid, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second)}
+	h := &tar.Header{Name: a.tree.Under + e.path, Uid: a.uid, Gid: a.gid, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second)}
 	switch e.kind {
 	case fs.ModeDir:
-		h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
+		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
 		return a.out.WriteHeader(h)
 	case fs.ModeSymlink:
 		h.Typeflag = tar.TypeSymlink

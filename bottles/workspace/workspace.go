@@ -28,6 +28,7 @@ type Tree struct {
 	Bytes   int64  // of the files' content
 	Ignored int    // entries that .dockerignore leaves out; a directory without anything to keep counts once
 	Skipped int    // devices, sockets and named pipes
+	Under   string // what Archive puts before each path, e.g. "workspace/"
 
 	entries  []entry // a directory comes before what is in it
 	maxBytes int64
