@@ -126,7 +126,8 @@ func (c *Catalog) Problems() []bottles.Problem {
 
 // Profile finds what an agent was declared as. The state of an earlier launch names the manifest that it was
 // started from; one of the predecessor does not, and is looked for by its agent's name in the operator's own
-// manifest, and then in the one of its directory. For a new launch, which has no start yet, it is the agent that
+// manifest, and then in the one of its directory. So is one whose manifest is gone, moved or renamed: the profile's
+// Manifest then shows that it is another. For a new launch, which has no start yet, it is the agent that
 // Agents lists: the project is the catalog's, whatever directory is copied.
 //
 // An error of the files that the profile or the agent names is Errors, with all that is wrong with them.
@@ -142,6 +143,7 @@ func (c *Catalog) Profile(meta state.Metadata) (bottles.Profile, error) {
 // find finds an agent and the manifest that declares it.
 func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 	var projects []string // where to look; "" is the operator's own manifest
+	was := meta.Manifest
 	switch {
 	case meta.Manifest == "" && meta.StartedAt.IsZero():
 		projects = []string{"", c.project}
@@ -149,6 +151,8 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 		projects = []string{"", meta.CWD, c.project}
 	case sameFile(meta.Manifest, c.home):
 		projects = []string{""}
+	case gone(meta.Manifest): // moved or renamed: what is declared here is shown to the operator, who is asked
+		projects, meta.Manifest = []string{"", c.project}, ""
 	case isDefault(meta.Manifest):
 		return nil, Agent{}, c.another(meta)
 	case filepath.Base(meta.Manifest) == Name && filepath.IsAbs(meta.Manifest):
@@ -157,6 +161,7 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 		return nil, Agent{}, c.another(meta)
 	}
 	var known []string
+	elsewhere := false // an agent of that name is declared, and not in the manifest that was named
 	for i, project := range projects {
 		if i > 0 && (project == "" || slices.Contains(projects[:i], project)) {
 			continue
@@ -168,6 +173,7 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 				return m, a, nil
 			}
 			known = m.names()
+			elsewhere = slices.Contains(known, meta.AgentName)
 		}
 		switch {
 		case errors.Is(err, ErrNone):
@@ -189,7 +195,20 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 			advice = "did you mean " + quoted(near) + "?"
 		}
 	}
+	switch {
+	case elsewhere:
+		advice = fmt.Sprintf("declare it there again; the agent of that name in %s is another one", c.home)
+	case was != meta.Manifest:
+		return nil, Agent{}, fmt.Errorf("%w for %s: it was declared in %s, which is gone, and %s does not declare it; put that file back, or name with --manifest the one that declares it now",
+			bottles.ErrNoProfile, quoted(meta.AgentName), quoted(was), where)
+	}
 	return nil, Agent{}, fmt.Errorf("%w: %s has no agent %s; %s", bottles.ErrNoProfile, where, quoted(meta.AgentName), advice)
+}
+
+// gone says whether a manifest's file is no longer there. One that can't be looked at is there.
+func gone(file string) bool {
+	_, err := os.Stat(file)
+	return filepath.IsAbs(file) && errors.Is(err, fs.ErrNotExist)
 }
 
 // another is the error for a state that was launched from another operator's manifest.
@@ -223,11 +242,15 @@ func (c *Catalog) Edit(meta state.Metadata, change bottles.Change) (bottles.Edit
 	if err != nil {
 		return bottles.Edit{}, err
 	}
+	profile := a.Bottle
+	if meta.Profile != "" {
+		profile = meta.Profile // the agent may be in another one now, and the bottle is not
+	}
 	before, _, err := readFile(c.home, true)
 	if err != nil {
 		return bottles.Edit{}, fmt.Errorf("changing %s: %w", c.home, err)
 	}
-	after, err := Edit(c.home, before, a.Bottle, change)
+	after, err := Edit(c.home, before, profile, change)
 	if err != nil {
 		return bottles.Edit{}, err
 	}

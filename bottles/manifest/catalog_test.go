@@ -331,3 +331,32 @@ func TestCatalogProfileWithPipelock(t *testing.T) {
 		t.Errorf("%q from %q, %v", p.EgressEngine, p.EgressImage, err)
 	}
 }
+
+// A bottle whose manifest was moved or renamed is offered what is declared here; one whose manifest is there is not, and
+// nobody is offered what he gave.
+func TestCatalogAfterTheManifestMoved(t *testing.T) {
+	r := newRig(t)
+	away := filepath.Join(t.TempDir(), "was", manifest.Name)
+	for _, meta := range []state.Metadata{
+		{AgentName: "coder", Manifest: away, StartedAt: time.Now()},
+		{AgentName: "coder", Manifest: filepath.Join(filepath.Dir(r.home), "old-name.json"), StartedAt: time.Now()},
+	} {
+		if p := r.profile(meta); p.Manifest != r.home || p.Name != "web" {
+			t.Errorf("%s: got %s of %s", meta.Manifest, p.Name, p.Manifest)
+		}
+	}
+	if p := r.profile(state.Metadata{AgentName: "tester", Manifest: away, StartedAt: time.Now()}); p.Manifest != r.project {
+		t.Errorf("a project that moved: %s", p.Manifest)
+	}
+	r.refused(state.Metadata{AgentName: "sh", Manifest: away, StartedAt: time.Now()}, "which is gone, and "+r.home+" does not declare it")
+	r.put(r.project, `{"agents": {}}`)
+	_, err := r.Profile(state.Metadata{AgentName: "coder", Manifest: r.project, StartedAt: time.Now()})
+	if !errors.Is(err, bottles.ErrNoProfile) || strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("got %v", err)
+	}
+	// A grant for the profile is written into the one that the bottle lives in, though the agent is in another now.
+	edit, err := r.Edit(state.Metadata{AgentName: "plain", Profile: "web", Manifest: r.home, StartedAt: time.Now()}, bottles.Change{Disallow: []string{"docs.example.com"}})
+	if err != nil || strings.Contains(string(edit.After), "docs.example.com") {
+		t.Errorf("got %s, %v", edit.After, err)
+	}
+}
