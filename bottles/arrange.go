@@ -12,16 +12,17 @@ import (
 	"bottle-tui/sidecars/egress"
 )
 
-// arrange fills the layout of an operation from the disk, the catalog and the journal.
+// arrange fills the layout of an operation from the disk and the journal: with the profile that the bottle runs on.
 func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error {
 	meta, err := x.bottle.Metadata()
 	if err != nil {
 		return err
 	}
-	profile, err := s.cfg.Catalog.Profile(meta)
+	profile, err := s.profileOf(x.bottle)
 	if err != nil {
 		return err
 	}
+	profile = s.prepared(profile, meta)
 	image, err := s.sidecarImage(ctx)
 	if err != nil {
 		return err

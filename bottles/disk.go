@@ -294,7 +294,7 @@ func (s *Supervisor) keepTranscripts(ctx context.Context) {
 
 func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, sizes map[string]int64) error {
 	id := d.bottle.Identity()
-	profile, err := s.cfg.Catalog.Profile(d.meta)
+	profile, err := s.profileOf(d.bottle)
 	if err != nil {
 		return err
 	}

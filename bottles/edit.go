@@ -48,7 +48,7 @@ func (s *Supervisor) editOf(b *state.Bottle, g Grant) (*Edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile, err := s.cfg.Catalog.Profile(meta)
+	profile, err := s.profileOf(b)
 	if err != nil {
 		return nil, err
 	}

@@ -129,11 +129,7 @@ func (s *Supervisor) checkTokens(ctx context.Context, x *execution, j *journal) 
 
 // knownTokens maps the public names of the tokens that a bottle may use to their references.
 func (s *Supervisor) knownTokens(b *state.Bottle) (map[string]string, error) {
-	meta, err := b.Metadata()
-	if err != nil {
-		return nil, err
-	}
-	p, err := s.cfg.Catalog.Profile(meta)
+	p, err := s.profileOf(b)
 	if err != nil {
 		return nil, err
 	}
@@ -141,18 +137,14 @@ func (s *Supervisor) knownTokens(b *state.Bottle) (map[string]string, error) {
 	return tokensOf(p, grants), err
 }
 
-// current is what a bottle's state says is in force; for a state from before that was written down, what its profile
-// declares.
+// current is what a bottle's state says is in force; for a state from before that was written down, what the profile
+// that it runs on declares.
 func (s *Supervisor) current(b *state.Bottle) (inForce, error) {
 	f, ok, err := readInForce(b)
 	if ok || err != nil {
 		return f, err
 	}
-	meta, err := b.Metadata()
-	if err != nil {
-		return f, err
-	}
-	p, err := s.cfg.Catalog.Profile(meta)
+	p, err := s.profileOf(b)
 	return declared(p), err
 }
 

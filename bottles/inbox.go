@@ -123,7 +123,7 @@ func (s *Supervisor) forsake(r *record) {
 // lookInto makes what is shown of a request: what it would change, and what is to be known of that.
 func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have parts, q queue.Request) Request {
 	req := Request{Request: q, State: Waiting, Hash: queue.Hash([]byte(q.Proposed)), Effect: effectOf(q.Tool)}
-	current, err := s.nowFor(q.Tool, disk, meta)
+	current, err := s.nowFor(q.Tool, disk)
 	if err != nil {
 		req.Err = err.Error()
 		return req
@@ -136,21 +136,22 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have part
 	case queue.ToolEgress, queue.ToolCredProxy:
 		if now, err := s.current(disk); err == nil {
 			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
-				req.Findings = gateFindings(now, next, s.engineOf(meta, have))
+				req.Findings = gateFindings(now, next, s.engineOf(disk, have))
 			}
 		}
 		if have, err := s.knownTokens(disk); err == nil && q.Tool == queue.ToolCredProxy {
 			req.Tokens = lackingTokens(q.Proposed, have)
 		}
 	}
+	req.Findings = append(req.Findings, s.movedFinding(disk, meta, q.Tool)...)
 	return req
 }
 
-// engineOf is the engine of egress that keeps a bottle's allowlist: its pod's, or where nothing is known of that, its
-// profile's.
-func (s *Supervisor) engineOf(meta state.Metadata, have parts) string {
+// engineOf is the engine of egress that keeps a bottle's allowlist: its pod's, or where nothing is known of that, that
+// of the profile that it runs on.
+func (s *Supervisor) engineOf(b *state.Bottle, have parts) string {
 	if _, ok := have.containers[RoleEgress]; !ok {
-		if p, err := s.cfg.Catalog.Profile(meta); err == nil && p.pipelock() {
+		if p, err := s.profileOf(b); err == nil && p.pipelock() {
 			return enginePipelock
 		}
 	}
@@ -158,9 +159,9 @@ func (s *Supervisor) engineOf(meta state.Metadata, have parts) string {
 }
 
 // nowFor is what is in force of what a tool's requests are about.
-func (s *Supervisor) nowFor(tool string, disk *state.Bottle, meta state.Metadata) ([]byte, error) {
+func (s *Supervisor) nowFor(tool string, disk *state.Bottle) ([]byte, error) {
 	if tool == queue.ToolCapability {
-		return s.dockerfileOf(disk, meta)
+		return s.dockerfileOf(disk)
 	}
 	f, err := s.current(disk)
 	return []byte(f.text(tool)), err
@@ -258,16 +259,6 @@ func (s *Supervisor) withdrawAll(identity, except, why string) {
 			s.withdraw(identity, p.ID, why)
 		}
 	}
-}
-
-// dockerfileOf is the Dockerfile that a bottle's agent runs on.
-func (s *Supervisor) dockerfileOf(b *state.Bottle, meta state.Metadata) ([]byte, error) {
-	own, err := b.Dockerfile()
-	if err != nil || own != nil {
-		return own, err
-	}
-	p, err := s.cfg.Catalog.Profile(meta)
-	return p.Dockerfile, err
 }
 
 func subjectOf(tool string) string {

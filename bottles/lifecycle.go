@@ -47,6 +47,9 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 				return errors.Join(conflictError(found), disk.Delete())
 			}
 		}
+		if err := writeLaunched(disk, profile); err != nil {
+			return err
+		}
 		s.audit(disk.Identity(), "launch", map[string]any{"agent": a.Agent, "profile": meta.Profile, "manifest": meta.Manifest, "cwd": a.CWD, "session": meta.SessionID})
 		return s.bringUp(ctx, x, "launch", journal{Session: meta.SessionID, Task: a.Task, Fresh: true})
 	}), nil
@@ -68,16 +71,26 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 		if err := s.move(x.bottle, a.Profile); err != nil {
 			return err
 		}
-	} else if p, err := s.cfg.Catalog.Profile(meta); err == nil {
-		if err := sameProfile(meta, p); err != nil {
-			return err
-		}
+	}
+	if meta, err = x.bottle.Metadata(); err != nil {
+		return err
+	}
+	profile, err := s.cfg.Catalog.Profile(meta) // what it is brought to life with; from here on it is the bottle's
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := sameProfile(meta, profile); err != nil {
+		return err
 	}
 	have, err := s.look(ctx, x)
 	if err != nil {
 		return err
 	}
-	if err := agreeTo(resumeNotices(x.layout.identity, meta, have.parts), a.Agreed); err != nil {
+	notices, err := resumeNotices(x.bottle, meta, profile, have.parts)
+	if err != nil {
+		return err
+	}
+	if err := agreeTo(notices, a.Agreed); err != nil {
 		return err
 	}
 	j := journal{Session: meta.SessionID, Message: resumed}
@@ -93,10 +106,17 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	if err := s.takeUp(ctx, x, &j); err != nil {
 		return err
 	}
-	if j.Session != meta.SessionID {
-		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.SessionID = j.Session }); err != nil {
-			return err
+	err = x.bottle.UpdateMetadata(func(m *state.Metadata) {
+		m.SessionID = j.Session
+		if m.Manifest != "" {
+			m.Manifest = profile.Manifest
 		}
+	})
+	if err == nil {
+		err = writeLaunched(x.bottle, profile)
+	}
+	if err != nil {
+		return err
 	}
 	s.audit(x.layout.identity, "resume", map[string]any{"session": j.Session, "fresh": j.Fresh})
 	return s.bringUp(ctx, x, "resume", j)
@@ -206,6 +226,13 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 	if err := sameProfile(meta, l.profile); err != nil {
 		return err
 	}
+	if _, found, err := readLaunched(x.bottle); err != nil {
+		return err
+	} else if !found { // begun by an earlier version
+		if err := writeLaunched(x.bottle, l.profile); err != nil {
+			return err
+		}
+	}
 	grants, err := readGrants(x.bottle)
 	if err != nil {
 		return err
@@ -302,12 +329,10 @@ func (s *Supervisor) closed(b *state.Bottle, reason string) error {
 	return b.UpdateMetadata(func(m *state.Metadata) { m.EndedAt, m.EndReason = s.cfg.Now().UTC(), reason })
 }
 
-// findProfile fills in the profile where one can be had: a bottle can be torn down without.
+// findProfile fills in the profile that the bottle runs on where one can be had: it can be torn down without.
 func (x *execution) findProfile() {
-	if meta, err := x.bottle.Metadata(); err == nil {
-		if p, err := x.sup.cfg.Catalog.Profile(meta); err == nil {
-			x.layout.profile = p
-		}
+	if p, err := x.sup.profileOf(x.bottle); err == nil {
+		x.layout.profile = p
 	}
 	if x.layout.profile.Program.Home == "" {
 		x.layout.profile.Program.Home = "/home/agent/.claude"

@@ -2,19 +2,43 @@ package bottles
 
 import (
 	"fmt"
+	"os"
 
 	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
-// NoticeWorkspace is the ID of the notice that a bottle's workspace volume is gone.
-const NoticeWorkspace = "workspace-missing"
+// The IDs of the notices of a resume. Those of a profile that has changed begin with "profile-".
+const (
+	NoticeWorkspace = "workspace-missing" // the bottle's workspace volume is gone
+	NoticeManifest  = "manifest-moved"    // the manifest that declared its agent is gone; another one does
+)
 
 // resumeNotices are the facts about a resume that the operator should know before saying yes. They are worked out from
-// the state and from what the engine has at that moment: the plan shows them, and the resume works them out again under
-// the bottle's lock and refuses where one that needs a yes did not get it.
-func resumeNotices(identity string, meta state.Metadata, have parts) []Notice {
+// the state, from what the agent's profile is now, and from what the engine has at that moment: the plan shows them, and
+// the resume works them out again under the bottle's lock and refuses where one that needs a yes did not get it.
+func resumeNotices(b *state.Bottle, meta state.Metadata, now Profile, have parts) ([]Notice, error) {
+	identity := b.Identity()
 	var out []Notice
+	if meta.Manifest != "" && !sameManifest(meta.Manifest, now.Manifest) {
+		out = append(out, Notice{ID: NoticeManifest, Ask: true, What: fmt.Sprintf(
+			"its agent was declared in %s, which is gone; this plan is what %s declares of %s", meta.Manifest, now.Manifest, meta.AgentName)})
+	}
+	was, found, err := readLaunched(b)
+	if err != nil {
+		return nil, err
+	}
+	if found && meta.ImageDigest != "" { // it ran
+		own, err := b.Dockerfile()
+		if err != nil {
+			return nil, err
+		}
+		grants, err := readGrants(b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, profileNotices(was, now, grants, own != nil)...)
+	}
 	if workspaceMissing(meta, have) {
 		instead := "it starts with an empty one"
 		if meta.CopyCWD && meta.CWD != "" {
@@ -23,7 +47,17 @@ func resumeNotices(identity string, meta state.Metadata, have parts) []Notice {
 		out = append(out, Notice{ID: NoticeWorkspace, Ask: true, What: fmt.Sprintf(
 			"the bottle's workspace, the volume %s, is missing: what the agent had in it is lost; %s", volumeName(labelWork, identity), instead)})
 	}
-	return out
+	return out, nil
+}
+
+// sameManifest says whether two names of manifests are of one.
+func sameManifest(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // workspaceMissing says whether a bottle whose agent has run before has no workspace any more.

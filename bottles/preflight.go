@@ -273,7 +273,11 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui" + s.cfg.Flags})
 	}
 	if p.Resume {
-		p.notice(resumeNotices(p.Identity, meta, here)...)
+		notices, err := resumeNotices(x.bottle, meta, x.layout.profile, here)
+		if err != nil {
+			p.conflict(Conflict{"what the bottle last ran on can't be read: " + err.Error(), "put the file back"})
+		}
+		p.notice(notices...)
 	}
 	missing, err := s.lacksPipelock(ctx, x.layout.profile)
 	if err != nil {

@@ -146,11 +146,7 @@ func (s *Supervisor) standing(b *state.Bottle) (st standing, err error) {
 	if st.grants, err = readGrants(b); err != nil {
 		return st, err
 	}
-	meta, err := b.Metadata()
-	if err != nil {
-		return st, err
-	}
-	p, err := s.cfg.Catalog.Profile(meta)
+	p, err := s.profileOf(b)
 	if err != nil {
 		return st, err
 	}

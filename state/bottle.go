@@ -139,6 +139,22 @@ func (b *Bottle) PutBase(content []byte) error {
 // Base reads base.json; nil, nil when there is none.
 func (b *Bottle) Base() ([]byte, error) { return optional(b.basePath(), maxFile) }
 
+// PutLaunched writes launched.json: the profile that the bottle was last brought to life with.
+func (b *Bottle) PutLaunched(content []byte) error {
+	if len(content) > maxLaunched {
+		return fmt.Errorf("writing %s: %d bytes are more than the %d that are allowed", b.launchedPath(), len(content), maxLaunched)
+	}
+	return b.orUnknown(WriteFile(b.launchedPath(), content, filePerm))
+}
+
+// Launched reads launched.json; nil, nil when there is none.
+func (b *Bottle) Launched() ([]byte, error) { return optional(b.launchedPath(), maxLaunched) }
+
+func (b *Bottle) launchedPath() string { return filepath.Join(b.Dir(), "launched.json") }
+
+// maxLaunched bounds launched.json, in bytes: it has the agent's skills in it.
+const maxLaunched = 32 << 20
+
 func (b *Bottle) basePath() string { return filepath.Join(b.Dir(), "base.json") }
 
 func (b *Bottle) grantsPath() string { return filepath.Join(b.Dir(), "grants.json") }
