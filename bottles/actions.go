@@ -183,6 +183,7 @@ func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() er
 	if b == nil {
 		return f()
 	}
+	s.endCopy(b.Identity())
 	wait, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	unlock, err := b.Lock(wait)

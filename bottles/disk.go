@@ -1,11 +1,8 @@
 package bottles
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"bottle-tui/queue"
 	"bottle-tui/state"
@@ -118,7 +115,9 @@ func (s *Supervisor) takeIn(l listing) {
 		}
 		if r.gone() {
 			delete(s.bottles, id)
-			delete(s.problems, id)
+			for _, source := range []string{id, transcriptProblem(id), "audit " + id} {
+				delete(s.problems, source)
+			}
 		}
 	}
 	s.changed()
@@ -243,79 +242,6 @@ func (s *Supervisor) miss(r *record) {
 		s.alert(AlertFailed, r.identity, "", r.identity+": "+lostText(lost))
 	}
 	r.missed = lost
-}
-
-// snapshotTranscript keeps what the agent's container holds of its conversation.
-func (s *Supervisor) snapshotTranscript(ctx context.Context, b *state.Bottle, p Program) error {
-	if b == nil {
-		return nil
-	}
-	archive, err := s.cfg.Engine.CopyOut(ctx, agentName(b.Identity()), p.projects())
-	if errors.Is(err, ErrNotFound) {
-		return nil // nothing was said yet
-	}
-	if err != nil {
-		return err
-	}
-	defer archive.Close()
-	return b.ReplaceTranscript(archive)
-}
-
-// keepTranscripts snapshots the transcript of every live bottle that talked since the last time.
-func (s *Supervisor) keepTranscripts(ctx context.Context) {
-	sizes := map[string]int64{}
-	tick := time.NewTicker(snapshotEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		live := map[string]onDisk{}
-		s.ask(func() {
-			for id, r := range s.bottles {
-				if r.disk != nil && r.op == nil && r.unread == "" && r.have.containers[RoleAgent].State == StateRunning {
-					live[id] = onDisk{bottle: r.disk, meta: r.meta}
-				}
-			}
-		})
-		for id, d := range live {
-			if err := s.keepTranscript(ctx, d, sizes); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("snapshot", "identity", id, "err", err)
-				s.post(func() {
-					s.problems["transcript "+id] = []Problem{{d.bottle.Dir(), "its transcript could not be kept: " + err.Error()}}
-					s.changed()
-				})
-			}
-		}
-	}
-}
-
-func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, sizes map[string]int64) error {
-	id := d.bottle.Identity()
-	profile, err := s.profileOf(d.bottle)
-	if err != nil {
-		return err
-	}
-	size, err := s.cfg.Engine.FileSize(ctx, agentName(id), profile.Program.transcript(d.meta.SessionID))
-	if errors.Is(err, ErrNotFound) || err == nil && size == sizes[id] {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	unlock, ok, err := d.bottle.TryLock()
-	if err != nil || !ok {
-		return err // an operation is under way, which keeps the transcript itself
-	}
-	defer func() { _ = unlock() }()
-	if err := s.snapshotTranscript(ctx, d.bottle, profile.Program); err != nil {
-		return err
-	}
-	sizes[id] = size
-	s.post(func() { delete(s.problems, "transcript "+id); s.changed() })
-	return nil
 }
 
 // boxOf reads a bottle's queue directory.

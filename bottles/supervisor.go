@@ -89,12 +89,13 @@ type Supervisor struct {
 	listed    bool            // the engine has been listed at least once
 	recovered bool            // what was interrupted has been seen to since the engine last came
 
-	mu        sync.Mutex           // guards what follows, which workers share
-	terminals map[string]*terminal // by identity
-	early     map[string]*early    // what was typed to agents without an open terminal, by identity
-	voices    map[string]*voice    // by container name
-	sidecar   *sidecars.Image      // the sidecars' image for the engine's platform
-	binary    *sidecars.Executable // what it is made from, open with it
+	mu        sync.Mutex                    // guards what follows, which workers share
+	terminals map[string]*terminal          // by identity
+	early     map[string]*early             // what was typed to agents without an open terminal, by identity
+	voices    map[string]*voice             // by container name
+	copies    map[string]context.CancelFunc // end a minute's copy of a transcript, by identity
+	sidecar   *sidecars.Image               // the sidecars' image for the engine's platform
+	binary    *sidecars.Executable          // what it is made from, open with it
 }
 
 // record is what the owner knows of one bottle.
@@ -160,6 +161,7 @@ func New(cfg Config) *Supervisor {
 		early:     map[string]*early{},
 		voices:    map[string]*voice{},
 		died:      map[string]bool{},
+		copies:    map[string]context.CancelFunc{},
 	}
 }
 

@@ -1,48 +1,39 @@
 package state
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
-// Where the file system can exchange two names, the new transcript takes the old one's place in one step.
-// Elsewhere the old one is set aside first, and whoever finds it so after a crash puts it back.
+// transcriptNext is a file of the transcript while it is written. Earlier versions made the whole transcript
+// anew under that name, and set the old one aside under the other.
 const (
 	transcriptNext = ".transcript.next"
 	transcriptOld  = ".transcript.old"
+
+	transcriptLock     = ".transcript.lock"
+	transcriptPatience = 5 * time.Second // a copy is never waited for longer
 )
 
-// swapTranscript puts transcriptNext, whole and fsynced, in the transcript's place. It goes by two renames
-// where exchange says that it can't.
-func swapTranscript(root *os.Root, exchange func(root *os.Root, a, b string) (bool, error)) error {
-	_, err := root.Lstat(transcriptDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := root.Rename(transcriptNext, transcriptDir); err != nil {
-			return err
+// lockTranscript waits until no other copy of the transcript is being made.
+func lockTranscript(path string) (unlock func(), err error) {
+	lock := flock.New(path, flock.SetPermissions(filePerm))
+	ctx, cancel := context.WithTimeout(context.Background(), transcriptPatience)
+	defer cancel()
+	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, errors.New("another copy of it is being made")
 		}
-		return syncRootDir(root, ".")
+		return nil, fmt.Errorf("locking it: %w", err)
 	}
-	if err != nil {
-		return err
-	}
-	done, err := exchange(root, transcriptNext, transcriptDir)
-	if err != nil {
-		return err
-	}
-	if !done {
-		if err := root.Rename(transcriptDir, transcriptOld); err != nil {
-			return err
-		}
-		if err := root.Rename(transcriptNext, transcriptDir); err != nil {
-			return errors.Join(err, root.Rename(transcriptOld, transcriptDir))
-		}
-	}
-	if err := syncRootDir(root, "."); err != nil {
-		return err
-	}
-	return errors.Join(root.RemoveAll(transcriptNext), root.RemoveAll(transcriptOld))
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // settleSwap clears up after a replacement that a crash cut short.
@@ -53,7 +44,7 @@ func settleSwap(root *os.Root) error {
 	return errors.Join(root.RemoveAll(transcriptOld), root.RemoveAll(transcriptNext))
 }
 
-// putBack gives the transcript its name again if a crash came between two renames.
+// putBack gives the transcript its name again if a crash of an earlier version came between two renames.
 func putBack(root *os.Root) error {
 	_, err := root.Lstat(transcriptDir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -20,273 +21,420 @@ const (
 	transcriptDir = "transcript"
 	archiveTop    = "projects"
 
-	maxTranscriptBytes   = 2 << 30
-	maxTranscriptEntries = 100_000
-	maxTranscriptName    = 4096 // bytes of one path
+	maxTranscriptName = 4096 // bytes of one path
+
+	// earlierSuffix marks what stood where a newer archive has a directory in a file's place, or the reverse.
+	earlierSuffix = ".earlier"
 )
 
-// limits bounds one archive.
+// limits bounds a transcript and the archives that it is taken from.
 type limits struct {
-	bytes   int64
-	entries int
+	file    int64 // bytes of one file; of a larger one that is new, only the first beginning bytes are kept
+	bytes   int64 // of all that is kept
+	entries int   // files and directories that are kept, and as many that are looked at in one archive
+	read    int64 // bytes of one archive that are read
 }
 
-// ReplaceTranscript makes the archive the bottle's transcript: a tar of the directory "projects".
+var transcriptLimits = limits{file: 1 << 30, bytes: 2 << 30, entries: 100_000, read: 4 << 30}
+
+// beginning is how much is kept of a new file that is too large: enough to see whose conversation it is.
+const beginning = 32 << 20
+
+// PartialError says what of a transcript could not be kept. All else was.
+type PartialError struct {
+	Identity string
+	// Reasons are at most a few, the same for the same files however much they grow.
+	Reasons []string
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("the transcript of %s is kept in part: %s", e.Identity, strings.Join(e.Reasons, "; "))
+}
+
+// ReplaceTranscript brings the bottle's transcript up to an archive: a tar of the directory "projects".
 //
-// Nothing is lost by it: files that the archive lacks stay, and a file of which the archive holds only
-// the beginning stays as it is. Only regular files and directories are taken; links and special files are
-// passed over and never made. An archive that names a path outside "projects", an entry twice, more than
-// 100,000 entries or more than 2 GiB, or that is cut off, is refused whole, and the old transcript stays.
-// A crash leaves the old transcript or the new one. The caller holds the bottle's lock.
+// It goes as far as it can. What the archive lacks stays, and a file of which it holds only the beginning
+// stays as it is; one that grew is added to in place, and any other is replaced by a rename. Only regular
+// files and directories are taken. A link, a special file, a path outside "projects" or one that comes twice,
+// and what is beyond the bounds (1 GiB a file, 2 GiB and 100,000 entries in all) are passed over; the
+// *PartialError names them. Any other error says why the rest of the archive was not taken.
+// It takes a lock of its own, beside the bottle's: of two copies at a time one waits a moment, then gives up.
 func (b *Bottle) ReplaceTranscript(archive io.Reader) error {
-	return b.replaceTranscript(archive, limits{maxTranscriptBytes, maxTranscriptEntries})
+	return b.replaceTranscript("", archive, transcriptLimits)
 }
 
-func (b *Bottle) replaceTranscript(archive io.Reader, most limits) error {
+// ReplaceTranscriptPart is ReplaceTranscript for an archive of one file or directory, which lies at name below
+// "projects".
+func (b *Bottle) ReplaceTranscriptPart(name string, archive io.Reader) error {
+	if !fs.ValidPath(name) || name == "." {
+		return fmt.Errorf("keeping the transcript of %s: %q is no path below %s", b.identity, name, archiveTop)
+	}
+	return b.replaceTranscript(name, archive, transcriptLimits)
+}
+
+func (b *Bottle) replaceTranscript(at string, archive io.Reader, most limits) error {
 	fail := func(err error) error {
-		return b.orUnknown(fmt.Errorf("keeping the transcript of %s: %w%s; the one that was kept before is unchanged", b.identity, err, adviceFor(err)))
+		return b.orUnknown(fmt.Errorf("keeping the transcript of %s: %w%s; what was kept before it is still there", b.identity, err, adviceFor(err)))
 	}
 	root, err := os.OpenRoot(b.Dir())
 	if err != nil {
 		return fail(err)
 	}
 	defer root.Close()
+	unlock, err := lockTranscript(filepath.Join(b.Dir(), transcriptLock))
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
 	if err := settleSwap(root); err != nil {
 		return fail(err)
 	}
-	x := extraction{root: root, most: most, dirs: []string{transcriptNext}, made: map[string]bool{transcriptNext: true}}
-	err = x.run(archive)
-	if err == nil {
-		err = x.keepOld()
+	x := extraction{root: root, most: most, top: archiveTop, at: path.Join(transcriptDir, at), made: map[string]bool{}, taken: map[string]bool{}}
+	if at != "" {
+		x.top = path.Base(at)
 	}
+	err = x.measure()
 	if err == nil {
-		err = x.sync()
+		err = x.run(archive)
 	}
-	if err == nil {
-		err = swapTranscript(root, exchange)
+	if err = errors.Join(err, x.sync()); err != nil {
+		return fail(err)
 	}
-	if err != nil {
-		return fail(errors.Join(err, root.RemoveAll(transcriptNext)))
+	if len(x.left) > 0 {
+		return &PartialError{Identity: b.identity, Reasons: x.left}
 	}
 	return nil
 }
 
-// extraction unpacks one archive into the directory transcriptNext of root.
+// extraction takes one archive into the transcript of root.
 type extraction struct {
 	root    *os.Root
 	most    limits
-	bytes   int64           // written or shared so far
-	entries int             // seen so far
-	dirs    []string        // made so far, parents first
-	made    map[string]bool // the same, to ask
+	top, at string          // the archive's entries begin with top and go to at
+	bytes   int64           // kept now
+	entries int             // kept now
+	left    []string        // why something is passed over
+	more    bool            // left is full
+	made    map[string]bool // directories in which something was made
+	taken   map[string]bool // files that came in this archive
+}
+
+// measure counts what is kept already.
+func (x *extraction) measure() error {
+	return walkTranscript(x.root, func(_ string, info fs.FileInfo) error {
+		x.entries++
+		if info.Mode().IsRegular() {
+			x.bytes += info.Size()
+		}
+		return nil
+	})
+}
+
+// maxReasons bounds how many reasons a PartialError gives.
+const maxReasons = 4
+
+// pass notes why something is passed over.
+func (x *extraction) pass(why string, args ...any) {
+	if len(x.left) < maxReasons {
+		x.left = append(x.left, fmt.Sprintf(why, args...))
+	} else if !x.more {
+		x.more = true
+		x.left = append(x.left, "and more")
+	}
 }
 
 func (x *extraction) run(archive io.Reader) error {
-	if err := x.root.Mkdir(transcriptNext, dirPerm); err != nil {
-		return err
-	}
 	reader := tar.NewReader(archive)
-	top := false
+	seen, read := 0, int64(0)
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			if seen == 0 {
+				return errors.New("the archive holds nothing")
+			}
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("the archive can't be read: %w", err)
 		}
-		if err := x.count(0); err != nil {
-			return err
+		if seen++; seen > x.most.entries {
+			x.pass("it has more than %d entries", x.most.entries)
+			return nil
+		}
+		if read += header.Size; header.Size < 0 || read > x.most.read {
+			// What comes behind could only be reached by reading all of this.
+			x.pass("it has more than %d MiB: %.200q and what follows it", x.most.read>>20, header.Name)
+			return nil
 		}
 		if header.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		name, err := archivePath(header.Name)
-		if err != nil {
+		content := &source{r: reader}
+		err = x.entry(header, content)
+		switch {
+		case content.err != nil:
+			return fmt.Errorf("the archive's entry %.200q can't be read: %w", header.Name, content.err)
+		case err == nil:
+		case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
 			return err
-		}
-		switch header.Typeflag {
-		case tar.TypeDir:
-			top = true
-			err = x.makeDirs(name)
-		case tar.TypeReg:
-			if top = true; name == transcriptNext {
-				return fmt.Errorf("the archive's %q is a file, not a directory", archiveTop)
-			}
-			err = x.file(name, header, reader)
-		}
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("the archive holds %q twice", header.Name)
-		}
-		if err != nil {
-			return fmt.Errorf("the archive's entry %q: %w", header.Name, err)
+		default: // this one can't be made here; others may
+			x.pass("%.200q: %v", header.Name, err)
 		}
 	}
-	if !top {
-		return fmt.Errorf("the archive holds no directory %q", archiveTop)
+}
+
+// source is a reader that remembers why it failed.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
 	}
-	return nil
+	return n, err
 }
 
-// count takes one more entry of size bytes into account.
-func (x *extraction) count(size int64) error {
-	x.entries++
-	return x.weigh(size)
-}
-
-func (x *extraction) weigh(size int64) error {
-	x.bytes += size
-	if size < 0 || x.bytes > x.most.bytes || x.entries > x.most.entries {
-		return fmt.Errorf("with what was kept before, it comes to more than %d bytes or %d entries", x.most.bytes, x.most.entries)
+// entry takes one entry of the archive, or passes it over.
+func (x *extraction) entry(header *tar.Header, content io.Reader) error {
+	name, err := x.place(header.Name)
+	if err != nil {
+		return err
 	}
-	return nil
+	switch header.Typeflag {
+	case tar.TypeDir:
+		return x.makeDirs(name)
+	case tar.TypeReg:
+		if name == transcriptDir {
+			return fmt.Errorf("%q is a file, not a directory", archiveTop)
+		}
+		if x.taken[name] {
+			return errors.New("the archive holds it twice")
+		}
+		x.taken[name] = true
+		return x.file(name, header, content)
+	case tar.TypeSymlink, tar.TypeLink:
+		return errors.New("it is a link")
+	}
+	return errors.New("it is neither a file nor a directory")
 }
 
-// archivePath is where an entry of the archive goes. It refuses what is not plainly below "projects".
-func archivePath(name string) (string, error) {
+// place is where an entry of the archive goes. It refuses what is not plainly below the archive's top.
+func (x *extraction) place(name string) (string, error) {
 	if len(name) > maxTranscriptName {
-		return "", fmt.Errorf("the archive holds a path of %d bytes; at most %d are allowed", len(name), maxTranscriptName)
+		return "", fmt.Errorf("its path has %d bytes; at most %d are allowed", len(name), maxTranscriptName)
 	}
 	trimmed := strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	below, ok := strings.CutPrefix(trimmed+"/", archiveTop+"/")
+	below, ok := strings.CutPrefix(trimmed+"/", x.top+"/")
 	if !ok || !fs.ValidPath(trimmed) || strings.ContainsRune(trimmed, 0) {
-		return "", fmt.Errorf("the archive's entry %q does not lie below %q", name, archiveTop)
+		return "", fmt.Errorf("it does not lie below %q", x.top)
 	}
-	return path.Join(transcriptNext, below), nil
+	return path.Join(x.at, below), nil
 }
 
-// makeDirs makes dir with its parents, and notes each for the fsync.
+// makeDirs makes dir with its parents. A file that has the place of one makes room.
 func (x *extraction) makeDirs(dir string) error {
-	for end := len(transcriptNext); end < len(dir); {
+	for end := 0; end < len(dir); {
 		if next := strings.IndexByte(dir[end+1:], '/'); next < 0 {
 			end = len(dir)
 		} else {
 			end += 1 + next
 		}
-		if x.made[dir[:end]] {
-			continue
-		}
-		if err := x.root.Mkdir(dir[:end], dirPerm); err != nil {
+		err := x.makeDir(dir[:end])
+		if err != nil {
 			return err
 		}
-		x.dirs = append(x.dirs, dir[:end])
-		x.made[dir[:end]] = true
 	}
 	return nil
 }
 
-// file unpacks one regular file. As long as it reads the same as the file that was kept before, nothing
-// is written: a file that did not change is shared with the old transcript.
+func (x *extraction) makeDir(dir string) error {
+	info, err := x.root.Lstat(dir)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		if err := x.setAside(dir); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if dir != transcriptDir && x.entries >= x.most.entries {
+		return fmt.Errorf("more than %d entries are kept", x.most.entries)
+	}
+	if err := x.root.Mkdir(dir, dirPerm); err != nil {
+		return err
+	}
+	if dir != transcriptDir {
+		x.entries++
+	}
+	x.made[dir], x.made[path.Dir(dir)] = true, true
+	return nil
+}
+
+// setAside gives what has a name that is wanted for something of another kind another one, once.
+func (x *extraction) setAside(name string) error {
+	aside := name + earlierSuffix
+	if _, err := x.root.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(errors.New("a file was kept where it has a directory, or the reverse, and one before that"), err)
+	}
+	x.made[path.Dir(name)] = true
+	return x.root.Rename(name, aside)
+}
+
+// file takes one regular file.
 func (x *extraction) file(name string, header *tar.Header, content io.Reader) error {
 	if err := x.makeDirs(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := x.weigh(header.Size); err != nil {
+	old, err := x.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		old = nil
+	case err != nil:
 		return err
-	}
-	content = io.LimitReader(content, header.Size)
-	old := transcriptDir + strings.TrimPrefix(name, transcriptNext)
-	same, rest, err := x.compare(old, content)
-	if err != nil {
-		return err
-	}
-	if same.whole || rest == nil && same.bytes == header.Size && header.Size < same.oldSize {
-		if err := x.weigh(same.oldSize - header.Size); err != nil {
+	case !old.Mode().IsRegular():
+		if err := x.setAside(name); err != nil {
 			return err
 		}
-		return share(x.root, old, name)
+		old = nil
 	}
-	f, err := x.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
+	size := header.Size
+	if size > x.most.file {
+		x.pass("%.200q has more than %d MiB", header.Name, x.most.file>>20)
+		if old != nil {
+			return nil // what is kept of it
+		}
+		size = min(x.most.file, beginning)
+	}
+	content = io.LimitReader(content, size)
+	same, err := x.compare(name, old, content)
+	if err != nil || same.all || same.rest == nil && old != nil { // all of it is kept, and perhaps more
+		return err
+	}
+	before := int64(0)
+	if old != nil {
+		before = old.Size()
+	} else if x.entries >= x.most.entries {
+		return fmt.Errorf("more than %d entries are kept", x.most.entries)
+	}
+	if x.bytes-before+size > x.most.bytes {
+		return fmt.Errorf("more than %d MiB would be kept", x.most.bytes>>20)
+	}
+	if old != nil && same.bytes == before {
+		err = x.add(name, before, same.rest, content)
+	} else {
+		err = x.write(name, same, content)
+	}
 	if err != nil {
 		return err
 	}
-	err = x.fill(f, old, same.bytes, rest, content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	x.bytes += size - before
+	if old == nil {
+		x.entries++
 	}
 	return x.date(name, header.ModTime)
 }
 
-// sameness says how far an entry of the archive reads as the old file does.
+// sameness says how far an entry of the archive reads as the file that is kept.
 type sameness struct {
-	bytes   int64 // that are equal, in whole chunks
-	oldSize int64
-	whole   bool // all of both
+	bytes int64  // that are equal
+	all   bool   // nothing differs
+	rest  []byte // what was read of the entry beyond them; nil: nothing
 }
 
 const compareChunk = 64 << 10
 
-// compare reads content for as long as it equals the old file. rest is what it read beyond that.
-func (x *extraction) compare(old string, content io.Reader) (same sameness, rest []byte, err error) {
-	f, info, err := openRegular(x.root, old)
-	if err != nil || f == nil {
-		return sameness{}, nil, err
+// compare reads content for as long as it equals the file that is kept.
+func (x *extraction) compare(name string, old fs.FileInfo, content io.Reader) (same sameness, err error) {
+	theirs, ours := make([]byte, compareChunk), make([]byte, compareChunk)
+	var kept io.Reader = strings.NewReader("")
+	if old != nil {
+		f, err := x.root.Open(name)
+		if err != nil {
+			return same, err
+		}
+		defer f.Close()
+		kept = io.LimitReader(f, old.Size())
 	}
-	defer f.Close()
-	same.oldSize = info.Size()
-	ours, theirs := make([]byte, compareChunk), make([]byte, compareChunk)
 	for {
-		n, errNew := io.ReadFull(content, theirs)
-		if errNew != nil && !errors.Is(errNew, io.EOF) && !errors.Is(errNew, io.ErrUnexpectedEOF) {
-			return same, nil, errNew
+		n, ended := io.ReadFull(content, theirs)
+		if ended != nil && !errors.Is(ended, io.EOF) && !errors.Is(ended, io.ErrUnexpectedEOF) {
+			return same, ended
 		}
-		m, err := io.ReadFull(f, ours[:n])
+		m, err := io.ReadFull(kept, ours[:n])
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return same, nil, err
+			return same, err
 		}
-		if m < n || !bytes.Equal(ours[:n], theirs[:n]) {
-			return same, theirs[:n], nil
+		if !bytes.Equal(ours[:m], theirs[:m]) {
+			same.rest = theirs[:n]
+			return same, nil
 		}
-		same.bytes += int64(n)
-		if errNew != nil { // all of content was read
-			same.whole = same.bytes == same.oldSize
-			return same, nil, nil
+		if same.bytes += int64(m); m < n {
+			same.rest = theirs[m:n]
+			return same, nil
+		}
+		if ended != nil { // all of content was read
+			same.all = old != nil && same.bytes == old.Size()
+			return same, nil
 		}
 	}
 }
 
-// fill writes what a file of the archive holds: equal bytes of the old file, what compare had read
-// beyond them, and the rest of content.
-func (x *extraction) fill(to io.Writer, old string, equal int64, rest []byte, content io.Reader) error {
-	if equal > 0 {
-		f, _, err := openRegular(x.root, old)
-		if err != nil {
-			return err
-		}
-		if f == nil {
-			return fmt.Errorf("%s vanished while it was compared", old)
-		}
-		_, err = io.CopyN(to, f, equal)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-	}
-	if _, err := to.Write(rest); err != nil {
+// add puts what an entry has beyond the file that is kept behind it. What fails leaves the file as it was.
+func (x *extraction) add(name string, size int64, rest []byte, content io.Reader) error {
+	f, err := x.root.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
 		return err
 	}
-	_, err := io.Copy(to, content)
-	return err
+	if _, err = f.WriteAt(rest, size); err == nil {
+		if _, err = f.Seek(size+int64(len(rest)), io.SeekStart); err == nil {
+			_, err = io.Copy(f, content)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, f.Truncate(size), f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
-// openRegular opens a file of the transcript for reading; nil when it is not there or not a regular one.
-func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
-	info, err := root.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, nil, ignoreAbsence(err)
+// write makes a file, or puts another one in its place: equal bytes of the one that is kept, what compare had
+// read beyond them, and the rest of content.
+func (x *extraction) write(name string, same sameness, content io.Reader) error {
+	f, err := x.root.OpenFile(transcriptNext, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
+	if err != nil {
+		return err
 	}
-	f, err := root.Open(name)
-	return f, info, err
-}
-
-// ignoreAbsence drops the errors which say that a path, or a directory on the way to it, is not there.
-func ignoreAbsence(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
-		return nil
+	fill := func() error {
+		if same.bytes > 0 {
+			old, err := x.root.Open(name)
+			if err != nil {
+				return err
+			}
+			defer old.Close()
+			if _, err := io.CopyN(f, old, same.bytes); err != nil {
+				return err
+			}
+		}
+		if _, err := f.Write(same.rest); err != nil {
+			return err
+		}
+		if _, err := io.Copy(f, content); err != nil {
+			return err
+		}
+		return f.Sync()
 	}
-	return err
+	if err = errors.Join(fill(), f.Close()); err == nil {
+		err = x.root.Rename(transcriptNext, name)
+	}
+	if err != nil {
+		return errors.Join(err, x.root.RemoveAll(transcriptNext))
+	}
+	x.made[path.Dir(name)] = true
+	return nil
 }
 
 // date gives a file the time that the archive says, by which sessions are sorted, if it can be true.
@@ -297,166 +445,13 @@ func (x *extraction) date(name string, at time.Time) error {
 	return x.root.Chtimes(name, at, at)
 }
 
-// keepOld puts into the new transcript each file of the old one that the archive lacked.
-func (x *extraction) keepOld() error {
-	return walkTranscript(x.root, func(name string, info fs.FileInfo) error {
-		if info.IsDir() {
-			return nil // made with the first file that it keeps
-		}
-		to := path.Join(transcriptNext, name)
-		there, err := x.root.Lstat(to)
-		switch {
-		case err == nil && there.IsDir():
-			return fmt.Errorf("the archive holds a directory where the file %s was kept", name)
-		case err == nil:
-			return nil
-		case !errors.Is(err, fs.ErrNotExist) && !isNotDir(err):
-			return err
-		}
-		err = x.makeDirs(path.Dir(to))
-		if errors.Is(err, fs.ErrExist) || isNotDir(err) {
-			return fmt.Errorf("the archive holds a file where the directory of %s was kept", name)
-		}
-		if err == nil {
-			err = x.count(info.Size())
-		}
-		if err != nil {
-			return err
-		}
-		return share(x.root, path.Join(transcriptDir, name), to)
-	})
-}
-
-// share makes to the same file as from, or a copy where the file system has no links. Neither is ever
-// written to again.
-func share(root *os.Root, from, to string) error {
-	err := root.Link(from, to)
-	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	in, info, err := openRegular(root, from)
-	if err != nil {
-		return err
-	}
-	if in == nil {
-		return fmt.Errorf("%s vanished", from)
-	}
-	defer in.Close()
-	out, err := root.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	if err == nil {
-		err = out.Sync()
-	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return err
-	}
-	return root.Chtimes(to, info.ModTime(), info.ModTime())
-}
-
-// sync fsyncs the directories that were made, the deepest first.
+// sync fsyncs the directories in which something was made.
 func (x *extraction) sync() error {
-	for i := len(x.dirs) - 1; i >= 0; i-- {
-		if err := syncRootDir(x.root, x.dirs[i]); err != nil {
-			return err
+	var errs []error
+	for dir := range x.made {
+		if err := syncRootDir(x.root, dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+			errs = append(errs, err)
 		}
 	}
-	return nil
-}
-
-// walkTranscript calls visit for each directory and regular file of the transcript, parents first, with
-// its slash-separated path below the transcript's directory. Without a transcript there is nothing to do.
-func walkTranscript(root *os.Root, visit func(name string, info fs.FileInfo) error) error {
-	err := fs.WalkDir(root.FS(), transcriptDir, func(name string, e fs.DirEntry, err error) error {
-		if err != nil || name == transcriptDir || !e.IsDir() && !e.Type().IsRegular() {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		return visit(strings.TrimPrefix(name, transcriptDir+"/"), info)
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, missing := root.Lstat(transcriptDir); errors.Is(missing, fs.ErrNotExist) {
-			return nil
-		}
-	}
-	return err
-}
-
-// TranscriptArchive writes the transcript as a tar of the directory "projects" whose entries all belong
-// to uid and gid, without names. A bottle without a transcript gives that directory, empty.
-func (b *Bottle) TranscriptArchive(w io.Writer, uid, gid int) error {
-	root, err := os.OpenRoot(b.Dir())
-	if err != nil {
-		return b.orUnknown(fmt.Errorf("reading the transcript of %s: %w", b.identity, err))
-	}
-	defer root.Close()
-	out := tar.NewWriter(w)
-	put := func(name string, info fs.FileInfo) error {
-		header := &tar.Header{Name: archiveTop + "/", Typeflag: tar.TypeDir, Mode: int64(dirPerm), Uid: uid, Gid: gid, ModTime: time.Now()}
-		if info == nil {
-			return out.WriteHeader(header)
-		}
-		header.Name, header.ModTime = path.Join(archiveTop, name), info.ModTime()
-		if info.IsDir() {
-			header.Name += "/"
-			return out.WriteHeader(header)
-		}
-		f, err := root.Open(path.Join(transcriptDir, name))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		header.Typeflag, header.Mode, header.Size = tar.TypeReg, int64(filePerm), info.Size()
-		if err := out.WriteHeader(header); err != nil {
-			return err
-		}
-		_, err = io.CopyN(out, f, info.Size())
-		return err
-	}
-	err = putBack(root)
-	if err == nil {
-		err = put("", nil)
-	}
-	if err == nil {
-		err = walkTranscript(root, put)
-	}
-	if err == nil {
-		err = out.Close()
-	}
-	if err != nil {
-		return fmt.Errorf("packing the transcript %s: %w%s", filepath.Join(b.Dir(), transcriptDir), err, adviceFor(err))
-	}
-	return nil
-}
-
-var errFound = errors.New("found")
-
-// HasTranscript says whether the transcript holds any file.
-func (b *Bottle) HasTranscript() (bool, error) {
-	root, err := os.OpenRoot(b.Dir())
-	if err != nil {
-		return false, b.orUnknown(fmt.Errorf("reading the transcript of %s: %w", b.identity, err))
-	}
-	defer root.Close()
-	if err := putBack(root); err != nil {
-		return false, fmt.Errorf("reading the transcript of %s: %w%s", b.identity, err, adviceFor(err))
-	}
-	err = walkTranscript(root, func(_ string, info fs.FileInfo) error {
-		if info.Mode().IsRegular() {
-			return errFound
-		}
-		return nil
-	})
-	if errors.Is(err, errFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading the transcript %s: %w%s", filepath.Join(b.Dir(), transcriptDir), err, adviceFor(err))
-	}
-	return false, nil
+	return errors.Join(errs...)
 }

@@ -148,48 +148,58 @@ func TestATranscriptLosesNothing(t *testing.T) {
 	if !os.SameFile(same, inode("same")) {
 		t.Error("an unchanged file was written again")
 	}
-	if entries, _ := filepath.Glob(filepath.Join(b.Dir(), ".transcript*")); len(entries) > 0 {
+	if entries, _ := filepath.Glob(filepath.Join(b.Dir(), ".transcript*")); len(entries) != 1 {
 		t.Errorf("left behind: %v", entries)
 	}
 }
 
-func TestHostileArchivesAreRefused(t *testing.T) {
-	top := entry{name: "projects/"}
+// Whatever an agent makes of its directory, the rest of it is kept, and nothing that was kept is lost.
+func TestAHostileArchiveIsTakenAsFarAsItGoes(t *testing.T) {
+	top, good := entry{name: "projects/"}, entry{name: "projects/z", content: "z"}
 	whole := pack(t, top, entry{name: "projects/a", content: strings.Repeat("x", 5000)})
 	huge := bytes.Clone(pack(t, top)[:512])
 	huge = append(huge, hugeHeader(t)...)
+	many := []entry{top}
+	for i := range 5 {
+		many = append(many, entry{name: fmt.Sprintf("projects/l%d", i), kind: tar.TypeSymlink, link: "/etc"})
+	}
+	const kept = "projects/kept/old.jsonl=old"
 	for name, test := range map[string]struct {
 		archive []byte
-		want    string
+		want    string // the reason
+		keeps   string // besides what was kept before
 	}{
-		"empty":            {nil, `no directory "projects"`},
-		"not a tar":        {[]byte(strings.Repeat("garbage ", 200)), "can't be read"},
-		"cut off":          {whole[:2000], "unexpected EOF"},
-		"parent":           {pack(t, top, entry{name: "projects/../../escape", content: "x"}), "does not lie below"},
-		"absolute":         {pack(t, top, entry{name: "/projects/x", content: "x"}), "does not lie below"},
-		"beside":           {pack(t, top, entry{name: "projectsx/x", content: "x"}), "does not lie below"},
-		"outside":          {pack(t, top, entry{name: "other", content: "x"}), "does not lie below"},
-		"double slash":     {pack(t, top, entry{name: "projects//x", content: "x"}), "does not lie below"},
-		"top is a file":    {pack(t, entry{name: "projects", content: "x"}), "is a file, not a directory"},
-		"twice":            {pack(t, top, entry{name: "projects/a", content: "1"}, entry{name: "projects/a", content: "2"}), `"projects/a" twice`},
-		"file and dir":     {pack(t, top, entry{name: "projects/a", content: "1"}, entry{name: "projects/a/b", content: "2"}), "projects/a/b"},
-		"long path":        {pack(t, top, entry{name: "projects/" + strings.Repeat("a/", 3000), content: ""}), "at most 4096"},
-		"3 GiB announced":  {huge, "more than 2147483648 bytes"},
-		"file over a dir":  {pack(t, top, entry{name: "projects/kept", content: "x"}), "where the directory of kept/old.jsonl was kept"},
-		"dir over a file":  {pack(t, top, entry{name: "projects/kept/old.jsonl/"}), "where the file kept/old.jsonl was kept"},
-		"way out by links": {pack(t, top, entry{name: "projects/l", kind: tar.TypeSymlink, link: "/etc"}, entry{name: "projects/../x"}), "does not lie below"},
+		"empty":           {nil, "holds nothing", kept},
+		"not a tar":       {[]byte(strings.Repeat("garbage ", 200)), "can't be read", kept},
+		"cut off":         {whole[:2000], "unexpected EOF", kept},
+		"parent":          {pack(t, top, entry{name: "projects/../../escape", content: "x"}, good), "does not lie below", kept + " projects/z=z"},
+		"absolute":        {pack(t, top, entry{name: "/projects/x", content: "x"}, good), "does not lie below", kept + " projects/z=z"},
+		"beside":          {pack(t, top, entry{name: "projectsx/x", content: "x"}, good), "does not lie below", kept + " projects/z=z"},
+		"double slash":    {pack(t, top, entry{name: "projects//x", content: "x"}, good), "does not lie below", kept + " projects/z=z"},
+		"top is a file":   {pack(t, entry{name: "projects", content: "x"}), "is a file, not a directory", kept},
+		"top is a link":   {pack(t, entry{name: "projects", kind: tar.TypeSymlink, link: "real"}), `"projects": it is a link`, kept},
+		"twice":           {pack(t, top, entry{name: "projects/a", content: "1"}, entry{name: "projects/a", content: "2"}, good), "twice", "projects/a=1 " + kept + " projects/z=z"},
+		"file and dir":    {pack(t, top, entry{name: "projects/a", content: "1"}, entry{name: "projects/a/b", content: "2"}), "", "projects/a.earlier=1 projects/a/b=2 " + kept},
+		"long path":       {pack(t, top, entry{name: "projects/" + strings.Repeat("a/", 3000), content: ""}, good), "at most 4096", kept + " projects/z=z"},
+		"long name":       {pack(t, top, entry{name: "projects/" + strings.Repeat("a", 300), content: ""}, good), "file name too long", kept + " projects/z=z"},
+		"9 GiB announced": {huge, "more than 4096 MiB", kept},
+		"file over a dir": {pack(t, top, entry{name: "projects/kept", content: "x"}, good), "", "projects/kept.earlier/old.jsonl=old projects/kept=x projects/z=z"},
+		"dir over a file": {pack(t, top, entry{name: "projects/kept/old.jsonl/"}, good), "", "projects/kept/old.jsonl.earlier=old projects/z=z"},
+		"links, many":     {pack(t, append(many, good)...), "it is a link; and more", kept + " projects/z=z"},
+		"special files":   {pack(t, top, entry{name: "projects/f", kind: tar.TypeFifo}, entry{name: "projects/d", kind: tar.TypeChar}, good), "neither a file nor a directory", kept + " projects/z=z"},
+		"through a link":  {pack(t, top, entry{name: "projects/l", kind: tar.TypeSymlink, link: "/tmp"}, entry{name: "projects/l/x", content: "x"}), "it is a link", kept + " projects/l/x=x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := create(t, open(t))
 			replace(t, b, top, entry{name: "projects/kept/old.jsonl", content: "old"})
 			err := b.ReplaceTranscript(bytes.NewReader(test.archive))
-			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), b.Identity()) {
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), b.Identity())) {
 				t.Errorf("the error is %v, want %q", err, test.want)
 			}
-			if got := transcript(t, b); got != "projects/kept/old.jsonl=old" {
-				t.Errorf("the old transcript is now %q", got)
+			if got := transcript(t, b); got != test.keeps {
+				t.Errorf("the transcript is now %q, want %q", got, test.keeps)
 			}
-			if entries, _ := os.ReadDir(b.Dir()); len(entries) != 2 {
+			if entries, _ := os.ReadDir(b.Dir()); len(entries) != 3 {
 				t.Errorf("left behind: %v", entries)
 			}
 			if _, err := os.Lstat(filepath.Join(b.Dir(), "..", "escape")); !errors.Is(err, fs.ErrNotExist) {
@@ -199,27 +209,43 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 	}
 }
 
-// hugeHeader announces a file of 3 GiB that does not follow.
+// hugeHeader announces a file of 9 GiB that does not follow.
 func hugeHeader(t *testing.T) []byte {
 	var out bytes.Buffer
-	if err := tar.NewWriter(&out).WriteHeader(&tar.Header{Name: "projects/huge", Typeflag: tar.TypeReg, Size: 3 << 30, ModTime: when}); err != nil {
+	if err := tar.NewWriter(&out).WriteHeader(&tar.Header{Name: "projects/huge", Typeflag: tar.TypeReg, Size: 9 << 30, ModTime: when}); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-func TestLinksAndSpecialFilesArePassedOver(t *testing.T) {
+// A part of the transcript is brought up alone, and what only grew is not written again.
+func TestAPartOfATranscriptGrowsInPlace(t *testing.T) {
 	b := create(t, open(t))
-	replace(t, b, entry{name: "projects/"},
-		entry{name: "projects/sym", kind: tar.TypeSymlink, link: "/etc/passwd"},
-		entry{name: "projects/hard", kind: tar.TypeLink, link: "../../../etc/passwd"},
-		entry{name: "projects/fifo", kind: tar.TypeFifo},
-		entry{name: "projects/dev", kind: tar.TypeChar},
-		entry{name: "projects/dir", kind: tar.TypeSymlink, link: "/tmp"},
-		entry{name: "projects/dir/x", content: "x"},
-		entry{name: "projects/a", content: "a"})
-	if got := transcript(t, b); got != "projects/a=a projects/dir/x=x" {
-		t.Errorf("got %q", got)
+	big := strings.Repeat("0123456789abcdef", 10_000)
+	replace(t, b, entry{name: "projects/"}, entry{name: "projects/-w/s.jsonl", content: big})
+	path := filepath.Join(b.Dir(), "transcript", "-w", "s.jsonl")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ReplaceTranscriptPart("-w/s.jsonl", bytes.NewReader(pack(t, entry{name: "s.jsonl", content: big + "more"}))); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) || transcript(t, b) != "projects/-w/s.jsonl="+big+"more" {
+		t.Errorf("%v: the same file %v, %d bytes", err, os.SameFile(before, after), after.Size())
+	}
+	var part *state.PartialError
+	for name, archive := range map[string][]byte{
+		"-w/s.jsonl": pack(t, entry{name: "s.jsonl", kind: tar.TypeSymlink, link: "/etc/passwd"}),
+		"-w":         pack(t, entry{name: "projects/", content: ""}),
+	} {
+		if err := b.ReplaceTranscriptPart(name, bytes.NewReader(archive)); !errors.As(err, &part) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := b.ReplaceTranscriptPart("../x", bytes.NewReader(nil)); err == nil {
+		t.Error("a path that leads out was taken")
 	}
 }
 
