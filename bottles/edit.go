@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -23,18 +21,10 @@ func (s *Supervisor) editProfile(x *execution, g Grant, shown string) error {
 	if bytes.Equal(edit.Before, edit.After) {
 		return nil
 	}
-	path, err := filepath.EvalSymlinks(edit.Path)
-	mode := os.FileMode(0o600)
-	if err == nil {
-		if info, statErr := os.Stat(path); statErr == nil {
-			mode = info.Mode().Perm()
-		}
-		err = state.WriteFile(path, edit.After, mode)
-	}
-	if err != nil {
+	if err := state.ReplaceFile(edit.Path, edit.Before, edit.After); err != nil {
 		return fmt.Errorf("it is in force for this bottle, but not written into the manifest: %w", err)
 	}
-	s.audit(x.layout.identity, "manifest", map[string]any{"path": path, "request": g.ID, "before_hash": queue.Hash(edit.Before), "after_hash": shown})
+	s.audit(x.layout.identity, "manifest", map[string]any{"path": edit.Path, "request": g.ID, "before_hash": queue.Hash(edit.Before), "after_hash": shown})
 	return nil
 }
 
