@@ -39,12 +39,21 @@ func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, er
 	return done, err
 }
 
+func isLive(identity string) error { return refuse("%s is live already", identity) }
+func isDown(identity string) error { return refuse("%s is down already", identity) }
+
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrRefused, fmt.Errorf(format, args...))
 }
 
-// begin checks an action against the world and starts its operation. Owner only.
+// begin checks an action against the world and starts its operation, or has it wait where the program is at an operation
+// of its own accord. Owner only.
 func (s *Supervisor) begin(a Action) (<-chan error, error) {
+	if r := s.bottles[a.bottle()]; r != nil && r.op != nil && r.op.byItself() {
+		if _, cancel := a.(Cancel); !cancel {
+			return r.queue(a), nil
+		}
+	}
 	switch a := a.(type) {
 	case Launch:
 		return s.beginLaunch(a)
@@ -55,14 +64,14 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 	case Resume:
 		return s.onBottle(a.Identity, "resume", false, func(r *record) (work, error) {
 			if r.have.containers[RoleAgent].State == StateRunning {
-				return nil, refuse("%s is live already", r.identity)
+				return nil, isLive(r.identity)
 			}
 			return func(ctx context.Context, x *execution) error { return s.resume(ctx, x, a) }, nil
 		})
 	case TearDown:
 		return s.onBottle(a.Identity, "teardown", true, func(r *record) (work, error) {
 			if r.have.empty() {
-				return nil, refuse("%s is down already", r.identity)
+				return nil, isDown(r.identity)
 			}
 			return s.tearDown, nil
 		})
@@ -132,7 +141,10 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 	x.log = func(p BuildProgress) { s.post(func() { op.took(p); s.changed() }) }
 	s.spawn(func() {
 		defer cancel()
-		err := s.underLock(ctx, disk, func() error { return w(ctx, x) })
+		err := s.underLock(ctx, disk, op, func() error { return w(ctx, x) })
+		if kind == "delete" && errors.Is(err, state.ErrUnknown) {
+			err = nil // another program was first
+		}
 		if err != nil {
 			s.cfg.Log.Info("operation failed", "identity", r.identity, "kind", kind, "err", err)
 		}
@@ -149,6 +161,7 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 			for _, stop := range op.stops {
 				stop <- stopped(err)
 			}
+			s.takeTurns(r)
 		})
 	})
 	return op.done
@@ -174,38 +187,19 @@ func stopped(err error) error {
 	return nil
 }
 
-// lockPatience is how long an operation waits for the bottle's lock: the minute's snapshot of a transcript
-// holds it for a moment, another program's operation for longer.
-const lockPatience = 3 * time.Second
-
-// underLock holds a bottle's file lock while f runs; an orphan has none.
-func (s *Supervisor) underLock(ctx context.Context, b *state.Bottle, f func() error) error {
-	if b == nil {
-		return f()
-	}
-	s.endCopy(b.Identity())
-	wait, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	unlock, err := b.Lock(wait)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return errHeld
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unlock() }() // the lock ends with its file
-	return f()
-}
-
 // finished reports an operation's outcome. Owner only.
 func (s *Supervisor) finished(r *record, op *operation, err error) {
 	s.changed()
-	byItself := op.view.Kind == "end" || op.view.Kind == "expire"
 	if op.view.Kind == "expire" && err != nil {
 		s.expireLater(r)
 	}
-	if byItself && err == nil || (byItself || op.view.Kind == "recover") && errors.Is(err, errHeld) {
-		return // told by itself, or another program's matter
+	switch {
+	case op.byItself() && (errors.Is(err, errHeld) || errors.Is(err, errNothing) || errors.Is(err, state.ErrUnknown)):
+		return // another program's matter
+	case op.byItself() && op.view.Kind != "recover" && err == nil:
+		return // told by itself
+	case errors.Is(err, ErrRefused) && !op.byItself() && op.view.Kind != "launch" && op.view.Step == "":
+		return // nothing was done, and who asked is told why
 	}
 	if err == nil {
 		s.tell(Alert{AlertDone, r.identity, op.view.Request, op.view.Kind, r.identity + ": " + outcome(op.view.Kind)})
@@ -273,7 +267,12 @@ func (op *operation) took(p BuildProgress) {
 // cancelOperation ends what can still be ended. Owner only.
 func (s *Supervisor) cancelOperation(identity string) (<-chan error, error) {
 	r, ok := s.bottles[identity]
-	if !ok || r.op == nil {
+	switch {
+	case ok && len(r.waiting) > 0:
+		return r.forget(), nil
+	case ok && r.op == nil && r.journal != nil:
+		return nil, refuse("another bottle-tui works on %s (%s); cancel it there", identity, atWork(r.journal))
+	case !ok || r.op == nil:
 		return nil, refuse("nothing is being done to %s", queue.Visible(identity))
 	}
 	switch r.op.view.Kind {

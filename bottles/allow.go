@@ -30,10 +30,8 @@ func (s *Supervisor) beginAllow(a Allow) (<-chan error, error) {
 
 // allow is the operation behind Allow, journaled.
 func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
-	if op, err := x.bottle.Operation(); err != nil {
+	if err := uninterrupted(x.bottle); err != nil {
 		return err
-	} else if op != nil {
-		return refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
 	}
 	if err := s.changeable(ctx, x); err != nil {
 		return err

@@ -160,7 +160,7 @@ func (s *Supervisor) awaitOthers() {
 // could not be finished once is left to the operator. Owner only.
 func (s *Supervisor) takeOver() {
 	for id, r := range s.bottles {
-		if r.journal == nil || r.op != nil || r.disk == nil || r.failed != nil && r.failed.Kind == "recover" || !s.recovers(id) {
+		if r.journal == nil || r.op != nil || len(r.waiting) > 0 || r.disk == nil || r.failed != nil && r.failed.Kind == "recover" || !s.recovers(id) {
 			continue
 		}
 		disk := r.disk
@@ -226,7 +226,7 @@ func (s *Supervisor) tend(r *record) {
 			}
 		}
 	case StateExited, StateDead:
-		if r.ended != agent.ID && r.journal == nil {
+		if r.ended != agent.ID && r.journal == nil && len(r.waiting) == 0 {
 			s.agentEnded(r, agent)
 		}
 	}

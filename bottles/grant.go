@@ -74,6 +74,9 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
+	if err := s.runs(ctx, x); err != nil {
+		return err
+	}
 	if err := s.changeable(ctx, x); err != nil {
 		return err
 	}
@@ -82,7 +85,7 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 		return err
 	}
 	if st.now.text(j.Grant.Tool) != j.Grant.Before {
-		return refuse("what is in force changed since the agent read it; deny the request and let the agent ask again")
+		return errStale
 	}
 	_, next, _, err := st.granting(j)
 	if err == nil {

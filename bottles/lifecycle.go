@@ -61,8 +61,18 @@ const resumed = "You were stopped by the operator and run again now. Your worksp
 // resumedWithout is what an agent is told whose workspace volume was gone.
 const resumedWithout = "You were stopped and run again now. Your workspace was lost: /workspace is a new one, without what you had changed. This conversation is as you left it. Look at what is there before you go on."
 
-// resume brings a bottle that is down back to life.
+// resume brings a bottle that is down back to life. Whether it is, is looked at now, under its lock.
 func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if have.containers[RoleAgent].State == StateRunning {
+		return isLive(x.layout.identity)
+	}
+	if op, err := x.bottle.Operation(); err == nil && op != nil && op.Kind == "delete" {
+		return refuse("the deletion of %s was begun and interrupted; D finishes it", x.layout.identity)
+	}
 	meta, err := x.bottle.Metadata()
 	if err != nil {
 		return err
@@ -80,10 +90,6 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if err := sameProfile(meta, profile); err != nil {
-		return err
-	}
-	have, err := s.look(ctx, x)
-	if err != nil {
 		return err
 	}
 	notices, err := resumeNotices(x.bottle, meta, profile, have.parts)
@@ -294,8 +300,15 @@ func (s *Supervisor) reconcile(ctx context.Context, x *execution, cause string) 
 	}
 }
 
-// tearDown ends a bottle and keeps its state.
+// tearDown ends a bottle and keeps its state. Whether there is anything to end is looked at now, under its lock.
 func (s *Supervisor) tearDown(ctx context.Context, x *execution) error {
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	if op, err := x.bottle.Operation(); have.empty() && err == nil && op == nil {
+		return isDown(x.layout.identity)
+	}
 	return s.takeDown(ctx, x, "torn down by the operator")
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/queue"
+	"bottle-tui/state"
 )
 
 func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
@@ -170,8 +171,15 @@ func TestTwoProgramsDoNotChangeOneBottleAtOnce(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	if err := w.do(bottles.TearDown{Identity: id}); !errors.Is(err, bottles.ErrRefused) {
+	// It is at something that lasts, as its journal says.
+	if err := disk.PutOperation(state.Operation{Kind: "rebuild", Step: "build"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.do(bottles.TearDown{Identity: id}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "rebuild: build") {
 		t.Errorf("tearing down what another program holds: %v", err)
+	}
+	if err := disk.ClearOperation(); err != nil {
+		t.Fatal(err)
 	}
 	if c, ok := w.agent(id); !ok || c.State != bottles.StateRunning {
 		t.Errorf("the agent is %+v", c)

@@ -22,7 +22,7 @@ func owned(t *testing.T, e Engine) (*Supervisor, *state.Bottle) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(s.workers.Wait)
 	t.Cleanup(cancel)
-	s.ctx, s.engine.Reachable = ctx, true
+	s.ctx, s.engine.Reachable, s.patience = ctx, true, 0
 	s.record(b.Identity()).disk = b
 	if err := s.box(b.Identity()).Make(0); err != nil && !strings.Contains(err.Error(), "not permitted") {
 		t.Fatal(err)
@@ -101,6 +101,12 @@ func (e *scripted) Info(context.Context) (EngineInfo, error) { return EngineInfo
 func (e *scripted) Logs(context.Context, string, int, bool) (io.ReadCloser, error) {
 	return nil, ErrNotFound
 }
+
+func (e *scripted) CopyOut(context.Context, string, string) (io.ReadCloser, error) {
+	return nil, ErrNotFound
+}
+
+func (e *scripted) RemoveContainer(context.Context, string) error { return nil }
 
 func (e *scripted) Container(context.Context, string) (Container, error) { return e.inspect() }
 
@@ -202,7 +208,7 @@ func TestAnExpiryWaitsForTheBottle(t *testing.T) {
 
 // A rebuild that can't begin, as with a manifest that can't be read, leaves nothing to be finished.
 func TestARebuildThatCanNotBeginLeavesNoJournal(t *testing.T) {
-	s, b := owned(t, &scripted{})
+	s, b := owned(t, &scripted{inspect: func() (Container, error) { return Container{State: StateRunning}, nil }})
 	id := b.Identity()
 	q := put(t, s, id, queue.ToolCapability, "FROM scratch\n")
 	s.record(id).have.containers[RoleAgent] = Container{State: StateRunning}

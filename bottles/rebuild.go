@@ -49,9 +49,9 @@ func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision,
 		case effectOf(req.Tool) == "":
 			return nil, refuse("there is no way to put a %q request in force; deny it with the reason", queue.Visible(req.Tool))
 		case r.have.containers[RoleAgent].State != StateRunning:
-			return nil, refuse("the agent does not run, so nobody waits for this")
+			return nil, errNobodyWaits
 		case req.Stale:
-			return nil, refuse("what is in force changed since the agent read it; deny it and let the agent ask again")
+			return nil, errStale
 		}
 		if decision == queue.Edited {
 			j.Content = string(edited)
@@ -110,24 +110,57 @@ func approvedMessage(j journal) string {
 	return cut(b.String(), 16<<10)
 }
 
-// unsettled checks, under the lock, that a request is still what it was when it was decided on.
+// unsettled checks, under the lock, that a request is still what it was when it was decided on, and that what it would
+// change is still what its agent read.
 func (s *Supervisor) unsettled(b *state.Bottle, j journal) error {
-	if op, err := b.Operation(); err != nil {
+	if err := uninterrupted(b); err != nil {
 		return err
-	} else if op != nil {
-		return refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
 	}
-	pending, _ := s.box(b.Identity()).Requests()
-	for _, p := range pending {
-		if p.ID == j.Request && p.Answer == nil {
-			if queue.Hash([]byte(p.Proposed)) != j.Shown {
-				return refuse("the request is not what you were shown; look at it again")
-			}
-			return nil
-		}
+	pending, bad := s.box(b.Identity()).Requests()
+	i := slices.IndexFunc(pending, func(p queue.Pending) bool { return p.ID == j.Request && p.Answer == nil })
+	switch {
+	case i < 0 && len(bad) > 0:
+		return refuse("whether the request still waits could not be found out: %s: %s", bad[0].Path, bad[0].Err)
+	case i < 0:
+		return refuse("the request was settled meanwhile")
+	case queue.Hash([]byte(pending[i].Proposed)) != j.Shown:
+		return refuse("the request is not what you were shown; look at it again")
+	case j.Decision == queue.Denied || pending[i].CurrentHash == "":
+		return nil
 	}
-	return refuse("the request was settled meanwhile")
+	now, err := s.nowFor(pending[i].Tool, b)
+	if err != nil {
+		return err
+	}
+	if pending[i].CurrentHash != queue.Hash(now) {
+		return errStale
+	}
+	return nil
 }
+
+// errStale refuses a request that was made from what is not in force any more.
+var errStale = refuse("what is in force changed since the agent read it; deny the request and let the agent ask again")
+
+// uninterrupted refuses to begin something while a journal says that something else is to be finished first.
+func uninterrupted(b *state.Bottle) error {
+	op, err := b.Operation()
+	if err == nil && op != nil {
+		err = refuse("an interrupted %s of this bottle is to be finished first", op.Kind)
+	}
+	return err
+}
+
+// runs refuses what only an agent that runs has something of, by the engine's word of this moment.
+func (s *Supervisor) runs(ctx context.Context, x *execution) error {
+	c, err := s.cfg.Engine.Container(ctx, agentName(x.layout.identity))
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && c.State != StateRunning:
+		return errNobodyWaits
+	}
+	return err
+}
+
+var errNobodyWaits = refuse("the agent does not run, so nobody waits for this")
 
 // answer writes the operator's decision for the agent; a decision that is there already stands.
 func (s *Supervisor) answer(identity string, j journal) error {
@@ -190,6 +223,9 @@ func (s *Supervisor) settleRequest(identity, id string, err *error) {
 func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err error) {
 	defer s.settleRequest(x.layout.identity, j.Request, &err)
 	if err := s.unsettled(x.bottle, j); err != nil {
+		return err
+	}
+	if err := s.runs(ctx, x); err != nil {
 		return err
 	}
 	old, err := x.bottle.Dockerfile()

@@ -11,7 +11,7 @@ import (
 // Owner only.
 func (s *Supervisor) recoverAll() {
 	for id, r := range s.bottles {
-		if r.journal != nil && r.op == nil && r.disk != nil && s.recovers(id) {
+		if r.journal != nil && r.op == nil && len(r.waiting) == 0 && r.disk != nil && s.recovers(id) {
 			s.operate(r, "recover", "", s.finish)
 		}
 	}
@@ -28,7 +28,7 @@ func (s *Supervisor) finish(ctx context.Context, x *execution) error {
 		return err
 	}
 	if op == nil {
-		return nil
+		return errNothing
 	}
 	j, err := readJournal(op)
 	if err != nil {

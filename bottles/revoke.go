@@ -80,22 +80,40 @@ func subjects(c Change) string {
 // beginRevoke takes one grant back. Owner only.
 func (s *Supervisor) beginRevoke(a Revoke) (<-chan error, error) {
 	return s.onBottle(a.Identity, "revoke", false, func(r *record) (work, error) {
-		i := slices.IndexFunc(r.grants, func(g Grant) bool { return g.ID == a.Grant })
-		if i < 0 {
-			return nil, refuse("the grant has ended already")
-		}
-		if r.grants[i].Scope.Profile {
-			return nil, refuse("it is part of the profile now: take it out of the manifest, then x and r")
+		if err := revocable(r.grants, a.Grant); err != nil {
+			return nil, err
 		}
 		return func(ctx context.Context, x *execution) error {
+			if op, err := x.bottle.Operation(); err == nil && op != nil && (op.Kind == "grant" || op.Kind == "allow") {
+				return uninterrupted(x.bottle) // finishing it would open again what is closed here
+			}
+			grants, err := readGrants(x.bottle)
+			if err == nil {
+				err = revocable(grants, a.Grant)
+			}
+			if err != nil {
+				return err
+			}
 			return s.takeBack(ctx, x, func(g Grant) bool { return g.ID == a.Grant }, "the operator took it back")
 		}, nil
 	})
 }
 
+// revocable refuses to take back a grant that is not there, or not the bottle's own.
+func revocable(grants []Grant, id string) error {
+	i := slices.IndexFunc(grants, func(g Grant) bool { return g.ID == id })
+	switch {
+	case i < 0:
+		return refuse("the grant has ended already")
+	case grants[i].Scope.Profile:
+		return refuse("it is part of the profile now: take it out of the manifest, then x and r")
+	}
+	return nil
+}
+
 // expire takes back what is over. Owner only.
 func (s *Supervisor) expire(r *record) {
-	if r.op != nil || r.disk == nil || r.unread != "" || !s.engine.Reachable {
+	if r.op != nil || len(r.waiting) > 0 || r.disk == nil || r.unread != "" || !s.engine.Reachable {
 		s.shutPipelock(r)
 		return // when the operation ends, or the engine comes, this is looked at again
 	}

@@ -210,7 +210,9 @@ type Screen interface {
 
 // Action is what the operator asks for. Each names what it was decided on, so that a stale one is
 // refused instead of applied.
-type Action interface{ isAction() }
+type Action interface {
+	bottle() string // that it changes; "" for none or several
+}
 
 type (
 	// Launch starts a new bottle of a catalog's agent.
@@ -271,14 +273,14 @@ type Terms struct {
 	Edit   string            // with Scope.Profile: queue.Hash of the manifest that was shown, as it would be
 }
 
-func (Launch) isAction()        {}
-func (Resume) isAction()        {}
-func (TearDown) isAction()      {}
-func (Delete) isAction()        {}
-func (Cleanup) isAction()       {}
-func (Approve) isAction()       {}
-func (ApproveEdited) isAction() {}
-func (Deny) isAction()          {}
-func (Revoke) isAction()        {}
-func (Allow) isAction()         {}
-func (Cancel) isAction()        {}
+func (Launch) bottle() string          { return "" }
+func (a Resume) bottle() string        { return a.Identity }
+func (a TearDown) bottle() string      { return a.Identity }
+func (a Delete) bottle() string        { return a.Identity }
+func (Cleanup) bottle() string         { return "" }
+func (a Approve) bottle() string       { return a.Identity }
+func (a ApproveEdited) bottle() string { return a.Identity }
+func (a Deny) bottle() string          { return a.Identity }
+func (a Revoke) bottle() string        { return a.Identity }
+func (a Allow) bottle() string         { return a.Identity }
+func (a Cancel) bottle() string        { return a.Identity }

@@ -21,9 +21,6 @@ import (
 // ErrRefused is wrapped by every refusal of an action: nothing was done, and the text says why.
 var ErrRefused = errors.New("refused")
 
-// errHeld: another program holds the bottle's lock.
-var errHeld = fmt.Errorf("%w: another bottle-tui is changing this bottle; try again when it is done", ErrRefused)
-
 // Config is what a Supervisor works with. Root, Engine and Catalog are required.
 type Config struct {
 	Root    *state.Root
@@ -58,15 +55,16 @@ const (
 // Supervisor owns every bottle of one state root. Make it with New, give it its life with Run, and
 // read Updates all the while.
 type Supervisor struct {
-	cfg     Config
-	ctx     context.Context // Run's; ends every goroutine
-	inbox   chan func()     // what the owner goroutine does next
-	started chan struct{}   // closed when Run has set ctx
-	updates chan Update
-	stopped chan struct{}
-	workers sync.WaitGroup
-	slots   *semaphore.Weighted
-	once    once
+	cfg      Config
+	ctx      context.Context // Run's; ends every goroutine
+	inbox    chan func()     // what the owner goroutine does next
+	started  chan struct{}   // closed when Run has set ctx
+	updates  chan Update
+	stopped  chan struct{}
+	workers  sync.WaitGroup
+	slots    *semaphore.Weighted
+	once     once
+	patience time.Duration // how long an action waits for another program that is at something short
 
 	listings atomic.Uint64 // how many were begun
 	arrivals sync.Mutex    // one request is written down at a time: once, and a push before the decision on it
@@ -122,6 +120,7 @@ type record struct {
 	moved    bool       // something moved in it meanwhile
 	pushes   []Request  // that git-gate holds for the operator
 	op       *operation // ours, in flight
+	waiting  []turn     // what is asked for meanwhile
 	failed   *Operation // the last of ours, if it failed
 	missed   []Role     // the sidecars whose end the operator was told of
 	forsaken bool       // what its agent, which is gone, asked for is being withdrawn
@@ -162,6 +161,7 @@ func New(cfg Config) *Supervisor {
 		voices:    map[string]*voice{},
 		died:      map[string]bool{},
 		copies:    map[string]context.CancelFunc{},
+		patience:  shortPatience,
 	}
 }
 
