@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,11 +74,16 @@ func TestAnActionWaitsForWhatTheProgramDoesByItself(t *testing.T) {
 
 // What the owner knows may be old: an action is judged under the bottle's lock again, and its refusal is no failure.
 func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
-	e := &scripted{inspect: func() (Container, error) { return Container{}, ErrNotFound }}
-	s, b := owned(t, e)
+	var has atomic.Pointer[func() (Observed, error)]
+	s, b := owned(t, &scripted{
+		inspect: func() (Container, error) { return Container{}, ErrNotFound },
+		observe: func() (Observed, error) { return (*has.Load())() },
+		attach:  func() error { return ErrUnavailable },
+	})
 	id := b.Identity()
 	r := s.record(id)
 	running := map[Role]ContainerState{RoleAgent: StateRunning, RoleEgress: StateRunning}
+	ended := map[Role]ContainerState{RoleAgent: StateExited}
 	request := put(t, s, id, queue.ToolCapability, "FROM scratch\n")
 	for _, c := range []struct {
 		name   string
@@ -87,17 +93,15 @@ func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
 		says   string
 	}{
 		{"resume", Resume{Identity: id}, nil, running, "is live already"},
-		{"teardown", TearDown{Identity: id}, running, nil, "is down already"},
 		{"revoke", Revoke{Identity: id, Grant: "g1"}, running, running, "ended already"},
-		{"approve", Approve{Identity: id, Request: request.ID, Shown: queue.Hash([]byte(request.Proposed))}, running, nil, "nobody waits"},
+		{"approve", Approve{Identity: id, Request: request.ID, Shown: queue.Hash([]byte(request.Proposed))}, running, ended, "nobody waits"},
 	} {
 		r.have, r.grants, r.ended = newParts(), []Grant{{ID: "g1", Tool: queue.ToolEgress}}, "id-agent"
 		thinks, _ := listed(id, c.thinks)()
 		for _, have := range thinks.Containers {
 			r.have.containers[Role(have.Labels[LabelRole])] = have
 		}
-		e.observe = listed(id, c.has)
-		e.attach = func() error { return ErrUnavailable }
+		has.Store(new(listed(id, c.has)))
 		done, err := s.begin(c.action)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -110,6 +114,16 @@ func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
 	if len(r.requests) != 1 || r.requests[0].State != Waiting {
 		t.Errorf("the requests are %+v", r.requests)
 	}
+	r.requests = nil
+	has.Store(new(listed(id, nil)))
+	done, err := s.begin(TearDown{Identity: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.outcome(t, done); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is down already") {
+		t.Errorf("the teardown ended with %v", err)
+	}
+	s.silent(t, r)
 }
 
 // A request that was made from what is not in force any more is refused under the lock, too.

@@ -130,6 +130,19 @@ func TestPlainCommands(t *testing.T) {
 		if s.facts(quiet).agent() == "" {
 			t.Error("its agent does not run")
 		}
+		// Of an agent that ended by itself, whether a screen sees to its end meanwhile or nobody does.
+		for _, beside := range []bool{false, true} {
+			if beside {
+				op = s.opens()
+				op.sees(" 2 live")
+			}
+			s.must(s.engine.StopContainer(t.Context(), "claude-bottle-"+quiet, 0))
+			if said := s.says("resume", quiet); !strings.Contains(said, quiet+" is live.") {
+				t.Errorf("resume says %q", said)
+			}
+		}
+		op.sees(" 2 live")
+		op.quits()
 		if said := s.says("cleanup", "--dry-run"); !strings.Contains(said, "There are no orphans.") {
 			t.Errorf("cleanup --dry-run says %q", said)
 		}
