@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -108,21 +109,42 @@ func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
 	if x.layout.image == "" {
 		return have, nil
 	}
-	have.sidecarImage = s.hasImage(ctx, x.layout.sidecars)
-	have.agentImage = s.hasImage(ctx, x.layout.image)
-	return have, nil
+	if have.sidecarImage, err = s.hasImage(ctx, x.layout.sidecars); err != nil {
+		return have, err
+	}
+	image, err := s.findImage(ctx, x.layout.image)
+	if err != nil {
+		return have, err
+	}
+	have.agentImage = image.ID != ""
+	if x.bottle == nil {
+		return have, nil
+	}
+	meta, err := x.bottle.Metadata()
+	have.otherImage = meta.ImageDigest != "" && meta.ImageDigest != image.ID
+	return have, err
 }
 
-func (s *Supervisor) hasImage(ctx context.Context, ref string) bool {
-	_, err := s.cfg.Engine.Image(ctx, ref)
-	return err == nil
+// findImage looks for an image. One that the engine does not have is without an ID, and no error.
+func (s *Supervisor) findImage(ctx context.Context, ref string) (Image, error) {
+	image, err := s.cfg.Engine.Image(ctx, ref)
+	if errors.Is(err, ErrNotFound) {
+		return Image{}, nil
+	}
+	return image, err
 }
 
-// digest is the digest of the image of x; "" when the engine can't say.
+func (s *Supervisor) hasImage(ctx context.Context, ref string) (bool, error) {
+	image, err := s.findImage(ctx, ref)
+	return image.ID != "", err
+}
+
+// digest is the digest of the image of x, for a fact of the audit log that must not wait for the engine; where the
+// engine can't say it, that is what is written down.
 func (s *Supervisor) digest(ctx context.Context, x *execution) string {
 	image, err := s.cfg.Engine.Image(ctx, x.layout.image)
 	if err != nil {
-		return ""
+		return "unknown: " + firstLine(err.Error())
 	}
 	return image.ID
 }

@@ -24,7 +24,7 @@ var (
 // people; only labels decide what belongs to whom.
 const (
 	LabelIdentity = "claude-bottle.identity" // the bottle
-	LabelRole     = "claude-bottle.role"     // a Role, or "net", "out", "work", "home"
+	LabelRole     = "claude-bottle.role"     // a Role, or "net", "out", "work", "user", "home"
 	LabelAgent    = "claude-bottle.agent"    // the agent's name in the manifest
 	LabelRoot     = "claude-bottle.root"     // state.Root.ID: whose bottle it is
 	LabelSpec     = "claude-bottle.spec"     // hash of the specification it was made from

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,12 +33,12 @@ type execution struct {
 	newHome bool              // the volume of the agent's home was made by this execution
 	secrets map[string]string // public name → token, once they were resolved; never written down
 	values  map[string]string // token_ref → token, of every one that was asked for; never written down
-}
 
-func (x *execution) freshHome() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.newHome
+	// keepsHome says that the agent is replaced and nothing else: what its programs are told in its home stays.
+	keepsHome bool
+
+	comparing sync.Mutex
+	added     *addedHome // what the agent's image adds to the home; nil: not compared yet
 }
 
 // run runs a plan, each step as soon as those it waits for are done. The first failure stops the rest.
@@ -89,11 +90,8 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doNetwork:
 		return x.network(ctx, s.Object)
 	case doVolume:
-		role := labelWork
-		if s.Object == volumeName(labelHome, x.layout.identity) {
-			role = labelHome
-		}
-		if role == labelHome {
+		role := volumeRoles[slices.IndexFunc(volumeRoles, func(r string) bool { return volumeName(r, x.layout.identity) == s.Object })]
+		if role == labelUser {
 			x.mu.Lock()
 			x.newHome = true
 			x.mu.Unlock()
@@ -105,6 +103,8 @@ func (x *execution) step(ctx context.Context, s Step) error {
 			return err
 		}
 		return e.CreateContainer(ctx, spec)
+	case doCompare:
+		return x.compareHome(ctx)
 	case doConfigure:
 		return x.configure(ctx, x.role(s.Object), s.Object)
 	case doTokens:
@@ -200,11 +200,14 @@ func (x *execution) build(ctx context.Context) (Image, error) {
 func (x *execution) configure(ctx context.Context, role Role, container string) error {
 	if role == RoleAgent {
 		p := x.layout.profile.Program
-		files, err := x.homeFiles(ctx, container, nil, roleTexts(x.layout.force.routes, x.layout.profile.Git))
+		if err := x.addHome(ctx, container); err != nil {
+			return err
+		}
+		files, err := x.startFiles(ctx, container)
 		if err != nil {
 			return err
 		}
-		archive := archiveOf(p, append(files, agentFiles(x.layout, x.freshHome())...), p.userHome(), p.Home, Workspace)
+		archive := archiveOf(p, files, p.userHome(), p.Home, Workspace)
 		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", archive)
 	}
 	content, err := x.layout.config(role)
@@ -262,7 +265,7 @@ func (x *execution) running(ctx context.Context, container string) error {
 		return fmt.Errorf("the agent runs on image %s, not on %s (%s)", c.ImageID, want.ID, x.layout.image)
 	}
 	return x.bottle.UpdateMetadata(func(m *state.Metadata) {
-		m.ImageDigest, m.Engine = c.ImageID, x.sup.engineID()
+		m.ImageDigest, m.Engine, m.WholeHome = c.ImageID, x.sup.engineID(), true
 		m.EndedAt, m.EndReason = time.Time{}, ""
 	})
 }

@@ -3,6 +3,7 @@ package bottles
 import (
 	"archive/tar"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,9 @@ const (
 // maxHomeFile bounds such a file, in bytes; a larger one is no configuration that anybody wrote.
 const maxHomeFile = 256 << 10
 
+// maxMergeFile bounds a file that is merged: Claude Code keeps there what was typed, with what was pasted.
+const maxMergeFile = 64 << 20
+
 // homeFiles are the files of the home of the agent in a container that tell other things than they did: was and is are
 // what roleTexts made of the routes. Of a file that has nothing to tell and had nothing, nothing is touched, and
 // what the image or the agent wrote into one stays around what is ours.
@@ -41,7 +45,7 @@ func (x *execution) homeFiles(ctx context.Context, container string, was, is map
 		if name == fileTea {
 			f.Content = []byte(orDefault(is[name], "logins: []\n")) // YAML has no room for two writers
 		} else {
-			if err := x.readInto(ctx, container, &f); err != nil {
+			if _, err := x.readInto(ctx, container, &f, maxHomeFile); err != nil {
 				return nil, err
 			}
 			f.Content = []byte(merge(string(f.Content), was[name], is[name]))
@@ -51,31 +55,152 @@ func (x *execution) homeFiles(ctx context.Context, container string, was, is map
 	return files, nil
 }
 
-// readInto reads a file of a container, with its mode and owner; one that is not there, or is no file that could be a
-// configuration, leaves f as it is.
-func (x *execution) readInto(ctx context.Context, container string, f *File) error {
-	r, err := x.sup.cfg.Engine.CopyOut(ctx, container, f.Path)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+// startFiles are the files that an agent's container is given before its start. Its home keeps what it was told and wrote
+// before; where only the agent is replaced, that is what holds.
+func (x *execution) startFiles(ctx context.Context, container string) ([]File, error) {
+	p := x.layout.profile.Program
+	x.mu.Lock()
+	fresh := x.newHome
+	x.mu.Unlock()
+	files := currentFiles(x.layout)
+	for _, f := range x.layout.profile.Files {
+		switch {
+		case f.Merge && x.keepsHome && !fresh:
+		case f.Merge:
+			merged, err := x.mergeFile(ctx, container, f)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, merged...)
+		default:
+			files = append(files, f)
+		}
 	}
+	is := roleTexts(x.layout.force.routes, x.layout.profile.Git)
+	for _, name := range []string{fileNPM, fileGit, fileTea} {
+		if is[name] == "" && fresh || x.keepsHome && !fresh {
+			continue
+		}
+		f := File{Path: path.Join(p.userHome(), name), Mode: 0o600, UID: p.UID, GID: p.GID}
+		if _, err := x.readInto(ctx, container, &f, maxHomeFile); err != nil {
+			return nil, err
+		}
+		if content := startText(name, string(f.Content), is[name]); content != string(f.Content) {
+			f.Content = []byte(content)
+			files = append(files, f)
+		}
+	}
+	return files, nil
+}
+
+// startText is what a file holds at a start, in which ours of an earlier start may stand, with other routes.
+func startText(name, file, ours string) string {
+	switch {
+	case name == fileTea && ours != "":
+		return ours // YAML has no room for two writers
+	case name == fileTea && strings.Contains(file, Placeholder):
+		return "logins: []\n"
+	case name == fileTea:
+		return file
+	case name == fileNPM && !strings.Contains(file, oursBegins): // npm writes it anew without the marks
+		var kept strings.Builder
+		for line := range strings.Lines(file) {
+			if !strings.Contains(line, strings.TrimPrefix(proxyURL("/"), "http:")) {
+				kept.WriteString(line)
+			}
+		}
+		file = kept.String()
+	}
+	return merge(file, "", ours)
+}
+
+// mergeFile lays a file over the one that the home has. One that holds no JSON object is kept beside it; where there is
+// no regular file of a bearable size, whatever there is is left as the agent wants it.
+func (x *execution) mergeFile(ctx context.Context, container string, ours File) ([]File, error) {
+	has := ours
+	has.Content = nil
+	there, err := x.readInto(ctx, container, &has, maxMergeFile)
+	switch {
+	case err != nil:
+		return nil, err
+	case !there:
+		return []File{ours}, nil
+	case has.Content == nil:
+		return nil, nil
+	}
+	merged, err := mergeJSON(has.Content, ours.Content)
 	if err != nil {
-		return err
+		aside := has
+		aside.Path += ".unreadable"
+		return []File{aside, ours}, nil
 	}
+	has.Content = merged
+	return []File{has}, nil
+}
+
+// mergeJSON lays the object ours over another: what both have is ours, where it is not an object in both.
+func mergeJSON(file, ours []byte) ([]byte, error) {
+	var has, set map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(file, &has), json.Unmarshal(ours, &set)); err != nil {
+		return nil, err
+	}
+	if has == nil {
+		return nil, errors.New("no object")
+	}
+	for key, value := range set {
+		if both, err := mergeJSON(has[key], value); err == nil {
+			value = both
+		}
+		has[key] = value
+	}
+	return json.MarshalIndent(has, "", "  ")
+}
+
+// readInto reads a file of a container, with its mode and owner, through one link. there says that something has its
+// path; what is no file of at most the given bytes leaves f as it is.
+func (x *execution) readInto(ctx context.Context, container string, f *File, most int64) (there bool, err error) {
+	for at, links := f.Path, 0; ; links++ {
+		r, err := x.sup.cfg.Engine.CopyOut(ctx, container, at)
+		if errors.Is(err, ErrNotFound) {
+			return links > 0, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		to, err := fileOf(r, f, most)
+		if err != nil {
+			return false, fmt.Errorf("read %s of %s: %w", at, container, err)
+		}
+		if to == "" || links > 0 {
+			return true, nil
+		}
+		if !path.IsAbs(to) {
+			to = path.Join(path.Dir(at), to)
+		}
+		at = to
+	}
+}
+
+// fileOf takes the first entry of an archive for f, and closes it. link is where it leads if it is a link.
+func fileOf(r io.ReadCloser, f *File, most int64) (link string, err error) {
 	defer r.Close()
 	archive := tar.NewReader(r)
 	h, err := archive.Next()
 	if err != nil {
-		return fmt.Errorf("read %s of %s: %w", f.Path, container, err)
+		return "", err
 	}
-	if h.Typeflag != tar.TypeReg || h.Size > maxHomeFile {
-		return nil
+	if h.Typeflag == tar.TypeSymlink {
+		return h.Linkname, nil
 	}
-	content, err := io.ReadAll(io.LimitReader(archive, maxHomeFile))
+	if h.Typeflag != tar.TypeReg || h.Size > most {
+		return "", nil
+	}
+	content, err := io.ReadAll(io.LimitReader(archive, most))
 	if err != nil {
-		return fmt.Errorf("read %s of %s: %w", f.Path, container, err)
+		return "", err
 	}
 	f.Content, f.Mode, f.UID, f.GID = content, fs.FileMode(h.Mode)&fs.ModePerm, h.Uid, h.Gid
-	return nil
+	return "", nil
 }
 
 // merge puts ours at the end of a file, in the place of what was there of ours: marked, or without the marks, as a

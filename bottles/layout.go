@@ -18,8 +18,12 @@ const (
 	labelNet  = "net"
 	labelOut  = "out"
 	labelWork = "work"
-	labelHome = "home"
+	labelUser = "user" // the agent's home directory, Program.userHome
+	labelHome = "home" // what Claude Code keeps in it, Program.Home
 )
+
+// volumeRoles are the volumes of a bottle: its memory.
+var volumeRoles = []string{labelWork, labelUser, labelHome}
 
 // layout is one bottle on the engine: every name, label and specification, worked out from what is
 // wanted. It decides nothing by what is there.
@@ -212,6 +216,7 @@ func (l layout) agent(net Network) ContainerSpec {
 		DNS:        []string{place(net.Subnet, egressPlace).String()},
 		Mounts: []Mount{
 			{Volume: volumeName(labelWork, l.identity), Target: Workspace},
+			{Volume: volumeName(labelUser, l.identity), Target: p.Program.userHome()},
 			{Volume: volumeName(labelHome, l.identity), Target: p.Program.Home},
 		},
 		Memory: memory,

@@ -2,6 +2,7 @@ package bottles_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,12 @@ import (
 
 func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	w := newWorld(t)
+	w.cat.tune = func(p *bottles.Profile) {
+		p.Files = []bottles.File{
+			{Path: "/home/agent/.claude.json", Content: []byte(`{"seen":true,"projects":{"/workspace":{"trusted":true}}}`), Mode: 0o600, UID: 1000, GID: 1000, Merge: true},
+			{Path: "/home/agent/.claude/skills/greet/SKILL.md", Content: []byte("greet"), Mode: 0o644, UID: 1000, GID: 1000},
+		}
+	}
 	w.run(nil)
 	id := w.launch("count the files")
 	w.awaitText(id, "-- count the files")
@@ -23,7 +30,11 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	if session == "" || b.ImageDigest == "" || b.Rebuilt {
 		t.Errorf("the live bottle is %+v", b)
 	}
-	w.sup.Type(id, []byte("write precious\n"))
+	// Of the agent's home everything is kept, and nothing that it leaves there is in the way of its next start.
+	w.sup.Type(id, []byte("put /home/agent/.own \"mine\"\nput /home/agent/.claude.json \"{\\\"mcpServers\\\":{\\\"added\\\":{\\\"n\\\":12345678901234567890}},\\\"seen\\\":false}\"\n"))
+	w.awaitText(id, ".claude.json \"{\\\"mcpServers\\\":{\\\"added\\\":{\\\"n\\\":12345678901234567890}},\\\"seen\\\":false}\" <nil>")
+	w.sup.Type(id, []byte("swap /home/agent/.claude/skills ../../../workspace\nwrite precious\n"))
+	w.awaitText(id, "swapped /home/agent/.claude/skills <nil>")
 	w.awaitText(id, "wrote <nil>")
 
 	w.must(bottles.TearDown{Identity: id})
@@ -35,7 +46,7 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(have.Containers) != 0 || len(have.Networks) != 0 || len(have.Volumes) != 2 {
+	if len(have.Containers) != 0 || len(have.Networks) != 0 || len(have.Volumes) != 3 {
 		t.Errorf("after the teardown the engine has %d containers, %d networks, %d volumes", len(have.Containers), len(have.Networks), len(have.Volumes))
 	}
 	transcript := filepath.Join(w.root.Dir(), "state", id, "transcript", "-workspace", session+".jsonl")
@@ -50,6 +61,11 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	}
 	w.awaitText(id, "--resume "+session)
 	w.awaitText(id, "work: precious")
+	w.sup.Type(id, []byte("cat /home/agent/.own\ncat /home/agent/.claude/skills/greet/SKILL.md\ncat /home/agent/.claude.json\n"))
+	w.awaitText(id, "cat /home/agent/.own: \"mine\"")
+	w.awaitText(id, "SKILL.md: \"greet\"")
+	merged := "{\n  \"mcpServers\": {\n    \"added\": {\n      \"n\": 12345678901234567890\n    }\n  },\n  \"projects\": {\n    \"/workspace\": {\n      \"trusted\": true\n    }\n  },\n  \"seen\": true\n}"
+	w.awaitText(id, fmt.Sprintf("cat /home/agent/.claude.json: %q <nil>", merged))
 	if got, want := w.history(id), []string{"launch", "live", "down", "resume", "live"}; !slices.Equal(got, want) {
 		t.Errorf("the audit log tells %v, want %v", got, want)
 	}
@@ -76,10 +92,19 @@ func TestALostVolumeCostsNoConversation(t *testing.T) {
 	session := w.awaitStatus(id, bottles.Live).SessionID
 	w.awaitText(id, "-- the first message")
 	w.must(bottles.TearDown{Identity: id})
-	if err := w.engine.RemoveVolume(t.Context(), "claude-bottle-home-"+id); err != nil {
-		t.Fatal(err)
+	for _, role := range []string{"home", "user"} {
+		if err := w.engine.RemoveVolume(t.Context(), "claude-bottle-"+role+"-"+id); err != nil {
+			t.Fatal(err)
+		}
 	}
-	w.must(bottles.Resume{Identity: id})
+	p, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id})
+	if err != nil || p.Asks() != bottles.NoticeHome || len(p.Notices) != 2 || p.Notices[1].ID != bottles.NoticeClaude {
+		t.Fatalf("the plan is %+v, %v", p, err)
+	}
+	if err := w.do(bottles.Resume{Identity: id}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "claude-bottle-user-"+id) {
+		t.Errorf("resumed without a yes: %v", err)
+	}
+	w.must(bottles.Resume{Identity: id, Agreed: p.Asks()})
 	w.awaitText(id, "--resume "+session)
 	w.must(bottles.TearDown{Identity: id})
 	kept, err := os.ReadFile(filepath.Join(w.root.Dir(), "state", id, "transcript", "-workspace", session+".jsonl"))

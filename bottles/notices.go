@@ -10,8 +10,11 @@ import (
 
 // The IDs of the notices of a resume. Those of a profile that has changed begin with "profile-".
 const (
-	NoticeWorkspace = "workspace-missing" // the bottle's workspace volume is gone
-	NoticeManifest  = "manifest-moved"    // the manifest that declared its agent is gone; another one does
+	NoticeWorkspace = "workspace-missing"     // the bottle's workspace volume is gone
+	NoticeManifest  = "manifest-moved"        // the manifest that declared its agent is gone; another one does
+	NoticeHome      = "home-missing"          // the volume of the agent's home directory is gone
+	NoticeClaude    = "claude-home-missing"   // that of ~/.claude is gone
+	NoticeHomeKept  = "home-kept-from-now-on" // there was none for the home directory before
 )
 
 // resumeNotices are the facts about a resume that the operator should know before saying yes. They are worked out from
@@ -47,7 +50,25 @@ func resumeNotices(b *state.Bottle, meta state.Metadata, now Profile, have parts
 		out = append(out, Notice{ID: NoticeWorkspace, Ask: true, What: fmt.Sprintf(
 			"the bottle's workspace, the volume %s, is missing: what the agent had in it is lost; %s", volumeName(labelWork, identity), instead)})
 	}
-	return out, nil
+	return append(out, homeNotices(identity, meta, have)...), nil
+}
+
+// homeNotices are the facts about the volumes of the agent's home.
+func homeNotices(identity string, meta state.Metadata, have parts) (out []Notice) {
+	if meta.ImageDigest == "" { // it never ran
+		return nil
+	}
+	if _, there := have.volumes[labelUser]; !there && meta.WholeHome {
+		out = append(out, Notice{ID: NoticeHome, Ask: true, What: fmt.Sprintf(
+			"the agent's home, the volume %s, is missing: what the agent had in it is lost; it starts with the image's", volumeName(labelUser, identity))})
+	} else if !there {
+		out = append(out, Notice{ID: NoticeHomeKept, What: "until now only ~/.claude was kept of the agent's home; from this start on all of it is, in the volume " + volumeName(labelUser, identity)})
+	}
+	if _, there := have.volumes[labelHome]; !there {
+		out = append(out, Notice{ID: NoticeClaude, What: fmt.Sprintf(
+			"the agent's ~/.claude, the volume %s, is missing: the conversation comes back from its copy, the agent's own settings are lost", volumeName(labelHome, identity))})
+	}
+	return out
 }
 
 // sameManifest says whether two names of manifests are of one.

@@ -31,8 +31,9 @@ func TestPlanOfALaunchWithPipelockStartsItInThePod(t *testing.T) {
 		start container claude-bottle-pipelock-impl-00000: launch [after configure claude-bottle-pipelock-impl-00000, start container claude-bottle-egress-impl-00000]
 		await ready claude-bottle-pipelock-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-pipelock-impl-00000]
 		create volume claude-bottle-work-impl-00000: launch
+		create volume claude-bottle-user-impl-00000: launch
 		create volume claude-bottle-home-impl-00000: launch
-		create container claude-bottle-impl-00000: launch [after create volume claude-bottle-work-impl-00000, create volume claude-bottle-home-impl-00000, create network claude-bottle-net-impl-00000]
+		create container claude-bottle-impl-00000: launch [after create volume claude-bottle-work-impl-00000, create volume claude-bottle-user-impl-00000, create volume claude-bottle-home-impl-00000, create network claude-bottle-net-impl-00000]
 		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000]
 		attach claude-bottle-impl-00000: nothing it prints is missed [after configure claude-bottle-impl-00000]
 		start container claude-bottle-impl-00000: launch [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-pipelock-impl-00000]

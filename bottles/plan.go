@@ -16,6 +16,7 @@ const (
 	doNetwork   Verb = "create network"   //
 	doVolume    Verb = "create volume"    //
 	doCreate    Verb = "create container" //
+	doCompare   Verb = "compare home"     // of an image with that of the image that the agent ran on
 	doConfigure Verb = "configure"        // copy a container's configuration into it
 	doTokens    Verb = "give tokens"      // to a running cred-proxy, through its standard input
 	doFill      Verb = "fill workspace"   // from the operator's directory
@@ -80,7 +81,7 @@ func (p *Plan) then(do Verb, object, cause string, after ...string) string {
 type parts struct {
 	containers map[Role]Container
 	networks   map[string]Network // by the label's role: "net", "out"
-	volumes    map[string]Volume  // by the label's role: "work", "home"
+	volumes    map[string]Volume  // by the label's role, one of volumeRoles
 }
 
 func newParts() parts {
@@ -93,7 +94,7 @@ func (p parts) empty() bool { return len(p.containers) == 0 && len(p.networks) =
 // names lists the objects as "container NAME", for people.
 func (p parts) names() []string {
 	var out []string
-	for _, r := range roles {
+	for _, r := range append(roles[:len(roles):len(roles)], roleLook) {
 		if c, ok := p.containers[r]; ok {
 			out = append(out, "container "+c.Name)
 		}
@@ -103,7 +104,7 @@ func (p parts) names() []string {
 			out = append(out, "network "+n.Name)
 		}
 	}
-	for _, r := range []string{labelWork, labelHome} {
+	for _, r := range volumeRoles {
 		if v, ok := p.volumes[r]; ok {
 			out = append(out, "volume "+v.Name)
 		}

@@ -7,6 +7,7 @@ type observed struct {
 	parts
 	sidecarImage bool // the engine has the sidecars' image
 	agentImage   bool // the engine has the image of layout.source
+	otherImage   bool // the agent has run before, and not on that image
 	transcript   bool // the state directory holds a transcript
 }
 
@@ -119,18 +120,24 @@ func planAgent(p *Plan, l layout, have observed, cause string, base, ready []str
 		kept := p.then(doSnapshot, l.identity, "nothing of the conversation is lost", gone)
 		gone = p.then(doRemove, name, why, kept)
 	}
-	var volumes [2]string
-	for i, role := range []string{labelWork, labelHome} {
+	made := map[string]string{}
+	after := []string{gone}
+	for _, role := range volumeRoles {
 		if _, ok := have.volumes[role]; !ok {
-			volumes[i] = p.then(doVolume, volumeName(role, l.identity), cause)
+			made[role] = p.then(doVolume, volumeName(role, l.identity), cause)
+			after = append(after, made[role])
 		}
 	}
-	created := p.then(doCreate, name, cause, append([]string{gone, volumes[0], volumes[1]}, base...)...)
-	last := p.then(doConfigure, name, "the agent reads what is in force", created)
+	created := p.then(doCreate, name, cause, append(after, base...)...)
+	compared := ""
+	if made[labelUser] == "" && have.otherImage {
+		compared = p.then(doCompare, l.image, "what it adds to the home is added to the volume", base...)
+	}
+	last := p.then(doConfigure, name, "the agent reads what is in force", created, compared)
 	if l.fill != "" {
 		last = p.then(doFill, name, "the workspace is a copy of "+l.fill, last)
 	}
-	if volumes[1] != "" && have.transcript {
+	if made[labelHome] != "" && have.transcript {
 		last = p.then(doRestore, name, "its volume is new, its transcript is kept", last)
 	}
 	last = p.then(doAttach, name, "nothing it prints is missed", last)
@@ -146,7 +153,7 @@ func planEnded(identity string, have parts) Plan {
 	return p
 }
 
-// planDown ends a bottle and keeps its memory: both volumes and the transcript.
+// planDown ends a bottle and keeps its memory: its volumes and the transcript.
 func planDown(identity string, have parts, cause string) Plan {
 	var p Plan
 	last := ""
@@ -171,7 +178,7 @@ func dismantle(p *Plan, have parts, cause string, after ...string) {
 		first = after[0]
 	}
 	all := append([]string{}, after...)
-	for _, role := range roles[1:] {
+	for _, role := range append(roles[1:len(roles):len(roles)], roleLook) {
 		if c, ok := have.containers[role]; ok {
 			all = append(all, p.then(doRemove, c.Name, cause, first))
 		}
@@ -189,7 +196,7 @@ func planGone(identity string, have parts, own []string, orphan bool) Plan {
 	const cause = "the operator deletes the bottle"
 	var p Plan
 	var all []string
-	for _, role := range roles {
+	for _, role := range append(roles[:len(roles):len(roles)], roleLook) {
 		if c, ok := have.containers[role]; ok {
 			all = append(all, p.then(doRemove, c.Name, cause))
 		}
@@ -199,7 +206,7 @@ func planGone(identity string, have parts, own []string, orphan bool) Plan {
 			all = append(all, p.then(doUnnet, n.Name, cause, all...))
 		}
 	}
-	for _, role := range []string{labelWork, labelHome} {
+	for _, role := range volumeRoles {
 		if v, ok := have.volumes[role]; ok {
 			all = append(all, p.then(doUnvolume, v.Name, cause, all...))
 		}

@@ -26,6 +26,7 @@ func everything(t *testing.T, l layout) observed {
 	have.networks[labelNet] = net
 	have.networks[labelOut] = Network{Name: networkName(labelOut, l.identity)}
 	have.volumes[labelWork] = Volume{Name: volumeName(labelWork, l.identity)}
+	have.volumes[labelUser] = Volume{Name: volumeName(labelUser, l.identity)}
 	have.volumes[labelHome] = Volume{Name: volumeName(labelHome, l.identity)}
 	for _, role := range append(l.sidecarRoles(), RoleAgent) {
 		spec, err := l.container(role, net)
@@ -78,8 +79,9 @@ func TestPlanOfALaunchStartsSidecarsBeforeTheAgent(t *testing.T) {
 		start container claude-bottle-supervise-impl-00000: launch [after configure claude-bottle-supervise-impl-00000, start container claude-bottle-egress-impl-00000]
 		await ready claude-bottle-supervise-impl-00000: the agent starts when its sidecars serve [after start container claude-bottle-supervise-impl-00000]
 		create volume claude-bottle-work-impl-00000: launch
+		create volume claude-bottle-user-impl-00000: launch
 		create volume claude-bottle-home-impl-00000: launch
-		create container claude-bottle-impl-00000: launch [after create volume claude-bottle-work-impl-00000, create volume claude-bottle-home-impl-00000, build image agent:1, create network claude-bottle-net-impl-00000]
+		create container claude-bottle-impl-00000: launch [after create volume claude-bottle-work-impl-00000, create volume claude-bottle-user-impl-00000, create volume claude-bottle-home-impl-00000, build image agent:1, create network claude-bottle-net-impl-00000]
 		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000]
 		attach claude-bottle-impl-00000: nothing it prints is missed [after configure claude-bottle-impl-00000]
 		start container claude-bottle-impl-00000: launch [after attach claude-bottle-impl-00000, await ready claude-bottle-egress-impl-00000, await ready claude-bottle-cred-proxy-impl-00000, await ready claude-bottle-supervise-impl-00000]
@@ -119,13 +121,14 @@ func TestPlanOfALiveBottleOnlyConfirms(t *testing.T) {
 func TestPlanOfARebuildReplacesOnlyTheAgent(t *testing.T) {
 	l := testLayout("--resume", "s", "--", "m")
 	have := everything(t, l)
-	l.image = "agent:2"
+	l.image, have.otherImage = "agent:2", true
 	equalPlan(t, planLive(l, have, "rebuild"), `
 		stop container claude-bottle-impl-00000: another one takes its place
 		snapshot impl-00000: nothing of the conversation is lost [after stop container claude-bottle-impl-00000]
 		remove container claude-bottle-impl-00000: another one takes its place [after snapshot impl-00000]
 		create container claude-bottle-impl-00000: rebuild [after remove container claude-bottle-impl-00000]
-		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000]
+		compare home agent:2: what it adds to the home is added to the volume
+		configure claude-bottle-impl-00000: the agent reads what is in force [after create container claude-bottle-impl-00000, compare home agent:2]
 		attach claude-bottle-impl-00000: nothing it prints is missed [after configure claude-bottle-impl-00000]
 		start container claude-bottle-impl-00000: rebuild [after attach claude-bottle-impl-00000]
 		confirm running claude-bottle-impl-00000: the bottle is live when its agent runs on the wanted image [after start container claude-bottle-impl-00000]
@@ -235,9 +238,10 @@ func TestPlanOfADeletionForgetsLast(t *testing.T) {
 	}
 	equalPlan(t, planGone(l.identity, have, []string{"claude-bottle-impl-00000:abc"}, false), `
 		remove volume claude-bottle-work-impl-00000: the operator deletes the bottle
-		remove volume claude-bottle-home-impl-00000: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000]
-		remove image claude-bottle-impl-00000:abc: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000, remove volume claude-bottle-home-impl-00000]
-		delete state impl-00000: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000, remove volume claude-bottle-home-impl-00000, remove image claude-bottle-impl-00000:abc]
+		remove volume claude-bottle-user-impl-00000: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000]
+		remove volume claude-bottle-home-impl-00000: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000, remove volume claude-bottle-user-impl-00000]
+		remove image claude-bottle-impl-00000:abc: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000, remove volume claude-bottle-user-impl-00000, remove volume claude-bottle-home-impl-00000]
+		delete state impl-00000: the operator deletes the bottle [after remove volume claude-bottle-work-impl-00000, remove volume claude-bottle-user-impl-00000, remove volume claude-bottle-home-impl-00000, remove image claude-bottle-impl-00000:abc]
 		`)
 }
 

@@ -262,7 +262,11 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})
 		return
 	}
-	p.Image.Build = !s.hasImage(ctx, x.layout.image)
+	there, err := s.hasImage(ctx, x.layout.image)
+	if err != nil {
+		p.conflict(Conflict{"the agent's image can't be looked for: " + err.Error(), "see whether the engine answers"})
+	}
+	p.Image.Build = err == nil && !there
 	here, found := group(have)[p.Identity]
 	switch {
 	case !found:
@@ -304,7 +308,7 @@ func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Con
 			networks = append(networks, networkName(role, l.identity))
 		}
 	}
-	for _, role := range []string{labelWork, labelHome} {
+	for _, role := range volumeRoles {
 		if _, ok := have.volumes[role]; !ok {
 			volumes = append(volumes, volumeName(role, l.identity))
 		}

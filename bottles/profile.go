@@ -70,7 +70,7 @@ func (p Profile) shown() string {
 type Program struct {
 	Command  []string // nil: the image's entrypoint
 	UID, GID int
-	Home     string        // the directory that the volume "home" keeps, e.g. /home/agent/.claude
+	Home     string        // what Claude Code keeps, in the agent's home directory, e.g. /home/agent/.claude
 	Grace    time.Duration // from SIGTERM to SIGKILL
 }
 
@@ -80,7 +80,7 @@ type File struct {
 	Content  []byte
 	Mode     fs.FileMode // permission bits
 	UID, GID int
-	Once     bool // only when the volume of the agent's home is new: later it is the agent's
+	Merge    bool // a JSON object: laid over the one that the file holds, of which the rest stays
 }
 
 // Route is one way through cred-proxy: what the agent sends to Path goes to Upstream with a credential that the

@@ -155,18 +155,6 @@ func currentFiles(l layout) []File {
 	}
 }
 
-// agentFiles are the files that an agent container is given besides homeFiles. fresh says that the volume of its home
-// is new.
-func agentFiles(l layout, fresh bool) []File {
-	files := currentFiles(l)
-	for _, f := range l.profile.Files {
-		if !f.Once || fresh {
-			files = append(files, f)
-		}
-	}
-	return files
-}
-
 // archiveOf is files as a tar to be unpacked at the root of an agent container. The directories on the way to a file
 // are made with its owner where they lie in the home directory, and are root's elsewhere.
 func archiveOf(p Program, files []File, dirs ...string) io.Reader {

@@ -249,6 +249,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	id, b := x.layout.identity, x.bottle
 	step := func(name string) error { return j.write(b, "rebuild", name, s.cfg.Now()) }
 	x.layout.source, x.layout.own, x.layout.image = []byte(j.Content), true, imageRef(id, []byte(j.Content))
+	x.keepsHome = true
 	if err := s.buildAside(ctx, x, j); err != nil {
 		return err
 	}
@@ -275,6 +276,9 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	}
 	var told errgroup.Group // while the agent records it
 	told.Go(func() error { return s.tellSupervise(ctx, x) })
+	var beside errgroup.Group // what takes longer goes on while the agent is replaced, which waits for it where it needs it
+	beside.Go(func() error { return x.compareHome(ctx) })
+	defer func() { _ = beside.Wait() }()
 	s.recorded(ctx, x, j, before)
 	if err := step("replace"); err != nil {
 		return err
@@ -286,6 +290,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			return err
 		}
+		_ = beside.Wait()
 		j.Failure, j.Told = err.Error(), forAgent(err)
 		return s.rollBack(ctx, x, j)
 	}
@@ -298,13 +303,16 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 
 // buildAside builds the new image while the agent waits. A build that fails or is cancelled changes nothing.
 func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) error {
-	if s.hasImage(ctx, x.layout.image) {
+	there, err := s.hasImage(ctx, x.layout.image)
+	if err == nil && there {
 		return nil
 	}
-	x.report("build image", 0, 0)
-	var p Plan
-	planImage(&p, x.layout, observed{}, "the operator approved it")
-	err := x.run(ctx, p)
+	if err == nil {
+		x.report("build image", 0, 0)
+		var p Plan
+		planImage(&p, x.layout, observed{}, "the operator approved it")
+		err = x.run(ctx, p)
+	}
 	switch {
 	case err == nil:
 		s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})

@@ -50,7 +50,7 @@ func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
 	w.run(nil)
 	id := w.launch("")
 	session := w.awaitStatus(id, bottles.Live).SessionID
-	w.sup.Type(id, []byte("write precious\n"))
+	w.sup.Type(id, []byte("put /home/agent/.own \"mine\"\nwrite precious\n"))
 	w.awaitText(id, "wrote <nil>")
 	before, _ := w.agent(id)
 	egress, err := w.engine.Container(t.Context(), "claude-bottle-egress-"+id)
@@ -58,7 +58,9 @@ func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	req := w.request(id, w.change("one"))
+	// What the new image has in the home and the old one had not is added to the agent's, nothing of which is changed.
+	puts := "RUN [\"/agent\", \"put\", \"/home/agent/.own\", \"\\\"the image's\\\"\"]\nWORKDIR /home/agent/new\nRUN [\"/agent\", \"put\", \"/home/agent/new/tool\", \"\\\"of the image\\\"\"]\n"
+	req := w.request(id, w.change("one")+puts)
 	if string(req.Current) != w.cat.dockerfile || req.Stale {
 		t.Errorf("shown against %q, stale %v", req.Current, req.Stale)
 	}
@@ -73,7 +75,13 @@ func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
 	}
 	w.awaitText(id, "--resume "+session)
 	w.awaitText(id, "work: precious")
-	if !b.Rebuilt || len(b.Requests) != 0 || w.dockerfile(id) != w.change("one") {
+	w.sup.Type(id, []byte("cat /home/agent/.own\ncat /home/agent/new/tool\n"))
+	w.awaitText(id, "cat /home/agent/.own: \"mine\"")
+	w.awaitText(id, "cat /home/agent/new/tool: \"of the image\"")
+	if _, err := w.engine.Container(t.Context(), "claude-bottle-look-"+id); !errors.Is(err, bottles.ErrNotFound) {
+		t.Errorf("the container in which the new image was looked at is still there: %v", err)
+	}
+	if !b.Rebuilt || len(b.Requests) != 0 || w.dockerfile(id) != w.change("one")+puts {
 		t.Errorf("the bottle is %+v on %q", b, w.dockerfile(id))
 	}
 	if a := w.answered(id, req.ID); !strings.Contains(a, `"approved"`) || !strings.Contains(a, req.Hash) {

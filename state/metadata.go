@@ -23,6 +23,7 @@ type Metadata struct {
 	Filled      bool      `json:"workspace_filled,omitempty"` // the copy of CWD is complete
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
+	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 	EndReason   string    `json:"end_reason,omitempty"`
 }
@@ -48,6 +49,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "workspace_filled", flag: &m.Filled, optional: true},
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
+		{name: "whole_home", flag: &m.WholeHome, optional: true},
 		{name: "ended_at", time: &m.EndedAt, optional: true},
 		{name: "end_reason", text: &m.EndReason, optional: true},
 	}

@@ -26,7 +26,7 @@ const Version = "2.1.328"
 // DefaultBase is what the default image is built on where the operator names nothing else.
 const DefaultBase = "node:22-bookworm-slim"
 
-// The agent's user, and its home. ConfigDir is what Claude Code keeps between launches: the volume "home".
+// The agent's user, and its home, both kept between launches. ConfigDir is a volume of its own: "home".
 const (
 	UID       = 1000
 	GID       = 1000
@@ -128,8 +128,9 @@ func Env() []string {
 	}
 }
 
-// Files are put into the container before each start. None is in the volume but the skills: the agent's own
-// settings, ~/.claude/settings.json, stay as it left them, and are overruled by SettingsFile where both say something.
+// Files are put into the container before each start. In the agent's home are the skills, and StateFile, of which only
+// what is said here is set: the servers and projects that were added to it stay. The agent's own settings,
+// ~/.claude/settings.json, stay as it left them, and are overruled by SettingsFile where both say something.
 //
 // The error names the skill that can't be taken, and why.
 func Files(o Options) ([]bottles.File, error) {
@@ -140,7 +141,7 @@ func Files(o Options) ([]bottles.File, error) {
 		{Path: StateFile, Content: encode(stateFile{
 			HasCompletedOnboarding: true,
 			Projects:               map[string]project{bottles.Workspace: {true, true, true}},
-		}), Mode: 0o600, UID: UID, GID: GID},
+		}), Mode: 0o600, UID: UID, GID: GID, Merge: true},
 	}
 	if o.Prompt != "" {
 		files = append(files, bottles.File{Path: PromptFile, Content: []byte(o.Prompt), Mode: 0o644})

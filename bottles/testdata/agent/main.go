@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,6 +66,9 @@ func main() {
 				fmt.Printf("env %s=%s\n", rest, os.Getenv(rest))
 			case "put":
 				fmt.Println("put", rest, put(rest))
+			case "swap": // a link in the place of whatever has a path: the path, then what it leads to
+				at, to, _ := strings.Cut(rest, " ")
+				fmt.Println("swapped", at, errors.Join(os.RemoveAll(at), os.Symlink(to, at)))
 			case "page":
 				go page()
 			case "write":
