@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"bottle-tui/bottles/workspace"
+	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
@@ -36,7 +37,17 @@ func (x *execution) fillWorkspace(ctx context.Context, container string) error {
 	if err != nil {
 		return fmt.Errorf("fill the workspace from %s: %w", x.layout.fill, err)
 	}
+	if tree.Unsettled != "" {
+		x.sup.tellUnsettled(x.layout.identity, tree.Unsettled)
+	}
 	return x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = true })
+}
+
+// tellUnsettled tells the operator that a repository in a workspace is not as it was at one moment on the host. The copy
+// is as good as it can be had, so the launch goes on.
+func (s *Supervisor) tellUnsettled(identity, what string) {
+	s.audit(identity, "workspace", map[string]any{"problem": what})
+	s.ask(func() { s.alert(AlertFailed, identity, "", identity+": "+queue.Visible(what)) })
 }
 
 // copied is the progress of a copy in the operator's words.

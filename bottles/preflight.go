@@ -252,6 +252,9 @@ func (s *Supervisor) planCopy(ctx context.Context, dir string, p *Preflight) {
 		p.conflict(Conflict{err.Error(), "choose another directory"})
 	default:
 		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored}
+		for _, n := range tree.Notes {
+			p.notice(Notice{ID: n.ID, What: n.What, Fix: n.Fix})
+		}
 	}
 }
 

@@ -24,11 +24,12 @@ const (
 )
 
 // Archive writes the tree as a tar with paths from Dir, each below t.Under. All entries belong to uid and gid; permission bits are kept,
-// set-id bits are not; times are kept to the second. Links are kept as links, whatever they point to.
+// set-id bits are not. Links are kept as links, whatever they point to.
 //
 // The directory may change meanwhile: what has vanished, or has become something else, is passed over, and a file has
 // in the archive the size that it had when it was opened, cut or filled up with zeros. progress, which may be nil, is
-// told how much was written, at most every 50 ms and at the end.
+// told how much was written, at most every 50 ms and at the end. A git repository is copied as one of its own, in a state
+// in which it was at one moment; what could not be had so is in t.Unsettled.
 func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress func(files int, bytes int64)) error {
 	root, err := os.OpenRoot(t.Dir)
 	if err != nil {
@@ -41,10 +42,17 @@ func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress 
 		progress: progress, told: time.Now(), buf: make([]byte, chunk),
 	}
 	defer a.leave()
+	git, err := a.beginGit()
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", t.Dir, err)
+	}
 	for _, e := range t.entries {
 		if err := a.add(e); err != nil {
 			return fmt.Errorf("copy %s: %w", filepath.Join(t.Dir, filepath.FromSlash(e.path)), err)
 		}
+	}
+	if err := git.finish(ctx); err != nil {
+		return fmt.Errorf("copy %s: %w", t.Dir, err)
 	}
 	err = a.out.Close()
 	if err == nil {
@@ -70,6 +78,7 @@ type archiver struct {
 	files    int
 	bytes    int64
 	buf      []byte
+	marks    map[string]mark // what was written, by its path; nil: nobody asks
 
 	dir  string   // where here is, from the root
 	here *os.Root // the directory of the last entry; nil: none yet, or it is gone
@@ -133,7 +142,11 @@ func (a *archiver) add(e entry) error {
 	case err != nil:
 		return err
 	}
-	h := &tar.Header{Name: a.tree.Under + e.path, Uid: a.uid, Gid: a.gid, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second)}
+	if a.marks != nil {
+		a.marks[e.path] = markOf(info)
+	}
+	h := a.header(e.path, tar.TypeReg)
+	h.Mode, h.ModTime = int64(info.Mode().Perm()), info.ModTime()
 	switch e.kind {
 	case fs.ModeDir:
 		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
@@ -152,11 +165,6 @@ func (a *archiver) add(e entry) error {
 		a.tell()
 		return nil
 	}
-	return a.file(name, h)
-}
-
-// file writes a regular file.
-func (a *archiver) file(name string, h *tar.Header) error {
 	f, err := a.here.OpenFile(name, openFlags, 0)
 	if gone(err) {
 		return nil
@@ -165,6 +173,16 @@ func (a *archiver) file(name string, h *tar.Header) error {
 		return err
 	}
 	defer f.Close()
+	return a.content(f, h)
+}
+
+// header is an entry's, with times as exact as they are.
+func (a *archiver) header(name string, kind byte) *tar.Header {
+	return &tar.Header{Typeflag: kind, Name: a.tree.Under + name, Uid: a.uid, Gid: a.gid, Format: tar.FormatPAX}
+}
+
+// content writes a regular file that is open; it completes the header.
+func (a *archiver) content(f *os.File, h *tar.Header) error {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -174,8 +192,7 @@ func (a *archiver) file(name string, h *tar.Header) error {
 	case info.Size() > a.tree.maxBytes-a.bytes:
 		return fmt.Errorf("the directory grew while it was copied, to more than %s: stop what writes there, or list it in %s", Size(a.tree.maxBytes), ignoreFile)
 	}
-	h.Typeflag, h.Size = tar.TypeReg, info.Size()
-	h.Mode, h.ModTime = int64(info.Mode().Perm()), info.ModTime().Truncate(time.Second)
+	h.Size, h.Mode, h.ModTime = info.Size(), int64(info.Mode().Perm()), info.ModTime()
 	if err := a.out.WriteHeader(h); err != nil {
 		return err
 	}

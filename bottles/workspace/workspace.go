@@ -1,6 +1,6 @@
 // Package workspace finds out what of a directory of the operator's belongs into a bottle's workspace, and streams it
-// there as a tar. It honours the directory's .dockerignore, and nothing outside of the directory gets in. It must not
-// change the directory, follow a link, speak to an engine, or print.
+// there as a tar. It honours the directory's .dockerignore, and nothing outside of the directory gets in but what its git
+// repository consists of, as gitrepo finds it. It must not change the directory, follow a link, speak to an engine, or print.
 package workspace
 
 import (
@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,9 +30,16 @@ type Tree struct {
 	Ignored int    // entries that .dockerignore leaves out; a directory without anything to keep counts once
 	Skipped int    // devices, sockets and named pipes
 	Under   string // what Archive puts before each path, e.g. "workspace/"
+	Notes   []Note // what the operator should know of the repositories in it
 
-	entries  []entry // a directory comes before what is in it
+	// Unsettled is set by Archive where a repository could not be copied as it was at one moment: what is wrong with it.
+	Unsettled string
+
+	entries  []entry // a directory comes before what is in it; without those of the repositories
 	maxBytes int64
+	repos    []repository
+	pointers []pointer
+	again    func(ctx context.Context) (*Tree, error) // looks at the directory's own files again
 }
 
 // entry is one thing to copy.
@@ -50,12 +58,14 @@ type limits struct {
 	entries int
 	bytes   int64
 	look    int // entries that are looked at to tell what takes the room
+
+	bare bool // what is in repositories is not looked at
 }
 
 // Scan finds what of dir would be copied. It refuses, with a *Refused, what is no directory, the root directory, the
 // home directory and what holds it, what is too large, and what has files that can't be read.
 func Scan(ctx context.Context, dir string) (*Tree, error) {
-	return scan(ctx, dir, limits{MaxEntries, MaxBytes, 8 * MaxEntries})
+	return scan(ctx, dir, limits{entries: MaxEntries, bytes: MaxBytes, look: 8 * MaxEntries})
 }
 
 func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
@@ -75,6 +85,13 @@ func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
 	s := &scanner{ctx: ctx, root: root, ignore: ignore, most: most, tree: &Tree{Dir: abs, maxBytes: most.bytes}}
 	if err := s.directory("", parentMatch{}, false); err != nil {
 		return nil, err
+	}
+	if !most.bare {
+		if err := s.repositories(); err != nil {
+			return nil, err
+		}
+		most.bare = true
+		s.tree.again = func(ctx context.Context) (*Tree, error) { return scan(ctx, dir, most) }
 	}
 	switch {
 	case s.full():
@@ -133,6 +150,7 @@ type scanner struct {
 	unreadCount int
 	room        []taker // what is directly under the directory, the largest few of each kind
 	size        taker   // of the top-level entry that is being looked at
+	found       []foundRepo
 }
 
 // named is how many files are named where there may be many.
@@ -276,6 +294,11 @@ func readable(where *os.Root, name string, info fs.FileInfo) bool {
 // take adds an entry, and what is below it.
 func (s *scanner) take(f found) error {
 	t := s.tree
+	if path.Base(f.path) == dotGit && !f.left {
+		if is, err := s.repository(f); is || err != nil {
+			return err
+		}
+	}
 	switch kind := f.info.Mode().Type(); {
 	case kind == fs.ModeDir && f.left:
 		// It is needed only if something in it is kept.

@@ -1,0 +1,239 @@
+package gitrepo
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Content is one file of a copy's `.git` that was read, and may have been changed for it.
+type Content struct {
+	Name string // from the copy's `.git`, with slashes
+	Data []byte
+	Mode fs.FileMode // permission bits
+	Time time.Time   // of its last change
+}
+
+// State is everything of a repository that is not objects, at one moment: HEAD, refs, index, configuration, what a
+// rebase or a merge left.
+type State struct {
+	Files   []Content
+	Dropped []string          // the hooks that name a path of the host, and are left out
+	tips    map[string]string // what HEAD and the refs point to: object, by the name of the ref
+	sig     string
+}
+
+// lockFresh is how old a lock may be to count as one that somebody holds; an older one was left behind.
+const lockFresh = 10 * time.Second
+
+// Unchanged says whether the repository is still in the state that was read, and nobody is changing it.
+func (r *Repo) Unchanged(s *State, now time.Time) (same, busy bool, err error) {
+	sig, err := r.signature()
+	return sig == s.sig, r.locked(now), err
+}
+
+// signature tells one state of the repository from another, by the times, sizes and places of its files.
+func (r *Repo) signature() (string, error) {
+	var b strings.Builder
+	err := r.eachState(func(f File, info fs.FileInfo) error {
+		fmt.Fprintf(&b, "%s %d %d %d\n", f.Name, info.Size(), info.ModTime().UnixNano(), inode(info))
+		return nil
+	})
+	return b.String(), err
+}
+
+// locked says whether a git command is changing the repository.
+func (r *Repo) locked(now time.Time) bool {
+	locks := []string{filepath.Join(r.Git, "index.lock"), filepath.Join(r.Git, "HEAD.lock"), filepath.Join(r.Common, "packed-refs.lock")}
+	return slices.ContainsFunc(locks, func(name string) bool {
+		info, err := os.Lstat(name)
+		return err == nil && now.Sub(info.ModTime()) < lockFresh
+	})
+}
+
+// Read reads the state. place is where the copy's `.git` lies, and work where its files lie, both from one directory,
+// "" for work that is the copy's own or not known. hostPaths are directories whose names are not told.
+func (r *Repo) Read(place, work string, hostPaths []string) (*State, error) {
+	sig, err := r.signature()
+	if err != nil {
+		return nil, err
+	}
+	s := &State{sig: sig, tips: map[string]string{}}
+	hostPaths = append(append([]string{r.Git, r.Common, r.Work}, r.objects...), hostPaths...)
+	hostPaths = slices.DeleteFunc(hostPaths, func(p string) bool { return len(p) < 2 })
+	slices.SortFunc(hostPaths, func(a, b string) int { return len(b) - len(a) })
+	var size int64
+	err = r.eachState(func(f File, info fs.FileInfo) error {
+		c := Content{Name: f.Name, Mode: info.Mode().Perm(), Time: info.ModTime()}
+		if size += info.Size(); size > maxState {
+			return fmt.Errorf("it has more than %d MiB besides its objects", maxState>>20)
+		}
+		if info.Mode()&fs.ModeSymlink != 0 { // HEAD, as git wrote it long ago
+			to, err := f.dir.Readlink(f.base)
+			if err != nil || !strings.HasPrefix(to, "refs/") {
+				return gone(err)
+			}
+			c.Data, c.Mode = []byte("ref: "+to+"\n"), 0o644
+		} else if c.Data, err = f.read(); err != nil {
+			return gone(err)
+		}
+		s.take(r, c, hostPaths)
+		return nil
+	})
+	s.Files = slices.DeleteFunc(s.Files, func(c Content) bool { return c.Name == "config" })
+	s.Files = append(s.Files, r.config(place, work))
+	return s, err
+}
+
+func (f File) read() ([]byte, error) {
+	file, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := readFile(file, maxState)
+	return []byte(text), err
+}
+
+// take adds a file as the copy has it.
+func (s *State) take(r *Repo, c Content, hostPaths []string) {
+	switch first, _, _ := strings.Cut(c.Name, "/"); {
+	case c.Name == "index" || strings.HasPrefix(c.Name, "sharedindex."):
+		if out, err := portableIndex(c.Data, r.idLen); err == nil {
+			c.Data = out
+		}
+	case first == "refs" || c.Name == "HEAD" || strings.HasSuffix(c.Name, "_HEAD"):
+		if len(c.Data) > maxPointer {
+			return
+		}
+		target := trimLine(string(c.Data))
+		id, _, _ := strings.Cut(target, "\t")
+		switch {
+		case len(id) == 2*r.idLen && isHex(id):
+			s.tips[c.Name] = id
+		case first == "refs" && !strings.HasPrefix(target, "ref: refs/"):
+			return // no ref
+		}
+	case c.Name == "packed-refs":
+		for line := range strings.Lines(string(c.Data)) {
+			id, name, found := strings.Cut(trimLine(line), " ")
+			if found && len(id) == 2*r.idLen && isHex(id) {
+				if _, loose := s.tips[name]; !loose { // "refs" is read after "packed-refs", and has the last word
+					s.tips[name] = id
+				}
+			}
+		}
+	case first == "logs":
+		c.Data = scrubLog(c.Data, hostPaths)
+	case first == "hooks":
+		for _, p := range hostPaths {
+			if bytes.Contains(c.Data, []byte(p)) {
+				s.Dropped = append(s.Dropped, path.Base(c.Name))
+				return
+			}
+		}
+	}
+	s.Files = append(s.Files, c)
+}
+
+// pathWord is a word of a reflog's message that is a path.
+var pathWord = regexp.MustCompile(`(^|[\s'"])(?:file:)?[/~][^\s'"]*/[^\s'"]*`)
+
+// scrubLog takes the paths of the host out of the messages of a reflog, such as "clone: from /home/op/api".
+func scrubLog(log []byte, hostPaths []string) []byte {
+	var out bytes.Buffer
+	for line := range bytes.Lines(log) {
+		head, message, found := bytes.Cut(line, []byte("\t"))
+		if !found {
+			out.Write(line)
+			continue
+		}
+		for _, p := range hostPaths {
+			message = bytes.ReplaceAll(message, []byte(p), []byte("…"))
+		}
+		message = pathWord.ReplaceAll(message, []byte("${1}…"))
+		out.Write(head)
+		out.WriteByte('\t')
+		out.Write(message)
+	}
+	return out.Bytes()
+}
+
+// config is the configuration of the copy. An index tells by a file's times, owner and place whether it has changed; of
+// those a copy keeps the time of the last change.
+func (r *Repo) config(place, work string) Content {
+	inside := []setting{
+		{section: "core", key: "bare", value: "false"},
+		{section: "core", key: "checkstat", value: "minimal"},
+		{section: "core", key: "trustctime", value: "false"},
+	}
+	if work != "" {
+		if to, err := filepath.Rel(filepath.FromSlash(place), filepath.FromSlash(work)); err == nil {
+			inside = append(inside, setting{section: "core", key: "worktree", value: filepath.ToSlash(to)})
+		}
+	}
+	kept, _ := sanitizeConfig(r.settings, inside...)
+	c := Content{Name: "config", Data: formatConfig(kept), Mode: 0o644}
+	if info, err := os.Stat(filepath.Join(r.Common, "config")); err == nil {
+		c.Time = info.ModTime()
+	}
+	return c
+}
+
+// Tracked tells fn the paths that the repository's index has, from its worktree's root.
+func (r *Repo) Tracked(fn func(path string)) error {
+	text, err := readSmall(filepath.Join(r.Git, "index"), maxState)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_, err = eachEntry([]byte(text), r.idLen, func(p []byte) { fn(string(p)) })
+	}
+	if err != nil {
+		return fmt.Errorf("read the index of the repository %s: %w", r.Git, err)
+	}
+	return nil
+}
+
+// Missing are the refs of a state whose object is neither among the copied files nor in a pack of them, by their names;
+// those that the host's repository lacks, too, among them.
+func (r *Repo) Missing(s *State, copied func(name string) bool) ([]string, error) {
+	if r.reftable {
+		return nil, nil // git alone reads those
+	}
+	var packs []*packIndex
+	defer func() {
+		for _, p := range packs {
+			p.file.Close()
+		}
+	}()
+	var out []string
+	known := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(s.tips)) {
+		id := s.tips[name]
+		if known[id] || copied("objects/"+id[:2]+"/"+id[2:]) || strings.Trim(id, "0") == "" {
+			continue
+		}
+		if packs == nil {
+			var err error
+			if packs, err = r.openPacks(copied); err != nil {
+				return nil, err
+			}
+		}
+		if !slices.ContainsFunc(packs, func(p *packIndex) bool { return p.has(id) }) {
+			out = append(out, name)
+			continue
+		}
+		known[id] = true
+	}
+	return out, nil
+}
