@@ -94,6 +94,9 @@ func (r *Root) Audit(identity string) *Audit {
 // AuditIdentities lists the identities that have an audit log, deleted bottles too, in order.
 func (r *Root) AuditIdentities() ([]string, error) {
 	entries, err := os.ReadDir(r.auditDir())
+	if r.readOnly && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the audit logs: %w%s", err, adviceFor(err))
 	}

@@ -26,6 +26,7 @@ type Metadata struct {
 	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 	EndReason   string    `json:"end_reason,omitempty"`
+	Root        string    `json:"root,omitempty"` // id of the state root that it was taken over from, which its volumes carry
 }
 
 // A field of metadata.json, with its place in a Metadata.
@@ -52,6 +53,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "whole_home", flag: &m.WholeHome, optional: true},
 		{name: "ended_at", time: &m.EndedAt, optional: true},
 		{name: "end_reason", text: &m.EndReason, optional: true},
+		{name: "root", text: &m.Root, optional: true},
 	}
 }
 

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +21,10 @@ const (
 
 // Root is a state root directory. Several programs may use one at the same time.
 type Root struct {
-	dir string // absolute, without links
+	dir      string      // absolute, without links
+	id       string      // see ID
+	opened   fs.FileInfo // the directory as it was opened; nil: there was none
+	readOnly bool        // nothing in it is made or removed
 }
 
 // Problem is something on disk that could not be read; it is left alone.
@@ -47,8 +48,10 @@ func DefaultDir() (string, error) {
 // Open opens the state root dir and makes what is missing of it. The permissions of a dir that exists
 // are left as they are; state/, queue/ and audit/ in it become 0700.
 func Open(dir string) (*Root, error) {
-	advice := "choose another directory with --home or " + homeEnv
 	abs, err := filepath.Abs(dir)
+	if err == nil {
+		err = mounted(abs)
+	}
 	if err == nil {
 		err = os.MkdirAll(abs, dirPerm)
 	}
@@ -56,28 +59,86 @@ func Open(dir string) (*Root, error) {
 		abs, err = filepath.EvalSymlinks(abs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state directory %s: %w: %s", dir, err, advice)
+		return nil, fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
 	}
 	_ = SyncDir(filepath.Dir(abs)) // best effort: the parent may not be ours to open
 	r := &Root{dir: abs}
+	if _, err := os.Lstat(r.stateDir()); errors.Is(err, fs.ErrNotExist) && !r.bare() {
+		return nil, fmt.Errorf("opening the state directory %s: %s is missing, though bottles were kept there: bring it back, or make it with mkdir if it is to be empty", dir, r.stateDir())
+	}
 	for _, sub := range []string{r.stateDir(), r.queueRoot(), r.auditDir()} {
 		if err := makeDir(sub); err != nil {
-			return nil, fmt.Errorf("opening the state directory %s: %w%s, or %s", dir, err, adviceFor(err), advice)
+			return nil, fmt.Errorf("opening the state directory %s: %w%s, or %s", dir, err, adviceFor(err), chooseAnother)
 		}
 		r.sweep(sub)
+	}
+	if r.opened, err = os.Stat(abs); err == nil {
+		err = r.takeID()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory %s: %w", dir, err)
 	}
 	return r, nil
 }
 
+// OpenReadOnly opens the state root dir for looking at it: nothing in it is made, changed or removed. One that is not
+// there is an empty one.
+func OpenReadOnly(dir string) (*Root, error) {
+	abs, err := filepath.Abs(dir)
+	if err == nil {
+		err = mounted(abs)
+	}
+	r := &Root{dir: abs, readOnly: true}
+	if err == nil {
+		r.opened, err = os.Stat(abs)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, nil
+	case err == nil && !r.opened.IsDir():
+		err = errors.New("it is not a directory")
+	case err == nil:
+		r.dir, err = filepath.EvalSymlinks(abs)
+	}
+	if err == nil {
+		if r.id, err = readID(r.dir); errors.Is(err, fs.ErrNotExist) {
+			err = nil // an earlier version's, which knows no id
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
+	}
+	return r, nil
+}
+
+const chooseAnother = "choose another directory with --home or " + homeEnv
+
+// bare says whether nothing was ever kept here: no state/, and nothing beside it that would go with one.
+func (r *Root) bare() bool {
+	for _, path := range []string{r.stateDir(), filepath.Join(r.dir, idFile), r.queueRoot(), r.auditDir()} {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// mounted refuses a root that is a link to what is not there: the disk that it leads to is not mounted, and must not be
+// written beside.
+func mounted(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return nil // what is wrong otherwise shows when it is opened
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		to, _ := os.Readlink(dir) // "" says nothing, and does no harm
+		return fmt.Errorf("it is a link to %s, which is not there: mount the disk that it is on", to)
+	}
+	return nil
+}
+
 // Dir is the root's absolute path without links.
 func (r *Root) Dir() string { return r.dir }
-
-// ID is 12 hexadecimal digits of the hash of Dir: by it one engine tells apart the bottles of several
-// state roots (label claude-bottle.root).
-func (r *Root) ID() string {
-	sum := sha256.Sum256([]byte(r.dir))
-	return hex.EncodeToString(sum[:6])
-}
 
 func (r *Root) stateDir() string  { return filepath.Join(r.dir, "state") }
 func (r *Root) queueRoot() string { return filepath.Join(r.dir, "queue") }
@@ -183,28 +244,63 @@ func (r *Root) Bottle(identity string) (*Bottle, error) {
 	return b, nil
 }
 
-// List is every bottle that has a state directory, by identity, and what stands among them without
-// being one. Hidden names are passed over. It does not read the bottles' files.
-func (r *Root) List() ([]*Bottle, []Problem) {
+// Listing is what stands under state/.
+type Listing struct {
+	Bottles  []*Bottle         // with a state directory, by identity; their files were not read
+	Unusable map[string]string // identity → why what stands there under that name is no state directory
+	Problems []Problem         // all that is wrong
+	Err      error             // state/ could not be listed, or the root is gone: what is missing from the above may be there
+}
+
+// Scan lists the bottles, and what stands among them without being one. Hidden names are passed over.
+func (r *Root) Scan() Listing {
+	l := Listing{Unusable: map[string]string{}}
 	entries, err := os.ReadDir(r.stateDir())
-	var problems []Problem
-	if err != nil {
-		problems = append(problems, Problem{r.stateDir(), fmt.Sprintf("listing the bottles: %v%s", errors.Unwrap(err), adviceFor(err))})
+	if err != nil && r.bare() {
+		err = nil // nothing was ever kept here
 	}
-	bottles := make([]*Bottle, 0, len(entries))
+	if err != nil {
+		l.Err = fmt.Errorf("listing the bottles in %s: %w%s", r.stateDir(), errors.Unwrap(err), adviceFor(err))
+	}
+	if gone := r.Check(); gone != nil { // after it was listed: what was listed was the root's
+		l.Err, entries = gone, nil // what was listed may be another's
+	}
+	if l.Err != nil {
+		l.Problems = append(l.Problems, Problem{r.stateDir(), l.Err.Error()})
+	}
 	for _, e := range entries {
-		path := filepath.Join(r.stateDir(), e.Name())
+		path, why := filepath.Join(r.stateDir(), e.Name()), ""
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
-		case !e.IsDir():
-			problems = append(problems, Problem{path, "it is not a directory: move it away"})
+			continue
 		case !ValidIdentity(e.Name()):
-			problems = append(problems, Problem{path, "its name is not an identity: bottle-tui leaves it alone; move it away if it is not needed"})
+			l.Problems = append(l.Problems, Problem{path, notAnIdentity(e)})
+			continue
+		case e.Type()&fs.ModeSymlink != 0:
+			why = "it is a link, and bottle-tui follows none here: move the directory back to this place (a bind mount keeps it on another disk)"
+		case !e.IsDir():
+			why = "it is not a directory: move it away, and the bottle's directory back to this place"
 		default:
-			bottles = append(bottles, &Bottle{root: r, identity: e.Name()})
+			l.Bottles = append(l.Bottles, &Bottle{root: r, identity: e.Name()})
+			continue
 		}
+		l.Unusable[e.Name()] = path + ": " + why
+		l.Problems = append(l.Problems, Problem{path, why})
 	}
-	return bottles, problems
+	return l
+}
+
+func notAnIdentity(e fs.DirEntry) string {
+	if !e.IsDir() {
+		return "it is not a directory: move it away"
+	}
+	return "its name is not an identity: bottle-tui leaves it alone; move it away if it is not needed"
+}
+
+// List is every bottle that has a state directory, by identity, and what is wrong: see Scan.
+func (r *Root) List() ([]*Bottle, []Problem) {
+	l := r.Scan()
+	return l.Bottles, l.Problems
 }
 
 // retire deletes dir, which lies directly under a directory of the root: first its name goes, at once,

@@ -40,7 +40,7 @@ func TestOpenMakesARootAndNamesWhatIsWrong(t *testing.T) {
 	if info, _ := os.Stat(filepath.Join(dir, "state")); info.Mode().Perm() != 0o700 {
 		t.Errorf("state/ stays at %v", info.Mode())
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(r.ID()) || open(t).ID() == r.ID() {
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(r.ID()) || open(t).ID() == r.ID() {
 		t.Errorf("ID() = %q", r.ID())
 	}
 	file := filepath.Join(t.TempDir(), "file")

@@ -159,6 +159,9 @@ func makeDir(path string) error {
 	if err != nil {
 		return err
 	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("%s is a link, and bottle-tui follows none here: move the directory back to this place, or link the whole state root", path)
+	}
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory: move it away", path)
 	}
