@@ -106,6 +106,8 @@ type work func(ctx context.Context, x *execution) error
 func (s *Supervisor) onBottle(identity, kind string, unread bool, check func(*record) (work, error)) (<-chan error, error) {
 	r, ok := s.bottles[identity]
 	switch {
+	case ok && r.unlisted != "":
+		return nil, refuse("%s", r.unlisted)
 	case !ok || r.disk == nil:
 		return nil, refuse("there is no bottle %s", queue.Visible(identity))
 	case r.op != nil:

@@ -91,11 +91,11 @@ func sidecarOwner() int {
 // look observes what a plan for the bottle of x is made from.
 func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
 	have := observed{parts: newParts()}
-	all, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
+	all, others, err := observeRoot(ctx, s.cfg.Engine, s.cfg.Root)
 	if err != nil {
 		return have, err
 	}
-	if p, ok := group(all)[x.layout.identity]; ok {
+	if p, ok := groupAll(all, others)[x.layout.identity]; ok {
 		have.parts = p
 	}
 	x.mu.Lock()

@@ -25,27 +25,30 @@ type listing struct {
 	bottles  map[string]onDisk
 	problems []Problem
 	have     *Observed
+	others   map[string]*foreign // with have: what could be taken over
+	unusable map[string]string   // identity → why its entry under state/ can't be used
+	err      error               // what is missing from bottles may be there all the same
 }
 
 // list reads the engine and then the disk. The error is why the engine could not be listed.
 func (s *Supervisor) list() (listing, error) {
 	n := s.listings.Add(1)
-	have, err := s.cfg.Engine.Observe(s.ctx, s.cfg.Root.ID())
+	have, others, err := observeRoot(s.ctx, s.cfg.Engine, s.cfg.Root)
 	l := s.readDisk()
 	if l.n = n; err == nil {
-		l.have = &have
+		l.have, l.others = &have, others
 	}
 	return l, err
 }
 
 // readDisk reads every state. What can't be read is in problems, and the rest goes on.
 func readDisk(root *state.Root) listing {
-	bottles, bad := root.List()
-	l := listing{bottles: make(map[string]onDisk, len(bottles))}
-	for _, p := range bad {
+	there := root.Scan()
+	l := listing{bottles: make(map[string]onDisk, len(there.Bottles)), unusable: there.Unusable, err: there.Err}
+	for _, p := range there.Problems {
 		l.problems = append(l.problems, Problem(p))
 	}
-	for _, b := range bottles {
+	for _, b := range there.Bottles {
 		d := onDisk{bottle: b}
 		var err error
 		if d.meta, err = b.Metadata(); err != nil {
@@ -98,20 +101,20 @@ func (s *Supervisor) takeIn(l listing) {
 	var found map[string]parts
 	if have != nil {
 		s.correct(have)
-		found = group(*have)
+		found = groupAll(*have, l.others)
 		for id := range found {
 			s.record(id)
 		}
 	}
 	for id, r := range s.bottles {
-		if _, ok := l.bottles[id]; !ok && r.op == nil { // what is being launched may be newer
+		_, listed := l.bottles[id]
+		if r.unlisted = l.unlisted(id); !listed && l.err == nil && r.op == nil { // what is being launched may be newer
 			r.disk, r.journal = nil, nil
 		}
-		if have != nil {
+		if p, ok := found[id]; ok {
+			r.have = p
+		} else if have != nil && l.err == nil {
 			r.have = newParts()
-			if p, ok := found[id]; ok {
-				r.have = p
-			}
 		}
 		if r.gone() {
 			delete(s.bottles, id)
@@ -132,6 +135,18 @@ func (s *Supervisor) takeIn(l listing) {
 		s.tend(r)
 	}
 	s.awaitOthers()
+}
+
+// unlisted is why the state of a bottle could not be looked at, with the path; "": it was, or there is none. A bottle
+// that has such a reason is nobody's orphan.
+func (l listing) unlisted(id string) string {
+	if _, ok := l.bottles[id]; ok {
+		return ""
+	}
+	if l.err != nil {
+		return l.err.Error()
+	}
+	return l.unusable[id]
 }
 
 // awaitOthers looks again after a while when a journal says that something is being done to a bottle, and not by
@@ -205,7 +220,7 @@ func (s *Supervisor) tend(r *record) {
 	s.expire(r)
 	s.forsake(r)
 	agent, ok := r.have.containers[RoleAgent]
-	if !ok || r.disk == nil || r.op != nil {
+	if !ok || r.disk == nil || r.op != nil || r.unlisted != "" {
 		return
 	}
 	s.miss(r)

@@ -55,9 +55,9 @@ type Engine interface {
 	Info(ctx context.Context) (EngineInfo, error)
 	// Holders finds who has any of these names on the engine, whoever it belongs to.
 	Holders(ctx context.Context, containers, networks, volumes []string) ([]Holder, error)
-	// Observe lists every container, network and volume whose LabelRoot is root.
+	// Observe lists every container, network and volume whose LabelRoot is root; "": of every root.
 	Observe(ctx context.Context, root string) (Observed, error)
-	// Events streams changes of containers whose LabelRoot is root until ctx ends or the stream
+	// Events streams changes of containers whose LabelRoot is root, or with "" of every root, until ctx ends or the stream
 	// breaks; then the channel is closed. Events may be lost: after each (re)connect, Observe.
 	Events(ctx context.Context, root string) (<-chan Event, error)
 
@@ -68,7 +68,7 @@ type Engine interface {
 	// Build builds spec, giving its log line by line as it comes. It prefers BuildKit and uses
 	// the classic builder where the engine has no other. A failed build wraps ErrBuild.
 	Build(ctx context.Context, spec BuildSpec, progress func(BuildProgress)) (Image, error)
-	// Images lists the references of the images that were built for the state root, with their labels.
+	// Images lists the references of the images that were built for the state root, or with "" for any, with their labels.
 	Images(ctx context.Context, root string) (map[string]map[string]string, error)
 	// RemoveImage removes the reference, and the image with its last reference.
 	RemoveImage(ctx context.Context, ref string) error
@@ -170,6 +170,11 @@ const (
 	StateExited     ContainerState = "exited"
 	StateDead       ContainerState = "dead"
 )
+
+// alive says whether a container in this state does something, or may at any moment.
+func (s ContainerState) alive() bool {
+	return s == StateRunning || s == StatePaused || s == StateRestarting
+}
 
 // Network is a bridge network.
 type Network struct {

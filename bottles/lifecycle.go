@@ -99,6 +99,14 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	if err := agreeTo(notices, a.Agreed); err != nil {
 		return err
 	}
+	if have.other != nil {
+		if err := s.adopt(x, have.other); err != nil {
+			return err
+		}
+		if have, err = s.look(ctx, x); err != nil || have.containers[RoleAgent].State.alive() {
+			return err // it is live, and this root's now
+		}
+	}
 	j := journal{Session: meta.SessionID, Message: resumed}
 	if workspaceMissing(meta, have.parts) {
 		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = false }); err != nil {
@@ -371,13 +379,13 @@ func (s *Supervisor) remove(ctx context.Context, x *execution) error {
 
 // ownImages are the images that were built for a bottle alone.
 func (s *Supervisor) ownImages(ctx context.Context, identity string) ([]string, error) {
-	images, err := s.cfg.Engine.Images(ctx, s.cfg.Root.ID())
+	images, err := s.cfg.Engine.Images(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	var own []string
 	for ref, labels := range images {
-		if labels[LabelIdentity] == identity {
+		if labels[LabelIdentity] == identity && s.cfg.Root.Owns(identity, labels[LabelRoot]) {
 			own = append(own, ref)
 		}
 	}

@@ -173,7 +173,7 @@ func TestOrphansAreListedAndCleanedUp(t *testing.T) {
 		return ok && b.Status == bottles.Orphan
 	})
 	b, _ := find(s, id)
-	if !slices.Contains(b.Objects, "container claude-bottle-"+id) || !slices.Contains(b.Objects, "network claude-bottle-net-"+id) {
+	if !slices.Contains(b.Objects, "container claude-bottle-"+id+" (running)") || !slices.Contains(b.Objects, "network claude-bottle-net-"+id) {
 		t.Errorf("its objects are %v", b.Objects)
 	}
 	w.must(bottles.Cleanup{Identities: []string{id}})

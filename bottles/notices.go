@@ -15,6 +15,7 @@ const (
 	NoticeHome      = "home-missing"          // the volume of the agent's home directory is gone
 	NoticeClaude    = "claude-home-missing"   // that of ~/.claude is gone
 	NoticeHomeKept  = "home-kept-from-now-on" // there was none for the home directory before
+	NoticeRoot      = "another-root"          // the bottle's objects carry another state root's id
 )
 
 // resumeNotices are the facts about a resume that the operator should know before saying yes. They are worked out from
@@ -41,6 +42,11 @@ func resumeNotices(b *state.Bottle, meta state.Metadata, now Profile, have parts
 			return nil, err
 		}
 		out = append(out, profileNotices(was, now, grants, own != nil)...)
+	}
+	if have.other != nil {
+		out = append(out, Notice{ID: NoticeRoot, Ask: true,
+			What: have.other.text() + ": this state root was moved, restored or copied, or lost its id. A yes takes them over, and the work in them goes on here",
+			Fix:  "say no if the other state root is in use: it is that one's bottle then"})
 	}
 	if workspaceMissing(meta, have) {
 		instead := "it starts with an empty one"
@@ -84,6 +90,9 @@ func sameManifest(a, b string) bool {
 // workspaceMissing says whether a bottle whose agent has run before has no workspace any more.
 func workspaceMissing(meta state.Metadata, have parts) bool {
 	_, there := have.volumes[labelWork]
+	if have.other != nil && !there {
+		_, there = have.other.volumes[labelWork]
+	}
 	return !there && meta.ImageDigest != ""
 }
 

@@ -82,10 +82,11 @@ type parts struct {
 	containers map[Role]Container
 	networks   map[string]Network // by the label's role: "net", "out"
 	volumes    map[string]Volume  // by the label's role, one of volumeRoles
+	other      *foreign           // what of it carries another root's id; nil: nothing
 }
 
 func newParts() parts {
-	return parts{map[Role]Container{}, map[string]Network{}, map[string]Volume{}}
+	return parts{containers: map[Role]Container{}, networks: map[string]Network{}, volumes: map[string]Volume{}}
 }
 
 // empty says that the engine holds nothing that runs or blocks a name.
@@ -96,7 +97,7 @@ func (p parts) names() []string {
 	var out []string
 	for _, r := range append(roles[:len(roles):len(roles)], roleLook) {
 		if c, ok := p.containers[r]; ok {
-			out = append(out, "container "+c.Name)
+			out = append(out, "container "+c.Name+runs(c))
 		}
 	}
 	for _, r := range []string{labelNet, labelOut} {
@@ -106,10 +107,29 @@ func (p parts) names() []string {
 	}
 	for _, r := range volumeRoles {
 		if v, ok := p.volumes[r]; ok {
-			out = append(out, "volume "+v.Name)
+			out = append(out, "volume "+v.Name+holds(r))
 		}
 	}
 	return out
+}
+
+// runs marks a container that is not at its end: removing it ends what it does.
+func runs(c Container) string {
+	if c.State.alive() {
+		return " (" + string(c.State) + ")"
+	}
+	return ""
+}
+
+// holds says what of worth is in a volume.
+func holds(role string) string {
+	switch role {
+	case labelWork:
+		return " (the workspace)"
+	case labelUser:
+		return " (the agent's home)"
+	}
+	return " (the conversation)"
 }
 
 // roles in the order in which people read them; the pod's holder first among the sidecars.

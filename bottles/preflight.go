@@ -260,7 +260,7 @@ func (s *Supervisor) planCopy(ctx context.Context, dir string, p *Preflight) {
 
 // planEngine looks at what the engine has already.
 func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Metadata, p *Preflight) {
-	have, err := s.cfg.Engine.Observe(ctx, s.cfg.Root.ID())
+	have, others, err := observeRoot(ctx, s.cfg.Engine, s.cfg.Root)
 	if err != nil {
 		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})
 		return
@@ -270,7 +270,7 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 		p.conflict(Conflict{"the agent's image can't be looked for: " + err.Error(), "see whether the engine answers"})
 	}
 	p.Image.Build = err == nil && !there
-	here, found := group(have)[p.Identity]
+	here, found := groupAll(have, others)[p.Identity]
 	switch {
 	case !found:
 		here = newParts()
@@ -291,6 +291,9 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 		p.conflict(Conflict{"pipelock's image can't be looked for: " + err.Error(), "see whether the engine answers"})
 	}
 	p.conflict(missing...)
+	if here.other != nil {
+		here = here.other.parts // they are taken over
+	}
 	strangers, err := s.strangers(ctx, x.layout, here)
 	if err != nil {
 		p.conflict(Conflict{"the names on the engine can't be looked at: " + err.Error(), "see whether the engine answers"})
@@ -322,14 +325,20 @@ func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Con
 	holders, err := s.cfg.Engine.Holders(ctx, containers, networks, volumes)
 	var out []Conflict
 	for _, h := range holders {
-		whose, remove := "a stranger", "docker "+h.Kind+" rm "+h.Name
-		if h.Kind == "container" {
-			remove = "docker rm -f " + h.Name
+		id, identity := h.Labels[LabelRoot], h.Labels[LabelIdentity]
+		if s.cfg.Root.Owns(identity, id) {
+			continue // it came since the look
 		}
-		if root := h.Labels[LabelRoot]; root != "" {
-			whose = "another state root (" + root + ")"
+		whose, fix := "something that bottle-tui did not make", "see what it is with: docker "+h.Kind+" inspect "+h.Name+"; if it is needed, start another bottle, which gets another name"
+		switch {
+		case id != "" && s.cfg.Root.Has(identity):
+			whose = "this bottle under the id of another state root (" + id + ")"
+			fix = "bottle-tui resume " + identity + s.cfg.Flags + ", which shows what it takes over"
+		case id != "":
+			whose = "a bottle of another state root (" + id + ")"
+			fix = "leave it to that one (bottle-tui --home DIR) and start another bottle, which gets another name"
 		}
-		out = append(out, Conflict{fmt.Sprintf("the %s name %s is in use by %s", h.Kind, h.Name, whose), remove})
+		out = append(out, Conflict{fmt.Sprintf("the %s name %s is in use by %s", h.Kind, h.Name, whose), fix})
 	}
 	return out, err
 }
@@ -355,7 +364,7 @@ func (s *Supervisor) noStrangers(ctx context.Context, x *execution, have parts) 
 func conflictError(found []Conflict) error {
 	var lines []string
 	for _, c := range found {
-		lines = append(lines, c.What+"; clear it with: "+c.Fix)
+		lines = append(lines, c.What+"; to do: "+c.Fix)
 	}
 	return refuse("%s", strings.Join(lines, "\n"))
 }

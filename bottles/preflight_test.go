@@ -195,9 +195,9 @@ func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"docker rm -f " + container, "docker network rm " + network, "docker volume rm " + volume}
+	want := []string{"docker container inspect " + container, "docker network inspect " + network, "docker volume inspect " + volume}
 	for i, fix := range want {
-		if i >= len(p.Conflicts) || p.Conflicts[i].Fix != fix || !strings.Contains(p.Conflicts[i].What, "stranger") {
+		if i >= len(p.Conflicts) || !strings.Contains(p.Conflicts[i].Fix, fix) || strings.Contains(p.Conflicts[i].Fix, " rm ") || !strings.Contains(p.Conflicts[i].What, "did not make") {
 			t.Errorf("conflicts %v lack %q", p.Conflicts, fix)
 		}
 	}

@@ -11,13 +11,28 @@ import (
 // Raze removes everything of a state root from the engine, live bottles too, and says what it removed. The
 // directory itself is left to the caller.
 func Raze(ctx context.Context, root *state.Root, engine Engine) (removed []string, err error) {
-	have, err := engine.Observe(ctx, root.ID())
+	have, err := ObserveRoot(ctx, engine, root)
 	if err != nil {
 		return nil, err
 	}
-	images, err := engine.Images(ctx, root.ID())
+	all, err := engine.Images(ctx, "")
 	if err != nil {
 		return nil, err
+	}
+	for identity, p := range group(have) {
+		if err := root.Audit(identity).Append("purge", map[string]any{"objects": p.names()}); err != nil {
+			return nil, err // what can't be written down is not removed
+		}
+	}
+	images, old := map[string]bool{}, map[string]bool{}
+	for ref, labels := range all {
+		identity, id := labels[LabelIdentity], labels[LabelRoot]
+		switch {
+		case identity == "" && id == root.ID() || identity != "" && root.Owns(identity, id):
+			images[ref] = true
+		case identity == "" && id == root.PathID(): // of a profile, and maybe for another root of the same path
+			old[ref] = true
+		}
 	}
 	gone := func(what, name string, err error) error {
 		if err == nil {
@@ -43,6 +58,11 @@ func Raze(ctx context.Context, root *state.Root, engine Engine) (removed []strin
 	for _, ref := range slices.Sorted(maps.Keys(images)) {
 		if err := gone("image", ref, engine.RemoveImage(ctx, ref)); err != nil {
 			return removed, err
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(old)) {
+		if engine.RemoveImage(ctx, ref) == nil { // it fails where a container uses it
+			removed = append(removed, "image "+ref)
 		}
 	}
 	return removed, nil

@@ -102,6 +102,7 @@ type record struct {
 	disk     *state.Bottle // nil: the engine has objects of it, the state root does not
 	meta     state.Metadata
 	unread   string           // why meta could not be read
+	unlisted string           // why it could not be seen whether there is a state
 	own      bool             // it has a Dockerfile of its own
 	journal  *state.Operation // on disk: in flight here, elsewhere, or interrupted
 	force    inForce          // what its gates let through
@@ -331,7 +332,7 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 		info, err := s.cfg.Engine.Info(ctx)
 		var events <-chan Event
 		if err == nil {
-			events, err = s.cfg.Engine.Events(ctx, s.cfg.Root.ID())
+			events, err = s.cfg.Engine.Events(ctx, "")
 		}
 		if err == nil {
 			wait = shortest
@@ -343,6 +344,9 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 			})
 			for ev := range events {
 				s.post(func() {
+					if !s.concerns(ev) {
+						return
+					}
 					if ev.Action == "die" {
 						s.died[ev.ID] = true
 					}
@@ -367,6 +371,12 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// concerns says whether an event may be of a bottle of this root. Owner only.
+func (s *Supervisor) concerns(ev Event) bool {
+	id := ev.Labels[LabelRoot]
+	return id == s.cfg.Root.ID() || id == s.cfg.Root.PathID() || s.bottles[ev.Labels[LabelIdentity]] != nil
 }
 
 // watchQueue has a bottle's box looked at whenever something moved in it.

@@ -91,8 +91,12 @@ func (r *record) status() (Status, string) {
 	switch {
 	case r.op != nil:
 		return r.busy()
+	case r.unlisted != "":
+		return Failed, r.unlisted
 	case r.disk == nil:
 		return Orphan, "its containers have no state; c cleans them up"
+	case r.have.other != nil:
+		return Failed, r.have.other.text() + "; r takes them over"
 	}
 	status, detail := observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
 	if lost := r.lost(); status == Live && len(lost) > 0 {
@@ -231,14 +235,15 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 	snap := &Snapshot{Version: 1, At: now}
 	info, err := engine.Info(ctx)
 	var have Observed
+	var others map[string]*foreign
 	if err == nil {
 		snap.Engine = EngineView{Reachable: true, Info: info}
-		have, err = engine.Observe(ctx, root.ID())
+		have, others, err = observeRoot(ctx, engine, root)
 	}
 	if err != nil {
 		snap.Engine = EngineView{Err: err.Error()}
 	}
-	found := group(have)
+	found := groupAll(have, others)
 	disk := readDisk(root)
 	snap.Problems = disk.problems
 	records := map[string]*record{}
@@ -247,7 +252,7 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 	}
 	for id, p := range found {
 		if records[id] == nil {
-			records[id] = &record{identity: id}
+			records[id] = &record{identity: id, unlisted: disk.unlisted(id)}
 		}
 		records[id].have = p
 	}

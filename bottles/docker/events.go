@@ -14,7 +14,7 @@ import (
 // backlog is how many events wait for a reader before the stream is given up.
 const backlog = 4096
 
-// Events streams changes of containers whose LabelRoot is root. The engine's messages that it is made
+// Events streams changes of containers whose LabelRoot is root, with "" of every root. The engine's messages that it is made
 // of (API: GET /events; type container) are
 //
 //	create, start, die (attribute exitCode), destroy, rename (attribute oldName)
@@ -32,7 +32,7 @@ func (e *Engine) Events(ctx context.Context, root string) (<-chan bottles.Event,
 			return err
 		}
 		args := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)),
-			filters.Arg("label", bottles.LabelRoot+"="+root))
+			labelled(root))
 		for _, a := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionRename} {
 			args.Add("event", string(a))
 		}

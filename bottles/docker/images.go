@@ -6,15 +6,13 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
-
-	"bottle-tui/bottles"
 )
 
-// Images lists the references of the images that were built for the state root, with their labels.
+// Images lists the references of the images that were built for the state root, or with "" for any, with their labels.
 func (e *Engine) Images(ctx context.Context, root string) (map[string]map[string]string, error) {
 	refs := map[string]map[string]string{}
 	err := e.call(ctx, "list the images of state root "+root, func(c *client.Client) error {
-		mine := filters.NewArgs(filters.Arg("label", bottles.LabelRoot+"="+root))
+		mine := filters.NewArgs(labelled(root))
 		images, err := c.ImageList(ctx, image.ListOptions{Filters: mine})
 		if err != nil {
 			return err

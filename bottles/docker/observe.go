@@ -18,10 +18,10 @@ import (
 	"bottle-tui/bottles"
 )
 
-// Observe lists every container, network and volume whose LabelRoot is root.
+// Observe lists every container, network and volume whose LabelRoot is root; "": of every root.
 func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, error) {
 	var seen bottles.Observed
-	mine := filters.NewArgs(filters.Arg("label", bottles.LabelRoot+"="+root))
+	mine := filters.NewArgs(labelled(root))
 	err := e.call(ctx, "list the containers, networks and volumes of state root "+root, func(c *client.Client) error {
 		containers, err := c.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
 		if err != nil {
@@ -53,6 +53,14 @@ func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, er
 		return bottles.Observed{}, err
 	}
 	return seen, nil
+}
+
+// labelled filters by LabelRoot: those of one root, or with "" all that have one.
+func labelled(root string) filters.KeyValuePair {
+	if root == "" {
+		return filters.Arg("label", bottles.LabelRoot)
+	}
+	return filters.Arg("label", bottles.LabelRoot+"="+root)
 }
 
 // Holders finds who has any of these names.
