@@ -16,14 +16,11 @@ func (p *program) auditCommand() *cobra.Command {
 		Short: "Check that no line of the audit log was changed, removed or put in between",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: p.work(func(_ *cobra.Command, args []string) error {
-			dir := p.home
-			if dir == "" {
-				var err error
-				if dir, err = state.DefaultDir(); err != nil {
-					return err
-				}
+			dir, err := p.dir()
+			if err != nil {
+				return err
 			}
-			root, err := state.Open(dir)
+			root, err := state.OpenReadOnly(dir)
 			if err != nil {
 				return err
 			}

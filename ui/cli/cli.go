@@ -119,16 +119,30 @@ func (p *program) versionCommand() *cobra.Command {
 	}
 }
 
+// dir is the directory of the state root.
+func (p *program) dir() (string, error) {
+	if p.home != "" {
+		return p.home, nil
+	}
+	return state.DefaultDir()
+}
+
 // open opens the state root and the engine. The engine need not answer.
 func (p *program) open(ctx context.Context) (*state.Root, bottles.Engine, error) {
-	dir := p.home
-	if dir == "" {
-		var err error
-		if dir, err = state.DefaultDir(); err != nil {
-			return nil, nil, err
-		}
+	return p.openWith(ctx, state.Open)
+}
+
+// openReadOnly is open for a command that only looks: it makes nothing, and so leaves nothing behind.
+func (p *program) openReadOnly(ctx context.Context) (*state.Root, bottles.Engine, error) {
+	return p.openWith(ctx, state.OpenReadOnly)
+}
+
+func (p *program) openWith(ctx context.Context, open func(string) (*state.Root, error)) (*state.Root, bottles.Engine, error) {
+	dir, err := p.dir()
+	if err != nil {
+		return nil, nil, err
 	}
-	root, err := state.Open(dir)
+	root, err := open(dir)
 	if err != nil {
 		return nil, nil, err
 	}

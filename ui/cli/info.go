@@ -41,8 +41,7 @@ func (p *program) infoCommand() *cobra.Command {
 
 // info tells of the bottle of that identity, or else of the agent of that name.
 func (p *program) info(ctx context.Context, name, format string) error {
-	defer p.sweep()()
-	root, engine, err := p.open(ctx)
+	root, engine, err := p.openReadOnly(ctx)
 	if err != nil {
 		return err
 	}

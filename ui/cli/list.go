@@ -34,8 +34,7 @@ func (p *program) listCommand() *cobra.Command {
 				return fmt.Errorf("--format is text or json, not %q", format)
 			}
 			return p.work(func(cmd *cobra.Command, _ []string) error {
-				defer p.sweep()()
-				root, engine, err := p.open(cmd.Context())
+				root, engine, err := p.openReadOnly(cmd.Context())
 				if err != nil {
 					return err
 				}

@@ -56,7 +56,7 @@ type gateLog struct {
 }
 
 func (p *program) gateLog(ctx context.Context, identity string, g gateLog, follow bool) error {
-	root, engine, err := p.open(ctx)
+	root, engine, err := p.openReadOnly(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (g gateLog) tell(ctx context.Context, follow bool) error {
 	if err != nil {
 		return err
 	}
-	have, err := g.engine.Observe(ctx, g.root.ID())
+	have, err := bottles.ObserveRoot(ctx, g.engine, g.root)
 	if err != nil {
 		// What was written down is worth having without the engine; the exit code tells.
 		return errors.Join(g.printAll(history), err)

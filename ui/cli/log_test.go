@@ -47,7 +47,7 @@ func gatesOf(t *testing.T, roles ...bottles.Role) (g gateLog, engine logs, out *
 	for _, role := range roles {
 		engine.have.Containers = append(engine.have.Containers, bottles.Container{
 			Name: "c-" + string(role), State: bottles.StateRunning, CreatedAt: time.Date(2026, 11, 24, 1, 0, 0, 0, time.UTC),
-			Labels: map[string]string{bottles.LabelIdentity: coder, bottles.LabelRole: string(role)},
+			Labels: map[string]string{bottles.LabelIdentity: coder, bottles.LabelRole: string(role), bottles.LabelRoot: root.ID()},
 		})
 	}
 	out = &shared{}

@@ -105,7 +105,7 @@ func TestLookingMakesNothing(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(p.home, "queue"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"list"}, {"info", "coder"}, {"start", "coder", "--dry-run"}} {
+	for _, args := range [][]string{{"list"}, {"info", "coder"}, {"start", "coder", "--dry-run"}, {"audit", "verify"}, {"log", "coder-00000"}} {
 		p.run(t.Context(), append(args, "--home", p.home)) // the engine may answer, or not
 		entries, err := os.ReadDir(p.home)
 		if err != nil || len(entries) != 1 || entries[0].Name() != "queue" {

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"bottle-tui/bottles"
-	"bottle-tui/state"
 	"bottle-tui/ui/preflight"
 )
 
@@ -138,59 +135,26 @@ func (p *program) printPlan(plan *bottles.Preflight, format string) error {
 	return preflight.Text(p.out, plan, planWidth)
 }
 
-// config is what a command's Supervisor works with; a dry one leaves no trace. end gives it all back.
+// config is what a command's Supervisor works with; a dry one makes nothing. end gives it all back.
 func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.Config, end func(), err error) {
-	sweep := func() {}
+	open := p.open
 	if dry {
-		sweep = p.sweep()
+		open = p.openReadOnly
 	}
-	root, engine, err := p.open(ctx)
+	root, engine, err := open(ctx)
 	if err != nil {
-		sweep()
 		return c, nil, err
 	}
 	catalog, err := p.catalog(engine, cwd)
 	if err != nil {
 		_ = engine.Close() // the error says what matters
-		sweep()
 		return c, nil, err
 	}
 	end = func() {
 		catalog.close()
 		_ = engine.Close() // nothing is asked of it any more
-		sweep()
 	}
 	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: p.resolver(), Flags: p.flags(), Recover: func(string) bool { return false }}, end, nil
-}
-
-// sweep remembers what there is of the state root. The function that it gives removes the empty directories that looking
-// for bottles made since.
-func (p *program) sweep() func() {
-	dir := p.home
-	if dir == "" {
-		var err error
-		if dir, err = state.DefaultDir(); err != nil {
-			return func() {}
-		}
-	}
-	absent := func(path string) bool {
-		_, err := os.Lstat(path)
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	var made []string // the deepest first
-	for _, sub := range []string{"state", "queue", "audit"} {
-		if path := filepath.Join(dir, sub); absent(path) {
-			made = append(made, path)
-		}
-	}
-	for at := dir; absent(at) && at != filepath.Dir(at); at = filepath.Dir(at) {
-		made = append(made, at)
-	}
-	return func() {
-		for _, at := range made {
-			_ = os.Remove(at) // one that is not empty stays
-		}
-	}
 }
 
 // errNo is the operator's answer.

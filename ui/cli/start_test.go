@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -364,23 +365,27 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
-func TestSweep(t *testing.T) {
-	top := t.TempDir()
-	p := &program{home: filepath.Join(top, "a", "b")}
-	sweep := p.sweep()
-	if _, err := state.Open(p.home); err != nil {
-		t.Fatal(err)
-	}
-	sweep()
-	if _, err := os.Lstat(filepath.Join(top, "a")); err == nil {
-		t.Error("what was not there before is left")
-	}
-	if _, err := state.Open(p.home); err != nil {
-		t.Fatal(err)
-	}
-	p.sweep()()
-	if _, err := os.Lstat(filepath.Join(p.home, "state")); err != nil {
-		t.Errorf("what was there before is gone: %v", err)
+// What another program makes of a new root while it is looked at stays there.
+func TestLookingRemovesNothing(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "none"))
+	for i := range 30 {
+		p := &program{out: io.Discard, err: io.Discard}
+		home := filepath.Join(t.TempDir(), "root")
+		looked := make(chan struct{})
+		go func() { defer close(looked); p.run(t.Context(), []string{"list", "--home", home}) }()
+		root, err := state.Open(home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-looked
+		if err := root.Check(); err != nil {
+			t.Fatalf("time %d: %v", i, err)
+		}
+		for _, sub := range []string{"state", "queue", "audit"} {
+			if _, err := os.Lstat(filepath.Join(home, sub)); err != nil {
+				t.Fatalf("time %d: %v", i, err)
+			}
+		}
 	}
 }
 
