@@ -47,6 +47,7 @@ func resumeNotices(b *state.Bottle, meta state.Metadata, now Profile, have parts
 		out = append(out, Notice{ID: NoticeRoot, Ask: true,
 			What: have.other.text() + ": this state root was moved, restored or copied, or lost its id. A yes takes them over, and the work in them goes on here",
 			Fix:  "say no if the other state root is in use: it is that one's bottle then"})
+		have = have.other.parts
 	}
 	if workspaceMissing(meta, have) {
 		instead := "it starts with an empty one"
@@ -90,9 +91,6 @@ func sameManifest(a, b string) bool {
 // workspaceMissing says whether a bottle whose agent has run before has no workspace any more.
 func workspaceMissing(meta state.Metadata, have parts) bool {
 	_, there := have.volumes[labelWork]
-	if have.other != nil && !there {
-		_, there = have.other.volumes[labelWork]
-	}
 	return !there && meta.ImageDigest != ""
 }
 
