@@ -41,11 +41,12 @@ type layout struct {
 	cols     int
 	rows     int
 
-	force  inForce
-	later  []stage           // what comes into force in its place by itself
-	host   []string          // addresses of this machine that egress would dial
-	tokens map[string]string // public name → token_ref, of every token that may be used
-	fill   string            // the directory to copy into the workspace; "": it is not to be filled
+	force       inForce
+	later       []stage           // what comes into force in its place by itself
+	host        []string          // addresses of this machine that egress would dial
+	tokens      map[string]string // public name → token_ref, of every token that may be used
+	fill        string            // the directory to copy into the workspace; "": it is not to be filled
+	skipIgnored bool              // of that, what git ignores is left out
 }
 
 func agentName(identity string) string { return "claude-bottle-" + identity }

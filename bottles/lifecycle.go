@@ -30,6 +30,7 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	}
 	meta.StartedAt, meta.SessionID = s.cfg.Now().UTC(), uuid.NewString()
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
+	meta.SkipIgnored = a.skipsIgnored(profile)
 	create := s.cfg.Root.Create
 	if a.Identity != "" {
 		create = func(m state.Metadata) (*state.Bottle, error) { return s.cfg.Root.CreateAs(a.Identity, m) }
@@ -266,7 +267,7 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 		return err
 	}
 	if meta.CopyCWD && !meta.Filled && meta.CWD != "" {
-		l.fill = meta.CWD
+		l.fill, l.skipIgnored = meta.CWD, meta.SkipIgnored
 	}
 	return nil
 }

@@ -2,12 +2,10 @@ package bottles
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"bottle-tui/bottles/workspace"
 	"bottle-tui/queue"
 	"bottle-tui/state"
 )
@@ -51,13 +49,6 @@ type PlannedImage struct {
 	Reference string `json:"reference"`
 	Rebuilt   bool   `json:"rebuilt"` // from the bottle's own Dockerfile, after a capability was approved
 	Build     bool   `json:"build"`   // the engine does not have it: it is built first
-}
-
-// PlannedCopy is what would be copied into the workspace.
-type PlannedCopy struct {
-	Files   int   `json:"files"`
-	Bytes   int64 `json:"bytes"`
-	Ignored int   `json:"ignored"` // entries that .dockerignore leaves out; a directory counts once
 }
 
 // PlannedEgress is the way out.
@@ -162,7 +153,11 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
 	if s.planEngine(ctx, x, meta, &p); meta.CopyCWD && (!meta.Filled || slices.ContainsFunc(p.Notices, func(n Notice) bool { return n.ID == NoticeWorkspace })) {
-		s.planCopy(ctx, meta.CWD, &p)
+		skip := meta.SkipIgnored
+		if l, ok := a.(Launch); ok {
+			skip = l.skipsIgnored(profile)
+		}
+		s.planCopy(ctx, meta.CWD, skip, &p)
 	}
 	p.noNulls()
 	return &p, ctx.Err()
@@ -239,23 +234,6 @@ func (s *Supervisor) noAgent(name string) error {
 		return refuse("there is no agent %q, nor any other: declare one in the manifest", name)
 	}
 	return refuse("there is no agent %q; there are: %s", name, strings.Join(agents, ", "))
-}
-
-// planCopy looks at what would be copied.
-func (s *Supervisor) planCopy(ctx context.Context, dir string, p *Preflight) {
-	tree, err := workspace.Scan(ctx, dir)
-	var refused *workspace.Refused
-	switch {
-	case errors.As(err, &refused):
-		p.conflict(Conflict{refused.What, refused.Fix})
-	case err != nil:
-		p.conflict(Conflict{err.Error(), "choose another directory"})
-	default:
-		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored}
-		for _, n := range tree.Notes {
-			p.notice(Notice{ID: n.ID, What: n.What, Fix: n.Fix})
-		}
-	}
 }
 
 // planEngine looks at what the engine has already.

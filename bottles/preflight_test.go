@@ -40,7 +40,7 @@ func digest(t *testing.T, dir string) string {
 func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 	w, u := newWorld(t), newUpstream(t)
 	project := t.TempDir()
-	for name, content := range map[string]string{"main.go": "package main", "skip.log": "long", ".dockerignore": "*.log\n"} {
+	for name, content := range map[string]string{"main.go": "package main", "skip.log": "long", ".bottleignore": "*.log\n"} {
 		if err := os.WriteFile(filepath.Join(project, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestAnOrphanOfTheSameNameIsFound(t *testing.T) {
 func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
 	w := newWorld(t)
 	project := t.TempDir()
-	for name, content := range map[string]string{"work": "from the project", "big.log": "noise", ".dockerignore": "*.log\n"} {
+	for name, content := range map[string]string{"work": "from the project", "big.log": "noise", ".bottleignore": "*.log\n", ".dockerignore": "work\n"} {
 		if err := os.WriteFile(filepath.Join(project, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

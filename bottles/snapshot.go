@@ -223,6 +223,8 @@ type (
 		Task     string // first message to the agent; "": none
 		Identity string // the one that a Preflight named; "": a new one
 		Shown    string // the Shown of the plan that was agreed to; "": none was
+		// SkipIgnored says whether the copy of CWD is without what git ignores; nil: as the profile has it.
+		SkipIgnored *bool
 	}
 	// Resume starts a bottle that is down, on its own image, with its session.
 	Resume struct {

@@ -21,6 +21,7 @@ type Metadata struct {
 	Manifest    string    `json:"manifest,omitempty"`         // path of the manifest it was started from
 	Profile     string    `json:"profile,omitempty"`          // the agent's entry of the manifest's bottles
 	Filled      bool      `json:"workspace_filled,omitempty"` // the copy of CWD is complete
+	SkipIgnored bool      `json:"skip_ignored,omitempty"`     // the copy is without what git ignores
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
 	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
@@ -48,6 +49,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "manifest", text: &m.Manifest, optional: true},
 		{name: "profile", text: &m.Profile, optional: true},
 		{name: "workspace_filled", flag: &m.Filled, optional: true},
+		{name: "skip_ignored", flag: &m.SkipIgnored, optional: true},
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
 		{name: "whole_home", flag: &m.WholeHome, optional: true},

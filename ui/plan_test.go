@@ -12,8 +12,11 @@ import (
 )
 
 // longPlan is a plan that does not fit.
-func longPlan(_ context.Context, _ bottles.Action) (*bottles.Preflight, error) {
+func longPlan(_ context.Context, a bottles.Action) (*bottles.Preflight, error) {
 	p := aPlan()
+	if l, ok := a.(bottles.Launch); ok && l.SkipIgnored != nil {
+		p.Copy.SkipIgnored = *l.SkipIgnored
+	}
 	for i := range 60 {
 		p.Egress.Allow = append(p.Egress.Allow, fmt.Sprintf("host-%02d.example.com", i))
 	}
@@ -108,6 +111,28 @@ func TestAPlanThatTakesLongIsStopped(t *testing.T) {
 	}
 	s.sees("New bottle", "show the plan")
 	s.lacks("looking at", "zz")
+}
+
+// One key on the plan leaves out what git ignores, and takes it in again; what was shown is what is launched.
+func TestThePlanLeavesOutWhatGitIgnores(t *testing.T) {
+	s := newStage(t, 120, 36)
+	s.m.cwd = ""
+	s.show()
+	s.sup.plan = longPlan
+	s.press("n", "enter")
+	s.lacks("without what git ignores")
+	s.press("i")
+	s.sees("without what git ignores", "New bottle: the plan")
+	s.press("i")
+	s.lacks("without what git ignores")
+	s.press("i", "y")
+	got := s.sup.asked()
+	if len(got) != 1 {
+		t.Fatalf("asked for %v", got)
+	}
+	if l, ok := got[0].(bottles.Launch); !ok || l.SkipIgnored == nil || !*l.SkipIgnored {
+		t.Errorf("asked for %+v", got[0])
+	}
 }
 
 func TestConflictsForbidALaunch(t *testing.T) {

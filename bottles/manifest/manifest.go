@@ -82,6 +82,7 @@ type Profile struct {
 	Env          Entries[string] `json:"env,omitempty" kind:"value" names:"env" jsonschema:"Environment variables of the agent, by name. They are not secret: the agent reads them, plans show their names."`
 	Image        Image           `json:"image,omitzero" jsonschema:"What the agent's image is made from; exactly one of its keys. Default: the built-in Dockerfile with Claude Code."`
 	BuildNetwork string          `json:"build_network,omitempty" kind:"build_network" jsonschema:"The network of the build of the agent's image. Default default."`
+	Copy         Copy            `json:"copy,omitzero" jsonschema:"What of a directory is copied into the workspace, besides what its .bottleignore says."`
 	Limits       Limits          `json:"limits,omitzero" jsonschema:"Limits of the agent's container."`
 }
 
@@ -134,6 +135,11 @@ type Image struct {
 	Dockerfile string `json:"dockerfile,omitempty" kind:"file" jsonschema:"A Dockerfile of your own, relative to this file. It is built with no other file."`
 	Reference  string `json:"reference,omitempty" kind:"reference" jsonschema:"A ready image that holds Claude Code."`
 	Base       string `json:"base,omitempty" kind:"base" jsonschema:"What the built-in Dockerfile stands on, such as a node image pinned by its digest."`
+}
+
+// Copy says what of a directory is copied.
+type Copy struct {
+	SkipIgnored bool `json:"skip_ignored,omitempty" jsonschema:"Whether what git ignores is left out. What git tracks is copied all the same. Default false."`
 }
 
 // Limits of the agent's container; 0 is the default of package bottles.

@@ -182,11 +182,11 @@ func FuzzNames(f *testing.F) {
 		if want := []string{"d/", "d/" + name, "link"}; !slices.Equal(got.names, want) || got.content["d/"+name] != name || got.headers["link"].Linkname != name {
 			t.Errorf("the archive has %q, the link is to %q", got.names, got.headers["link"].Linkname)
 		}
-		// With any .dockerignore it either says what is wrong or gives what an archive can be made of.
+		// With any .bottleignore it either says what is wrong or gives what an archive can be made of.
 		if err := os.WriteFile(filepath.Join(dir, ignoreFile), []byte(ignored), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		tree, err := Scan(t.Context(), dir)
+		tree, err := Scan(t.Context(), dir, Options{})
 		var refused *Refused
 		if err != nil && !errors.As(err, &refused) {
 			t.Errorf("with %q it says %v", ignored, err)

@@ -209,7 +209,7 @@ func TestUnusableRepositories(t *testing.T) {
 		{"main/part", "", "is a part of the repository in " + main},
 		{"main/other", "", ""},
 	} {
-		tree, err := Scan(t.Context(), filepath.Join(home, c.dir))
+		tree, err := Scan(t.Context(), filepath.Join(home, c.dir), Options{})
 		var refused *Refused
 		switch {
 		case c.refused != "":
@@ -223,7 +223,7 @@ func TestUnusableRepositories(t *testing.T) {
 		}
 	}
 	// What the conflict over a partial clone says to do makes it whole.
-	_, err := Scan(t.Context(), home+"/partial")
+	_, err := Scan(t.Context(), home+"/partial", Options{})
 	var refused *Refused
 	if !errors.As(err, &refused) {
 		t.Fatal(err)

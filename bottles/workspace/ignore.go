@@ -3,117 +3,173 @@ package workspace
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
+	"bottle-tui/bottles/workspace/gitignore"
 )
 
 const (
-	ignoreFile = ".dockerignore"
-	maxIgnore  = 1 << 20 // bytes of it
+	ignoreFile   = ".bottleignore"
+	dockerIgnore = ".dockerignore" // describes an image's build: it is not read
+	maxIgnore    = 1 << 20         // bytes of a file with patterns
 )
 
-// ignore is a directory's .dockerignore; its notation is Docker's: the last pattern that matches decides, and one with
-// an exclamation mark keeps.
-type ignore struct {
-	file    string
-	matcher *patternmatcher.PatternMatcher // nil: nothing is left out
-	keeps   [][]string                     // the segments of the patterns that keep
-}
-
-// parentMatch is what was found out of a directory, for what is in it.
-type parentMatch = patternmatcher.MatchInfo
-
-// readIgnore reads the .dockerignore of a directory, if it has one.
-func readIgnore(root *os.Root) (*ignore, error) {
-	ig := &ignore{file: filepath.Join(root.Name(), ignoreFile)}
+// readIgnore reads the .bottleignore of a directory, if it has one. Its syntax is that of .gitignore.
+func readIgnore(root *os.Root) (*gitignore.List, error) {
+	broken := func(err error) error {
+		return &Refused{fmt.Sprintf("%s can't be used (%v)", filepath.Join(root.Name(), ignoreFile), err), "mend it, or move it away"}
+	}
 	f, err := root.OpenFile(ignoreFile, openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ig, nil
+		if info, err := root.Lstat(ignoreFile); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			return nil, broken(errors.New("it is a link to nothing"))
+		}
+		return gitignore.Parse("", nil)
 	}
 	if err != nil {
-		return nil, ig.broken(err)
+		return nil, broken(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, ig.broken(err)
-	case !info.Mode().IsRegular():
-		return nil, ig.broken(errors.New("it is not a regular file"))
-	case info.Size() > maxIgnore:
-		return nil, ig.broken(fmt.Errorf("it has %s, and may have %s", Size(info.Size()), Size(maxIgnore)))
+	text, err := content(f, maxIgnore)
+	if err == nil && slices.Contains(text, 0) {
+		err = errors.New("it has a zero byte in it, so it is not text")
 	}
-	patterns, err := ignorefile.ReadAll(io.LimitReader(f, maxIgnore))
+	if err == nil && !utf8.Valid(text) {
+		err = errors.New("it is not UTF-8")
+	}
 	if err != nil {
-		return nil, ig.broken(err)
+		return nil, broken(err)
 	}
-	for _, p := range patterns {
-		// The matcher complains of these on the standard error stream, which may be a screen.
-		if !utf8.ValidString(p) || strings.ContainsAny(p, "\x00\ufeff") {
-			return nil, ig.broken(fmt.Errorf("its pattern %q is not plain UTF-8", p))
-		}
-	}
-	if ig.matcher, err = patternmatcher.New(patterns); err != nil {
-		return nil, ig.broken(fmt.Errorf("its patterns: %w", err))
-	}
-	for _, p := range ig.matcher.Patterns() {
-		if p.Exclusion() {
-			ig.keeps = append(ig.keeps, strings.Split(filepath.ToSlash(p.String()), "/"))
-		}
-	}
-	return ig, nil
-}
-
-func (ig *ignore) broken(err error) error {
-	return &Refused{fmt.Sprintf("%s can't be used (%v)", ig.file, err), "mend it, or move it away"}
-}
-
-// matches says whether .dockerignore leaves a path out, and what is needed to ask for those below it.
-func (ig *ignore) matches(path string, parent parentMatch) (bool, parentMatch, error) {
-	if ig.matcher == nil {
-		return false, parentMatch{}, nil
-	}
-	left, match, err := ig.matcher.MatchesUsingParentResults(path, parent)
+	l, err := gitignore.Parse("", text)
 	if err != nil {
-		return false, match, ig.broken(fmt.Errorf("its patterns, with %q: %w", path, err))
+		return nil, broken(err)
 	}
-	return left, match, nil
+	return l, nil
 }
 
-// mayKeep says whether something below a directory that is left out may be kept all the same. A pattern that is not
-// longer than the directory's path has decided about the directory already.
-func (ig *ignore) mayKeep(dir string) bool {
-	if len(ig.keeps) == 0 {
+// place is what applies to what is in one directory.
+type place struct {
+	tree     *worktree // nil: git knows nothing of what is here
+	patterns *level
+	ignored  bool  // git ignores the directory itself
+	inGit    bool  // it is within a .git
+	large    *Part // of the topmost directory that git ignores; nil: it ignores none
+}
+
+// level is the .gitignore of one directory, and those of the directories above it.
+type level struct {
+	list *gitignore.List
+	up   *level
+}
+
+// ignores says whether git's patterns ignore what is here. They do not say what is tracked all the same.
+func (at place) ignores(path string, dir bool) bool {
+	if at.tree == nil || at.inGit {
 		return false
 	}
-	segments := strings.Split(dir, "/")
-	for _, pattern := range ig.keeps {
-		if leadsBelow(pattern, segments) {
-			return true
+	in := at.tree.path(path)
+	for l := at.patterns; l != nil; l = l.up {
+		if r := l.list.Match(in, dir); r != gitignore.NoMatch {
+			return r == gitignore.Ignored
+		}
+	}
+	for _, l := range at.tree.excludes {
+		if r := l.Match(in, dir); r != gitignore.NoMatch {
+			return r == gitignore.Ignored
 		}
 	}
 	return false
 }
 
-func leadsBelow(pattern, dir []string) bool {
-	for i, p := range pattern {
-		if strings.Contains(p, "**") {
-			return true
-		}
-		if i == len(dir) {
-			return true
-		}
-		if ok, err := path.Match(p, dir[i]); err != nil || !ok {
-			return false
+// enter is the place that a directory itself makes: it may be the top of a repository, and have patterns.
+func (s *scanner) enter(where *os.Root, dir string, names []string, at place) place {
+	if at.inGit || at.ignored {
+		return at
+	}
+	has := func(name string) bool { _, found := slices.BinarySearch(names, name); return found }
+	if dir != "" && has(dotGit) {
+		if w := readWorktree(filepath.Join(s.tree.Dir, filepath.FromSlash(dir))); w != nil {
+			w.base = dir
+			at.tree, at.patterns = w, nil
 		}
 	}
-	return false
+	if at.tree == nil || !has(".gitignore") {
+		return at
+	}
+	info, err := where.Lstat(".gitignore")
+	if err != nil || !info.Mode().IsRegular() { // git does not follow a link here
+		return at
+	}
+	f, err := where.OpenFile(".gitignore", openFlags, 0)
+	if err != nil {
+		return at
+	}
+	defer f.Close()
+	text, err := content(f, maxIgnore)
+	if err != nil {
+		return at
+	}
+	base := at.tree.above
+	if dir != at.tree.base {
+		base = at.tree.path(dir)
+	}
+	if l, err := gitignore.Parse(base, text); err == nil {
+		at.patterns = &level{l, at.patterns}
+	}
+	return at
+}
+
+// leftOut says whether .bottleignore leaves an entry out, or git ignores it and is heeded, and counts it then. ignored
+// says that git ignores it, also where that leaves nothing out.
+func (s *scanner) leftOut(path, name string, dir bool, at place) (left, ignored bool) {
+	inGit := at.inGit || name == dotGit
+	r, pattern := s.ignore.Which(path, dir)
+	if r == gitignore.Ignored && inGit && !slices.Contains(strings.Split(pattern, "/"), dotGit) {
+		r = gitignore.NoMatch // no pattern for files means those of the repository itself
+	}
+	if r == gitignore.Ignored {
+		s.tree.Ignored++
+		switch {
+		case inGit && !at.ignored:
+			s.tree.LeftGit.add(path)
+		case !inGit && at.tree != nil:
+			s.leaveTracked(path, at.tree)
+		}
+		return true, false
+	}
+	if ignored = at.ignored || name != dotGit && at.ignores(path, dir); !ignored {
+		return false, false
+	}
+	var below []string
+	if at.tree != nil && !inGit {
+		itself := false
+		if itself, below = at.tree.tracks(at.tree.path(path)); itself {
+			return false, false
+		}
+		if s.o.SkipIgnored && at.tree.err != nil && s.unknown == nil {
+			s.unknown = at.tree.err
+		}
+	}
+	if !s.o.SkipIgnored || dir && len(below) > 0 { // something in it is tracked
+		return false, true
+	}
+	s.tree.GitIgnored++
+	return true, true
+}
+
+// leaveTracked remembers what git tracks of an entry that .bottleignore leaves out.
+func (s *scanner) leaveTracked(path string, w *worktree) {
+	in := w.path(path)
+	itself, below := w.tracks(in)
+	if itself {
+		s.tree.LeftTracked.add(path)
+	}
+	for _, b := range below {
+		s.tree.LeftTracked.add(path + strings.TrimPrefix(b, in))
+	}
 }

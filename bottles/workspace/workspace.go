@@ -1,9 +1,11 @@
 // Package workspace finds out what of a directory of the operator's belongs into a bottle's workspace, and streams it
-// there as a tar. It honours the directory's .dockerignore, and nothing outside of the directory gets in but what its git
-// repository consists of, as gitrepo finds it. It must not change the directory, follow a link, speak to an engine, or print.
+// there as a tar. It honours the directory's .bottleignore, and nothing outside of the directory gets in but what its git
+// repository consists of, as gitrepo finds it. It must not change the directory, follow a link, run git, speak to an engine,
+// or print.
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"bottle-tui/bottles/workspace/gitignore"
 )
 
 // Bounds of what is copied.
@@ -22,15 +26,29 @@ const (
 	MaxBytes   = 20 << 30 // of the files' content
 )
 
+// largeIgnored is how many bytes a directory that git ignores may have before it is named.
+const largeIgnored = 50_000_000
+
+// Options say how a directory is copied.
+type Options struct {
+	SkipIgnored bool // without what git ignores
+}
+
 // Tree is what would be copied from a directory. It holds the names alone; Archive reads the rest.
 type Tree struct {
-	Dir     string // absolute, without links
-	Files   int    // regular files and symbolic links
-	Bytes   int64  // of the files' content
-	Ignored int    // entries that .dockerignore leaves out; a directory without anything to keep counts once
-	Skipped int    // devices, sockets and named pipes
-	Under   string // what Archive puts before each path, e.g. "workspace/"
-	Notes   []Note // what the operator should know of the repositories in it
+	Dir        string // absolute, without links
+	Files      int    // regular files and symbolic links
+	Bytes      int64  // of the files' content
+	Ignored    int    // entries that .bottleignore leaves out; a directory counts once
+	GitIgnored int    // entries that are left out because git ignores them; a directory counts once
+	Under      string // what Archive puts before each path, e.g. "workspace/"
+
+	Dockerignore bool   // there is a .dockerignore, which is not read
+	LeftGit      Names  // what of repositories themselves .bottleignore leaves out
+	LeftTracked  Names  // files that git tracks and .bottleignore leaves out
+	Large        []Part // directories that git ignores, of more than 50 MB, and that are copied; the largest first
+	Skipped      Names  // devices, sockets and named pipes
+	Notes        []Note // what the operator should know of the repositories in it
 
 	// Unsettled is set by Archive where a repository could not be copied as it was at one moment: what is wrong with it.
 	Unsettled string
@@ -42,10 +60,46 @@ type Tree struct {
 	again    func(ctx context.Context) (*Tree, error) // looks at the directory's own files again
 }
 
+// Part is what a directory takes of the room.
+type Part struct {
+	Path  string // from the copied directory, with slashes
+	Bytes int64
+}
+
 // entry is one thing to copy.
 type entry struct {
 	path string // from Dir, with slashes
 	kind fs.FileMode
+}
+
+// Names are paths of which there may be many: how many, and the first few.
+type Names struct {
+	Count int
+	First []string
+}
+
+// named is how many files are named where there may be many.
+const named = 5
+
+func (n *Names) add(path string) {
+	if n.Count++; len(n.First) < named {
+		n.First = append(n.First, path)
+	}
+}
+
+// String is the first few in quotes, and how many more there are.
+func (n Names) String() string {
+	var b strings.Builder
+	for i, path := range n.First {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", path)
+	}
+	if more := n.Count - len(n.First); more > 0 {
+		fmt.Fprintf(&b, " and %s more", Count(more))
+	}
+	return b.String()
 }
 
 // Refused says why a directory is not copied, and the way out.
@@ -64,11 +118,11 @@ type limits struct {
 
 // Scan finds what of dir would be copied. It refuses, with a *Refused, what is no directory, the root directory, the
 // home directory and what holds it, what is too large, and what has files that can't be read.
-func Scan(ctx context.Context, dir string) (*Tree, error) {
-	return scan(ctx, dir, limits{entries: MaxEntries, bytes: MaxBytes, look: 8 * MaxEntries})
+func Scan(ctx context.Context, dir string, o Options) (*Tree, error) {
+	return scan(ctx, dir, o, limits{entries: MaxEntries, bytes: MaxBytes, look: 8 * MaxEntries})
 }
 
-func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
+func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error) {
 	abs, err := resolve(dir)
 	if err != nil {
 		return nil, err
@@ -82,8 +136,15 @@ func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{ctx: ctx, root: root, ignore: ignore, most: most, tree: &Tree{Dir: abs, maxBytes: most.bytes}}
-	if err := s.directory("", parentMatch{}, false); err != nil {
+	s := &scanner{ctx: ctx, root: root, o: o, ignore: ignore, most: most, tree: &Tree{Dir: abs, maxBytes: most.bytes}}
+	var at place
+	var above []*gitignore.List
+	if at.tree, above = worktreeAbove(abs); at.tree != nil {
+		for _, l := range above {
+			at.patterns = &level{l, at.patterns}
+		}
+	}
+	if err := s.directory("", at); err != nil {
 		return nil, err
 	}
 	if !most.bare {
@@ -91,14 +152,21 @@ func scan(ctx context.Context, dir string, most limits) (*Tree, error) {
 			return nil, err
 		}
 		most.bare = true
-		s.tree.again = func(ctx context.Context) (*Tree, error) { return scan(ctx, dir, most) }
+		s.tree.again = func(ctx context.Context) (*Tree, error) { return scan(ctx, dir, o, most) }
 	}
 	switch {
 	case s.full():
 		return nil, s.tooLarge()
-	case len(s.unreadable) > 0:
-		return nil, s.unread()
+	case s.unreadable.Count > 0:
+		return nil, &Refused{"these can't be read, so they can't be copied: " + s.unreadable.String(),
+			"make them readable, or list them in " + filepath.Join(abs, ignoreFile)}
+	case s.unknown != nil:
+		return nil, &Refused{fmt.Sprintf("what git tracks in %s is not known, so what it ignores can't be left out (%v)", abs, s.unknown),
+			"mend the repository, or copy what git ignores, too"}
 	}
+	_, err = root.Lstat(dockerIgnore)
+	s.tree.Dockerignore = err == nil
+	slices.SortStableFunc(s.tree.Large, func(a, b Part) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return s.tree, nil
 }
 
@@ -141,27 +209,25 @@ func resolve(dir string) (string, error) {
 type scanner struct {
 	ctx    context.Context
 	root   *os.Root
-	ignore *ignore
+	o      Options
+	ignore *gitignore.List
 	most   limits
 	tree   *Tree
 
-	seen        int // entries to copy, also beyond the limit
-	unreadable  []string
-	unreadCount int
-	room        []taker // what is directly under the directory, the largest few of each kind
-	size        taker   // of the top-level entry that is being looked at
-	found       []foundRepo
+	seen       int // entries to copy, also beyond the limit
+	unreadable Names
+	unknown    error   // why it is not known what git tracks, where that decides
+	room       []taker // what is directly under the directory, the largest few of each kind
+	size       taker   // of the top-level entry that is being looked at
+	found      []foundRepo
 }
-
-// named is how many files are named where there may be many.
-const named = 5
 
 func (s *scanner) full() bool {
 	return s.seen > s.most.entries || s.tree.Bytes > s.most.bytes
 }
 
-// directory takes in what is in a directory. left says that .dockerignore leaves the directory itself out.
-func (s *scanner) directory(dir string, parent parentMatch, left bool) error {
+// directory takes in what is in a directory.
+func (s *scanner) directory(dir string, at place) error {
 	where, err := s.open(dir)
 	if err != nil {
 		return s.cannotRead(dir, err)
@@ -172,7 +238,7 @@ func (s *scanner) directory(dir string, parent parentMatch, left bool) error {
 		return s.cannotRead(dir, err)
 	}
 	var below []found
-	err = s.each(where, dir, names, parent, left, &below)
+	err = s.each(where, dir, names, s.enter(where, dir, names, at), &below)
 	where.Close() // before those below are opened: a deep tree must not use up the files that may be open
 	if err != nil {
 		return err
@@ -229,16 +295,15 @@ func (s *scanner) names(where *os.Root) ([]string, error) {
 	return names, nil
 }
 
-// found is one entry of a directory that was looked at.
+// found is one entry of a directory that was looked at, and the place that it makes if it is a directory.
 type found struct {
-	path  string
-	info  fs.FileInfo
-	match parentMatch
-	left  bool // .dockerignore leaves it out, and may keep something in it
+	path string
+	info fs.FileInfo
+	at   place
 }
 
 // each looks at the entries of one directory.
-func (s *scanner) each(where *os.Root, dir string, names []string, parent parentMatch, left bool, below *[]found) error {
+func (s *scanner) each(where *os.Root, dir string, names []string, at place, below *[]found) error {
 	for _, name := range names {
 		if err := s.ctx.Err(); err != nil {
 			return fmt.Errorf("look through %s: %w", s.tree.Dir, err)
@@ -247,33 +312,29 @@ func (s *scanner) each(where *os.Root, dir string, names []string, parent parent
 		if dir != "" {
 			path = dir + "/" + name
 		}
-		ignored, match, err := s.ignore.matches(path, parent)
-		if err != nil {
-			return err
-		}
-		if ignored && !s.ignore.mayKeep(path) {
-			s.tree.Ignored++
-			continue
-		}
 		info, err := where.Lstat(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		if errors.Is(err, fs.ErrNotExist) {
 			continue // it was there a moment ago
-		case err != nil:
+		}
+		left, ignored := s.leftOut(path, name, err == nil && info.IsDir(), at)
+		switch {
+		case left:
+			continue
+		case err == nil && info.Mode().IsRegular() && !readable(where, name, info):
+			err = fs.ErrPermission
+		}
+		if err != nil {
 			if err := s.cannotRead(path, err); err != nil {
 				return err
 			}
 			continue
-		case ignored && !info.IsDir():
-			s.tree.Ignored++
-			continue
-		case info.Mode().IsRegular() && !readable(where, name, info):
-			if err := s.cannotRead(path, fs.ErrPermission); err != nil {
-				return err
-			}
-			continue
 		}
-		*below = append(*below, found{path, info, match, ignored})
+		in := at
+		in.ignored, in.inGit = ignored, at.inGit || name == dotGit
+		if ignored && in.large == nil && info.IsDir() {
+			in.large = &Part{Path: path}
+		}
+		*below = append(*below, found{path, info, in})
 	}
 	return nil
 }
@@ -294,34 +355,30 @@ func readable(where *os.Root, name string, info fs.FileInfo) bool {
 // take adds an entry, and what is below it.
 func (s *scanner) take(f found) error {
 	t := s.tree
-	if path.Base(f.path) == dotGit && !f.left {
+	if path.Base(f.path) == dotGit {
 		if is, err := s.repository(f); is || err != nil {
 			return err
 		}
 	}
-	switch kind := f.info.Mode().Type(); {
-	case kind == fs.ModeDir && f.left:
-		// It is needed only if something in it is kept.
-		ignored, seen, stored, size := t.Ignored, s.seen, len(t.entries), s.size
+	switch kind := f.info.Mode().Type(); kind {
+	case fs.ModeDir:
 		s.add(f.path, kind, 0)
-		if err := s.directory(f.path, f.match, true); err != nil {
-			return err
+		err := s.directory(f.path, f.at)
+		if l := f.at.large; l != nil && l.Path == f.path && l.Bytes > largeIgnored {
+			t.Large = append(t.Large, *l)
 		}
-		if s.seen == seen+1 {
-			t.Ignored, s.seen, s.size = ignored+1, seen, size
-			t.entries = t.entries[:stored]
-		}
-	case kind == fs.ModeDir:
-		s.add(f.path, kind, 0)
-		return s.directory(f.path, f.match, false)
-	case kind == fs.ModeSymlink:
+		return err
+	case fs.ModeSymlink:
 		t.Files++
 		s.add(f.path, kind, 0)
-	case kind == 0:
+	case 0:
 		t.Files++
 		s.add(f.path, kind, f.info.Size())
+		if f.at.ignored && f.at.large != nil {
+			f.at.large.Bytes = sum(f.at.large.Bytes, f.info.Size())
+		}
 	default:
-		t.Skipped++
+		t.Skipped.add(f.path)
 	}
 	return nil
 }
@@ -353,24 +410,6 @@ func (s *scanner) cannotRead(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if s.unreadCount++; len(s.unreadable) < named {
-		s.unreadable = append(s.unreadable, filepath.Join(s.tree.Dir, path))
-	}
+	s.unreadable.add(filepath.Join(s.tree.Dir, path))
 	return nil
-}
-
-// unread is the refusal of a directory with files that can't be read.
-func (s *scanner) unread() error {
-	var what strings.Builder
-	what.WriteString("these can't be read, so they can't be copied: ")
-	for i, path := range s.unreadable {
-		if i > 0 {
-			what.WriteString(", ")
-		}
-		fmt.Fprintf(&what, "%q", path)
-	}
-	if more := s.unreadCount - len(s.unreadable); more > 0 {
-		fmt.Fprintf(&what, " and %s more", Count(more))
-	}
-	return &Refused{what.String(), "make them readable, or list them in " + filepath.Join(s.tree.Dir, ignoreFile)}
 }

@@ -84,7 +84,7 @@ func archive(t testing.TB, tree *Tree) unpacked {
 
 func mustScan(t testing.TB, dir string) *Tree {
 	t.Helper()
-	tree, err := Scan(t.Context(), dir)
+	tree, err := Scan(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestScanAndArchive(t *testing.T) {
 	defer socket.Close()
 
 	tree := mustScan(t, dir)
-	if tree.Dir != dir || tree.Files != 9 || tree.Bytes != 3+1+9+21+10 || tree.Ignored != 0 || tree.Skipped != 2 {
+	if tree.Dir != dir || tree.Files != 9 || tree.Bytes != 3+1+9+21+10 || tree.Ignored != 0 || tree.Skipped.Count != 2 {
 		t.Errorf("the tree is %+v", tree)
 	}
 	got := archive(t, tree)
@@ -140,7 +140,7 @@ func TestScanAndArchive(t *testing.T) {
 	}
 }
 
-func TestDockerignore(t *testing.T) {
+func TestBottleignore(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		ignore  string
@@ -149,44 +149,49 @@ func TestDockerignore(t *testing.T) {
 		ignored int
 	}{
 		{"none", "", "a b/c", "a b/ b/c", 0},
-		{"a directory counts once", "node_modules\n*.log\n", "a node_modules/x/1 node_modules/y x.log b/y.log", "a b/ b/y.log", 2},
-		{"comments and blanks", "# all\n\n  b  \n", "a b", "a", 1},
-		{"anywhere", "**/*.log\n/top\n", "x.log a/y.log a/z top/b a/top", "a/ a/top a/z", 3},
-		{"kept in a directory that is left out", "vendor\n!vendor/ours\n", "vendor/ours/a vendor/theirs/b vendor/c", "vendor/ vendor/ours/ vendor/ours/a", 2},
-		{"kept by a pattern", "docs\n!docs/*/README\n", "docs/a/README docs/b/other docs/x", "docs/ docs/a/ docs/a/README", 2},
-		{"kept anywhere", "*\n!**/keep\n", "a/b/keep a/c d/e keep", "a/ a/b/ a/b/keep keep", 2},
-		{"nothing kept after all", "build\n!build/none\n", "build/a build/b/c d", "d", 1},
+		{"a directory counts once", "node_modules\n*.log\n", "a node_modules/x/1 node_modules/y x.log b/y.log", "a b/", 3},
+		{"comments and blanks", "# all\n\nb  \n", "a b", "a", 1},
+		{"anywhere", "*.log\n/top\n", "x.log a/y.log a/z top/b a/top", "a/ a/top a/z", 3},
+		{"kept in a directory that is left out in parts", "vendor/*\n!vendor/ours\n", "vendor/ours/a vendor/theirs/b vendor/c", "vendor/ vendor/ours/ vendor/ours/a", 2},
+		{"never kept in a directory that is left out", "vendor\n!vendor/ours\n", "vendor/ours/a b", "b", 1},
+		{"only what is named", "/*\n!/src/\n", "a b/c src/d", "src/ src/d", 2},
 		{"the last one decides", "!a\na\n", "a/b c", "c", 1},
-		{"left out below what is kept", "x\n!x/y\nx/y/z\n", "x/y/z/1 x/y/1", "x/ x/y/ x/y/1", 1},
-		{"a link to a directory that is left out", "target\n", "target/big", "", 1},
+		{"directories alone", "build/\n", "build/a src/build", "src/ src/build", 1},
+		{"the repository stays, whatever its files are called", "*\n!/src/\nlogs\nHEAD\n", ".git/HEAD .git/logs/HEAD src/logs", ".git/ .git/HEAD .git/logs/ .git/logs/HEAD src/", 1},
+		{"the repository where it is meant", ".git/\n", ".git/HEAD a", "a", 1},
+		{".dockerignore is not read", "", ".dockerignore .git/HEAD", ".dockerignore .git/ .git/HEAD", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := map[string]string{}
 			for _, f := range strings.Fields(c.files) {
 				files[f] = "."
 			}
-			var own []string
+			if files[dockerIgnore] != "" {
+				files[dockerIgnore] = ".git\n*\n"
+			}
 			if c.ignore != "" {
 				// It leaves itself out, so that the list below is of the rest alone.
 				files[ignoreFile] = c.ignore + ignoreFile + "\n"
 				c.ignored++
 			}
 			tree := mustScan(t, plant(t, files))
-			own = append(own, strings.Fields(c.kept)...)
-			if got := archive(t, tree); !slices.Equal(got.names, own) || tree.Ignored != c.ignored {
-				t.Errorf("kept %q, left out %d", got.names, tree.Ignored)
+			if got := archive(t, tree); !slices.Equal(got.names, strings.Fields(c.kept)) || tree.Ignored != c.ignored || tree.Dockerignore != (files[dockerIgnore] != "") {
+				t.Errorf("kept %q, left out %d, .dockerignore %v", got.names, tree.Ignored, tree.Dockerignore)
+			}
+			if strings.Contains(c.name, "meant") != (tree.LeftGit.Count == 1) {
+				t.Errorf("of the repository it names %v", tree.LeftGit)
 			}
 		})
 	}
 }
 
-func TestBrokenDockerignore(t *testing.T) {
+func TestBrokenBottleignore(t *testing.T) {
 	for name, make := range map[string]func(path string) error{
-		"pattern":   func(path string) error { return os.WriteFile(path, []byte("a[\n"), 0o644) },
 		"bytes":     func(path string) error { return os.WriteFile(path, []byte("a\n\xff*\n"), 0o644) },
 		"zero":      func(path string) error { return os.WriteFile(path, []byte("a\x00b\n"), 0o644) },
-		"alone":     func(path string) error { return os.WriteFile(path, []byte("!\n"), 0o644) },
+		"nowhere":   func(path string) error { return os.Symlink("none", path) },
 		"long line": func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), 100<<10), 0o644) },
+		"many":      func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x\n"), 30_000), 0o644) },
 		"large":     func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("abc\n"), 1<<19), 0o644) },
 		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o644) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
@@ -197,7 +202,7 @@ func TestBrokenDockerignore(t *testing.T) {
 			if err := make(filepath.Join(dir, ignoreFile)); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Scan(t.Context(), dir)
+			_, err := Scan(t.Context(), dir, Options{})
 			var refused *Refused
 			if !errors.As(err, &refused) || !strings.Contains(refused.What, filepath.Join(dir, ignoreFile)+" can't be used") {
 				t.Errorf("it says %v", err)
@@ -219,7 +224,7 @@ func TestRefusedDirectories(t *testing.T) {
 		filepath.Join(home, "file"):        filepath.Join(home, "file") + " is not a directory: name the directory of a project with --cwd",
 		filepath.Join(home, "file", "sub"): "",
 	} {
-		_, err := Scan(t.Context(), dir)
+		_, err := Scan(t.Context(), dir, Options{})
 		var refused *Refused
 		if !errors.As(err, &refused) || want != "" && err.Error() != want {
 			t.Errorf("%s: it says %v", dir, err)
@@ -230,37 +235,37 @@ func TestRefusedDirectories(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Scan(ctx, filepath.Join(home, "project")); !errors.Is(err, context.Canceled) {
+	if _, err := Scan(ctx, filepath.Join(home, "project"), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that ended it says %v", err)
 	}
 }
 
 func TestTooLarge(t *testing.T) {
-	files := map[string]string{"one": strings.Repeat("x", 3000), "left/": "", ignoreFile: "left\n!left/none\n"}
+	files := map[string]string{"one": strings.Repeat("x", 3000), "left/": "", ignoreFile: "left\n"}
 	for i, dir := range []string{"small", "some", "many", "most"} {
 		for n := range (i + 1) * 3 {
 			files[fmt.Sprintf("%s/%d", dir, n)] = strings.Repeat("y", 100*(4-i)*(4-i))
 		}
 	}
 	dir := plant(t, files)
-	_, err := scan(t.Context(), dir, limits{entries: 20, bytes: 1 << 20, look: 1000})
+	_, err := scan(t.Context(), dir, Options{}, limits{entries: 20, bytes: 1 << 20, look: 1000})
 	want := dir + ` has 36 files and directories to copy, and at most 20 are copied; the most is in "most" (13), "many" (10), "some" (7): ` +
-		"list what the agent does not need in " + dir + "/.dockerignore, a pattern a line"
+		"list what the agent does not need in " + dir + "/.bottleignore, a pattern a line"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says\n%v, not\n%s", err, want)
 	}
-	_, err = scan(t.Context(), dir, limits{entries: 100, bytes: 10_000, look: 1000})
+	_, err = scan(t.Context(), dir, Options{}, limits{entries: 100, bytes: 10_000, look: 1000})
 	want = dir + ` has 17.6 KiB to copy, and at most 9.8 KiB are copied; the most is in "some" (5.3 KiB), "small" (4.7 KiB), "many" (3.5 KiB): ` +
-		"list what the agent does not need in " + dir + "/.dockerignore, a pattern a line"
+		"list what the agent does not need in " + dir + "/.bottleignore, a pattern a line"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says\n%v, not\n%s", err, want)
 	}
 	// A directory that is left out after all does not count, also where it is the one too many.
-	tree, err := scan(t.Context(), dir, limits{entries: 36, bytes: 1 << 20, look: 1000})
+	tree, err := scan(t.Context(), dir, Options{}, limits{entries: 36, bytes: 1 << 20, look: 1000})
 	if err != nil || len(tree.entries) != 36 || tree.Ignored != 1 {
 		t.Errorf("exactly as many as may be: %v, %+v", err, tree)
 	}
-	if _, err = scan(t.Context(), dir, limits{entries: 5, bytes: 1 << 20, look: 10}); err == nil || !strings.Contains(err.Error(), "at most 5 are copied") {
+	if _, err = scan(t.Context(), dir, Options{}, limits{entries: 5, bytes: 1 << 20, look: 10}); err == nil || !strings.Contains(err.Error(), "at most 5 are copied") {
 		t.Errorf("with less looked at than there is it says %v", err)
 	}
 }
@@ -272,7 +277,7 @@ func TestSparseFiles(t *testing.T) {
 			t.Skip(err) // the file system has no such files
 		}
 	}
-	if _, err := Scan(t.Context(), dir); err == nil || !strings.Contains(err.Error(), `has 8 TiB to copy, and at most 20 GiB are copied; the most is in "a" (4 TiB), "b" (4 TiB)`) {
+	if _, err := Scan(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), `has 8 TiB to copy, and at most 20 GiB are copied; the most is in "a" (4 TiB), "b" (4 TiB)`) {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -319,10 +324,10 @@ func TestUnreadable(t *testing.T) {
 		}
 		return
 	}
-	_, err := Scan(t.Context(), dir)
+	_, err := Scan(t.Context(), dir, Options{})
 	in := func(name string) string { return fmt.Sprintf("%q", filepath.Join(dir, name)) }
 	want := "these can't be read, so they can't be copied: " + strings.Join([]string{in("closed"), in("open/0"), in("open/1"), in("open/2"), in("open/3")}, ", ") +
-		" and 2 more: make them readable, or list them in " + dir + "/.dockerignore"
+		" and 2 more: make them readable, or list them in " + dir + "/.bottleignore"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says\n%v, not\n%s", err, want)
 	}

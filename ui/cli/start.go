@@ -43,13 +43,13 @@ func (f *planFlags) check(cmd *cobra.Command) error {
 func (p *program) startCommand() *cobra.Command {
 	var plan planFlags
 	var cwd, task string
-	var yes bool
+	var yes, skip bool
 	cmd := &cobra.Command{
 		Use:   "start <agent>",
 		Short: "Start a new bottle of an agent of the manifest, after showing what that means",
 		Long: "Shows the plan of a new bottle, asks, and starts it. The agent is one of the manifest's, or of the\n" +
 			"claude-bottle.json in --cwd. With --cwd the directory is copied into the bottle's workspace, without what\n" +
-			"its .dockerignore leaves out; nothing that happens in the bottle changes the directory. ctrl+c cancels a\n" +
+			"its .bottleignore leaves out; nothing that happens in the bottle changes the directory. ctrl+c cancels a\n" +
 			"start and takes back what was made.",
 		Example: "  bottle-tui start coder --cwd . --task 'Mend the failing tests.'\n  bottle-tui start coder --dry-run --format json",
 		Args:    cobra.ExactArgs(1),
@@ -69,11 +69,15 @@ func (p *program) startCommand() *cobra.Command {
 					}
 					launch.CWD, launch.CopyCWD = dir, true
 				}
+				if cmd.Flags().Changed("skip-ignored") {
+					launch.SkipIgnored = &skip
+				}
 				return p.start(cmd.Context(), launch, plan, yes)
 			})(cmd, args)
 		},
 	}
 	cmd.Flags().StringVar(&cwd, "cwd", "", "directory to copy into the workspace; without it the workspace is empty")
+	cmd.Flags().BoolVar(&skip, "skip-ignored", false, "copy --cwd without what git ignores (=false: with it, whatever the manifest says)")
 	cmd.Flags().StringVar(&task, "task", "", "first message to the agent; without it the agent waits for you")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	plan.add(cmd)

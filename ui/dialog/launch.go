@@ -38,6 +38,8 @@ type Launch struct {
 	since   time.Time
 	cancel  context.CancelFunc // of the plan that is being made; nil: none is
 	plan    *Plan              // nil: the form is shown
+
+	skipIgnored *bool // what was chosen on a plan; nil: as the profile has it
 }
 
 // plannedMsg is a plan that was made, or why not.
@@ -83,6 +85,11 @@ func (d *Launch) move(n int) tea.Cmd {
 func (d *Launch) Key(k tea.KeyPressMsg) Result {
 	switch {
 	case d.plan != nil:
+		if b := keys.Find(keys.Plan, k.String()); b != nil && b.Action == keys.SkipIgnored && d.plan.Plan.Copy != nil {
+			skip := !d.plan.Plan.Copy.SkipIgnored
+			d.plan, d.skipIgnored = nil, &skip
+			return Result{Cmd: d.check()}
+		}
 		r := d.plan.Key(k)
 		if r.Close && r.Act == nil { // back to the form
 			d.plan, r.Close = nil, false
@@ -143,7 +150,7 @@ func (d *Launch) check() tea.Cmd {
 	if dir == "~" || strings.HasPrefix(dir, "~/") {
 		dir = filepath.Join(d.o.Home, dir[1:])
 	}
-	l := bottles.Launch{Agent: d.o.Agents[d.agent], CWD: dir, CopyCWD: dir != "", Task: strings.TrimSpace(d.fields[1].Value())}
+	l := bottles.Launch{Agent: d.o.Agents[d.agent], CWD: dir, CopyCWD: dir != "", Task: strings.TrimSpace(d.fields[1].Value()), SkipIgnored: d.skipIgnored}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	return func() tea.Msg {

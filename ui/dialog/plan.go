@@ -46,6 +46,8 @@ func (d *Plan) Key(k tea.KeyPressMsg) Result {
 			return Result{}
 		}
 		return Result{Close: true, Act: d.Act, Doing: d.Doing}
+	case keys.SkipIgnored: // the form makes another plan where there is one
+		d.note = "a directory is copied into a new bottle only; nothing is copied here"
 	case keys.Up:
 		d.Wheel(-1)
 	case keys.Down:

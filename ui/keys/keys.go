@@ -53,10 +53,11 @@ const (
 	Back    Action = "back"
 	Check   Action = "check"
 
-	Go        Action = "go"
-	Yes       Action = "yes"
-	NextField Action = "next-field"
-	PrevField Action = "prev-field"
+	Go          Action = "go"
+	SkipIgnored Action = "skip-ignored"
+	Yes         Action = "yes"
+	NextField   Action = "next-field"
+	PrevField   Action = "prev-field"
 )
 
 // Place is where a binding holds.

@@ -167,6 +167,7 @@ var Table = []Binding{
 		}
 		return ""
 	}},
+	{Action: SkipIgnored, Place: Plan, Keys: []string{"i"}, Help: "Of a new bottle: copy the directory without what git ignores, or with it again."},
 	{Action: Back, Place: Plan, Keys: []string{"esc", "ctrl+c", "q"}, Label: "esc", Hint: "back", Help: "Go back; nothing is created. While the plan is being made, stop making it."},
 	{Action: Up, Place: Plan, Keys: []string{"up", "k"}, Label: "↑ k", Help: "Scroll up."},
 	{Action: Down, Place: Plan, Keys: []string{"down", "j"}, Label: "↓ j", Help: "Scroll down."},

@@ -203,7 +203,10 @@ func (r *rows) directory(p *bottles.Preflight) {
 	case p.Copy != nil:
 		left := ""
 		if p.Copy.Ignored > 0 {
-			left = fmt.Sprintf("; .dockerignore leaves %s out", workspace.Count(p.Copy.Ignored))
+			left = fmt.Sprintf("; .bottleignore leaves %s out", workspace.Count(p.Copy.Ignored))
+		}
+		if p.Copy.SkipIgnored {
+			left += fmt.Sprintf("; without what git ignores (%s)", workspace.Count(p.Copy.GitIgnored))
 		}
 		r.add("", OK, "%s, %s, copied into the workspace%s", number(p.Copy.Files, "file", "files"), workspace.Size(p.Copy.Bytes), left)
 	case p.Resume && slices.ContainsFunc(p.Notices, func(n bottles.Notice) bool { return n.ID == bottles.NoticeWorkspace }):

@@ -108,7 +108,7 @@ func TestClaudeFindsItsPlace(t *testing.T) {
 	op.doing(id, "idle")
 	told := c.turn("the file's content", messages.Result("package main"))
 	if !strings.Contains(told.Result, "build") || strings.Contains(told.Result, "left out") {
-		t.Errorf("of what .dockerignore leaves out it is told %q", told.Result)
+		t.Errorf("of what .bottleignore leaves out it is told %q", told.Result)
 	}
 
 	op.tells(id, "Ask for more")

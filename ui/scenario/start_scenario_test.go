@@ -57,7 +57,7 @@ func (s *stage) project() string {
 	dir := s.t.TempDir()
 	s.writes(filepath.Join(dir, "src", "main.go"), "package main\n")
 	s.writes(filepath.Join(dir, "build", "large"), "left out")
-	s.writes(filepath.Join(dir, ".dockerignore"), "build\n")
+	s.writes(filepath.Join(dir, ".bottleignore"), "build\n")
 	return dir
 }
 
@@ -122,7 +122,7 @@ func TestDryRun(t *testing.T) {
 
 	s.env = append(s.env, "START_TOKEN="+startToken)
 	got = s.runs(args...)
-	for _, want := range []string{`coder-[a-z0-9]{5}, a new bottle`, `2 files, 19 bytes, copied into the workspace; \.dockerignore\s+leaves 1 out`, `api\.example\.com`, `slot 0: START_TOKEN as bearer`} {
+	for _, want := range []string{`coder-[a-z0-9]{5}, a new bottle`, `2 files, 19 bytes, copied into the workspace; \.bottleignore\s+leaves 1 out`, `api\.example\.com`, `slot 0: START_TOKEN as bearer`} {
 		if got.code != 0 || !regexp.MustCompile(want).MatchString(got.out) {
 			t.Errorf("it ended with %d and lacks %s: %s%s", got.code, want, got.out, got.err)
 		}
@@ -191,7 +191,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("the workspace has %q of %d", content, uid)
 	}
 	if _, err := s.engine.CopyOut(t.Context(), "claude-bottle-"+coder, bottles.Workspace+"/build"); err == nil {
-		t.Error("what .dockerignore leaves out is in the workspace")
+		t.Error("what .bottleignore leaves out is in the workspace")
 	}
 
 	var facts map[string]any

@@ -2,7 +2,6 @@ package gitrepo
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -187,21 +186,6 @@ func (r *Repo) config(place, work string) Content {
 		c.Time = info.ModTime()
 	}
 	return c
-}
-
-// Tracked tells fn the paths that the repository's index has, from its worktree's root.
-func (r *Repo) Tracked(fn func(path string)) error {
-	text, err := readSmall(filepath.Join(r.Git, "index"), maxState)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		_, err = eachEntry([]byte(text), r.idLen, func(p []byte) { fn(string(p)) })
-	}
-	if err != nil {
-		return fmt.Errorf("read the index of the repository %s: %w", r.Git, err)
-	}
-	return nil
 }
 
 // Missing are the refs of a state whose object is neither among the copied files nor in a pack of them, by their names;
