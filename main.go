@@ -14,6 +14,7 @@ import (
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/gitgate"
+	"bottle-tui/sidecars/pid1"
 	"bottle-tui/sidecars/supervise"
 	"bottle-tui/ui/cli"
 	"bottle-tui/ui/cli/demo"
@@ -28,6 +29,9 @@ func main() {
 
 // run hands over to the part of the program that its name and its first words ask for.
 func run(ctx context.Context, name string, args []string) int {
+	if name == pid1.Name {
+		return pid1.Run(args)
+	}
 	if code, ours := demo.Applet(ctx, name, args); ours {
 		return code
 	}

@@ -125,6 +125,8 @@ type EngineInfo struct {
 	OS      string // GOOS of its containers: "linux"
 	Arch    string // GOARCH of its containers
 	Address string // where it was reached, e.g. "unix:///var/run/docker.sock"
+	// Init says that the engine has an init program of its own for containers.
+	Init bool
 	// Local says that the engine shares this host's file system, so that bind mounts work.
 	Local bool
 }
@@ -246,6 +248,8 @@ type ContainerSpec struct {
 	Image      string
 	Labels     map[string]string
 	Entrypoint []string // nil: the image's
+	Init       bool     // the engine's own init is the first process
+	Before     []string // without that: what is put before the entrypoint and the command, those of the image included
 	Cmd        []string
 	Env        []string // NAME=value
 	User       string   // "": the image's

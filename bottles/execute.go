@@ -200,6 +200,11 @@ func (x *execution) build(ctx context.Context) (Image, error) {
 func (x *execution) configure(ctx context.Context, role Role, container string) error {
 	if role == RoleAgent {
 		p := x.layout.profile.Program
+		if x.layout.ownInit {
+			if err := x.sup.cfg.Engine.CopyIn(ctx, container, "/", x.sup.initArchive()); err != nil {
+				return err
+			}
+		}
 		if err := x.addHome(ctx, container); err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package bottles
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"maps"
 
 	"bottle-tui/sidecars"
+	"bottle-tui/sidecars/pid1"
 )
 
 // sidecarImage is the sidecars' image for the engine that answers. It is made once, because naming it
@@ -39,7 +42,7 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.sidecar, s.binary = image, binary
+		s.sidecar, s.binary, s.ownInit = image, binary, !info.Init
 		return nil
 	})
 	return made(), err
@@ -54,6 +57,17 @@ func (s *Supervisor) importSidecars(ctx context.Context) error {
 	return s.once.do(ctx, image.Ref, func() error {
 		return ImportShared(ctx, s.cfg.Engine, image.Ref, image.RootFS(), ImageConfig(image.Config))
 	})
+}
+
+// initArchive is this program as the first process of an agent's container, to be unpacked at its root.
+func (s *Supervisor) initArchive() io.Reader {
+	s.mu.Lock()
+	binary := s.binary
+	s.mu.Unlock()
+	var head bytes.Buffer
+	// A Buffer does not fail, and what follows the header are the file's bytes.
+	_ = tar.NewWriter(&head).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: pid1.Name, Mode: 0o755, Size: binary.Size})
+	return io.MultiReader(&head, io.NewSectionReader(binary, 0, binary.Size), bytes.NewReader(make([]byte, (512-binary.Size%512)%512+1024)))
 }
 
 // ImportShared imports an image that this program made out of itself, unless the engine has it.

@@ -9,6 +9,7 @@ import (
 
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
+	"bottle-tui/sidecars/pid1"
 	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
 )
@@ -38,6 +39,7 @@ type layout struct {
 	source   []byte // the Dockerfile that image is built from
 	own      bool   // source is the bottle's own Dockerfile, not its profile's
 	args     []string
+	ownInit  bool // the engine has no init: the agent's first process is this program's
 	cols     int
 	rows     int
 
@@ -205,8 +207,14 @@ func (l layout) agent(net Network) ContainerSpec {
 		pids = DefaultPids
 	}
 	env := append([]string{"CLAUDE_BOTTLE_IDENTITY=" + l.identity, "TERM=xterm-256color", "COLORTERM=truecolor"}, proxyEnv...)
+	var first []string
+	if l.ownInit {
+		first = []string{pid1.Path, "--"}
+	}
 	return ContainerSpec{
 		Name:       agentName(l.identity),
+		Init:       !l.ownInit,
+		Before:     first,
 		Image:      l.image,
 		Cmd:        l.args,
 		Env:        append(append(env, p.Env...), roleEnv(l.force.routes)...),

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/versions"
@@ -35,6 +37,14 @@ func (e *Engine) CreateContainer(ctx context.Context, spec bottles.ContainerSpec
 		if err != nil {
 			return err
 		}
+		config := containerConfig(spec)
+		if len(spec.Before) > 0 {
+			i, err := c.ImageInspect(ctx, spec.Image)
+			if err != nil {
+				return err
+			}
+			config.Entrypoint, config.Cmd = before(spec, i)
+		}
 		now, later := spec.Endpoints, []bottles.Endpoint(nil)
 		if versions.LessThan(c.ClientVersion(), "1.44") && len(now) > 1 {
 			// An older engine takes one network here; the others are connected before the start.
@@ -44,7 +54,7 @@ func (e *Engine) CreateContainer(ctx context.Context, spec bottles.ContainerSpec
 		for _, p := range now {
 			net.EndpointsConfig[p.Network] = endpoint(p)
 		}
-		made, err := c.ContainerCreate(ctx, containerConfig(spec), host, net, nil, spec.Name)
+		made, err := c.ContainerCreate(ctx, config, host, net, nil, spec.Name)
 		if err != nil {
 			if cerrdefs.IsConflict(err) && says(err, "already in use", "is reserved") {
 				return &failure{what: what, cause: err, kind: bottles.ErrNameInUse, hint: holder(ctx, c, spec.Name)}
@@ -97,6 +107,18 @@ func containerConfig(spec bottles.ContainerSpec) *container.Config {
 	}
 }
 
+// before is the entrypoint and the command of a container that has something before both.
+func before(spec bottles.ContainerSpec, image image.InspectResponse) (entrypoint, cmd []string) {
+	entrypoint, cmd = spec.Entrypoint, spec.Cmd
+	if len(entrypoint) == 0 && image.Config != nil { // as the engine does it
+		entrypoint = image.Config.Entrypoint
+		if len(cmd) == 0 {
+			cmd = image.Config.Cmd
+		}
+	}
+	return append(slices.Clone(spec.Before), entrypoint...), cmd
+}
+
 // hostConfig is the part of a container that is not in its image; first of all its hardening.
 func (e *Engine) hostConfig(spec bottles.ContainerSpec) (*container.HostConfig, error) {
 	h := &container.HostConfig{
@@ -108,6 +130,9 @@ func (e *Engine) hostConfig(spec bottles.ContainerSpec) (*container.HostConfig, 
 		DNS:           spec.DNS, ReadonlyRootfs: spec.ReadOnly, Tmpfs: spec.Tmpfs, Sysctls: spec.Sysctls,
 		ConsoleSize: [2]uint{uint(max(spec.Rows, 0)), uint(max(spec.Cols, 0))},
 		Resources:   container.Resources{Memory: spec.Memory, MemorySwap: spec.Memory},
+	}
+	if spec.Init {
+		h.Init = &spec.Init
 	}
 	if spec.Pids > 0 {
 		h.PidsLimit = &spec.Pids

@@ -174,6 +174,8 @@ func (e *Engine) Info(ctx context.Context) (bottles.EngineInfo, error) {
 		}
 		info.ID, info.Version, info.API = i.ID, v.Version, c.ClientVersion()
 		info.OS, info.Arch = v.Os, v.Arch
+		// An engine that could not start its init says so in the place of its version; where it names none, it may have one.
+		info.Init = i.InitBinary != "" && i.InitCommit.ID != "N/A"
 		return nil
 	})
 	if err != nil {

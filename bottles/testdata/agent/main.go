@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -26,6 +27,19 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "fail" {
 		fmt.Println("this step fails on purpose")
 		os.Exit(3)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "parent" { // of children that it leaves behind
+		n, _ := strconv.Atoi(os.Args[2])
+		for range n {
+			if _, err := os.StartProcess("/proc/self/exe", []string{"agent", "child"}, &os.ProcAttr{}); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "child" {
+		return
 	}
 	if len(os.Args) > 3 && os.Args[1] == "put" { // a step of a build
 		if err := put(strings.Join(os.Args[2:], " ")); err != nil {
@@ -69,6 +83,9 @@ func main() {
 			case "swap": // a link in the place of whatever has a path: the path, then what it leads to
 				at, to, _ := strings.Cut(rest, " ")
 				fmt.Println("swapped", at, errors.Join(os.RemoveAll(at), os.Symlink(to, at)))
+			case "orphans":
+				n, _ := strconv.Atoi(rest)
+				fmt.Println("orphans", orphans(n))
 			case "page":
 				go page()
 			case "write":
@@ -102,6 +119,27 @@ func page() {
 			fmt.Print(".")
 		}
 	}
+}
+
+// orphans leaves n ended processes without a parent, and says how many of them nobody has reaped, which may take a moment.
+func orphans(n int) string {
+	const each = 100
+	for ; n > 0; n -= each {
+		if out, err := exec.Command("/proc/self/exe", "parent", strconv.Itoa(min(n, each))).CombinedOutput(); err != nil {
+			return fmt.Sprintf("%v: %s", err, out)
+		}
+	}
+	left := -1
+	for end := time.Now().Add(10 * time.Second); left != 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		left = 0
+		all, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
+		for _, name := range all {
+			if stat, err := os.ReadFile(name); err == nil && strings.Contains(string(stat), ") Z ") {
+				left++
+			}
+		}
+	}
+	return fmt.Sprintf("left: %d", left)
 }
 
 // put writes a file: its path, then its content as a Go string.
