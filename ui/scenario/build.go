@@ -21,27 +21,41 @@ func BuildBinary(t testing.TB) string {
 	return Build(t, ".")
 }
 
-var builds sync.Map // of package to func() (string, error)
+var builds sync.Map // of what is built to func() (string, error)
 
 // Build builds a package of this module, relative to the module's root, as BuildBinary does.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
-	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return build(pkg) }))
+	return buildOnce(t, pkg, func() (string, error) {
+		root, err := moduleRoot()
+		if err != nil {
+			return "", err
+		}
+		return build(root, pkg)
+	})
+}
+
+func buildOnce(t testing.TB, what string, build func() (string, error)) string {
+	t.Helper()
+	once, _ := builds.LoadOrStore(what, sync.OnceValues(build))
 	path, err := once.(func() (string, error))()
 	if err != nil {
-		t.Fatalf("build %s: %v", pkg, err)
+		t.Fatalf("build %s: %v", what, err)
 	}
 	return path
 }
 
-// build leaves the binary in a directory that is named by its content and shared by all test processes of
-// this user, so that the disk holds one of each, and nobody replaces one that runs.
-func build(pkg string) (string, error) {
+func moduleRoot() (string, error) {
 	mod, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	return filepath.Dir(strings.TrimSpace(string(mod))), nil
+}
+
+// build leaves the binary in a directory that is named by its content and shared by all test processes of
+// this user, so that the disk holds one of each, and nobody replaces one that runs.
+func build(root, pkg string) (string, error) {
 	cache := filepath.Join(os.TempDir(), fmt.Sprintf("bottle-tui-scenario-%d", os.Getuid()))
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
@@ -52,7 +66,7 @@ func build(pkg string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	name := filepath.Base(filepath.Join(root, pkg))
+	name := filepath.Base(pkg)
 	if pkg == "." {
 		name = "bottle-tui"
 	}

@@ -1,6 +1,8 @@
 package scenario_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +12,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/state"
+	"bottle-tui/ui/scenario"
 )
 
 // A bottle is torn down with one key and brought back with another: its conversation and its files are there.
@@ -27,7 +30,7 @@ func TestTearDownResumeDelete(t *testing.T) {
 	op.sees(regexp.MustCompile(id + `\s+down`))
 	op.sees("torn down by the operator")
 	down := s.facts(id)
-	if len(down.containers)+down.networks > 0 || down.volumes != 2 {
+	if len(down.containers)+down.networks > 0 || down.volumes != 3 {
 		t.Errorf("the engine has %+v of a bottle that is down", down.parts)
 	}
 	if down.meta.EndReason != "torn down by the operator" || down.meta.EndedAt.IsZero() {
@@ -110,7 +113,7 @@ func TestOrphans(t *testing.T) {
 	if strings.Contains(said, stays) {
 		t.Errorf("cleanup --dry-run names %s: %s", stays, said)
 	}
-	if have := s.onEngine(one); have.containers[bottles.RoleAgent].State != bottles.StateRunning || have.volumes != 2 {
+	if have := s.onEngine(one); have.containers[bottles.RoleAgent].State != bottles.StateRunning || have.volumes != 3 {
 		t.Errorf("cleanup --dry-run left %+v", have)
 	}
 
@@ -138,5 +141,48 @@ func TestOrphans(t *testing.T) {
 	}
 	if said := s.says("cleanup"); !strings.Contains(said, "There are no orphans") {
 		t.Errorf("cleanup says %q", said)
+	}
+}
+
+// A bottle that an earlier version made, which kept only ~/.claude, comes back with its conversation and its work, and has
+// its whole home kept from then on. The plan says so.
+func TestABottleOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	older := s.in(t)
+	older.binary = scenario.BuildEarlier(t)
+	op := older.demo("quiet")
+	id := op.seesLive(1, "quiet")[0]
+	op.sees("waiting for you")
+	op.types(id, [2]string{"write saved.txt kept by the earlier one", "wrote 1 lines"})
+	op.tearsDown(id)
+	op.sees(regexp.MustCompile(id + `\s+down`))
+	before := s.facts(id)
+	op.quits()
+
+	if said := strings.Join(strings.Fields(s.says("resume", "--dry-run", id)), " "); !strings.Contains(said, "from this start on all of it is, in the volume claude-bottle-user-"+id) {
+		t.Errorf("the plan does not say that the home is kept from now on:\n%s", said)
+	}
+	s.says("resume", id)
+	op = s.opens()
+	op.sees("❯ write saved.txt kept by the earlier one")
+	op.sees("resumed · " + before.meta.SessionID)
+	op.types(id, [2]string{"cat saved.txt", "● kept by the earlier one"})
+	var own bytes.Buffer
+	archive := tar.NewWriter(&own)
+	s.must(archive.WriteHeader(&tar.Header{Name: "own.txt", Mode: 0o600, Uid: 1000, Gid: 1000}))
+	s.must(archive.Close())
+	s.must(s.engine.CopyIn(t.Context(), "claude-bottle-"+id, "/home/agent", &own))
+	if now := s.facts(id); now.agent() == "" || now.meta.SessionID != before.meta.SessionID || !now.meta.WholeHome || now.volumes != 3 {
+		t.Errorf("it was %+v and is %+v", before, now)
+	}
+	op.tearsDown(id)
+	op.Press("r")
+	op.seesDone(id, "is live again", id+" is back")
+	if _, err := s.engine.FileSize(t.Context(), "claude-bottle-"+id, "/home/agent/own.txt"); err != nil {
+		t.Errorf("what was in its home: %v", err)
+	}
+	if said := s.runs("resume", "--dry-run", id, "--home", s.home); strings.Contains(said.out, "from this") {
+		t.Errorf("the plan says it again:\n%s", said.out)
 	}
 }
