@@ -253,7 +253,14 @@ func (s *Supervisor) withdraw(identity, id, why string) {
 
 // withdrawAll withdraws what an agent that is gone had asked for, except one request.
 func (s *Supervisor) withdrawAll(identity, except, why string) {
-	pending, _ := s.box(identity).Requests()
+	pending, bad := s.box(identity).Requests()
+	for _, p := range bad { // what is there and can't be read is withdrawn as well
+		if id, ok := queue.RequestID(p.Path); ok && id != except {
+			s.withdraw(identity, id, why)
+			continue
+		}
+		s.cfg.Log.Warn("withdraw what an agent asked for", "identity", identity, "path", p.Path, "err", p.Err)
+	}
 	for _, p := range pending {
 		if p.Answer == nil && p.ID != except {
 			s.withdraw(identity, p.ID, why)

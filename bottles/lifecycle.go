@@ -355,6 +355,8 @@ func (s *Supervisor) closed(b *state.Bottle, reason string) error {
 func (x *execution) findProfile() {
 	if p, err := x.sup.profileOf(x.bottle); err == nil {
 		x.layout.profile = p
+	} else {
+		x.sup.cfg.Log.Warn("find the profile of a bottle that ends", "identity", x.layout.identity, "err", err)
 	}
 	if x.layout.profile.Program.Home == "" {
 		x.layout.profile.Program.Home = "/home/agent/.claude"

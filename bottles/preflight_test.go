@@ -366,3 +366,20 @@ func TestAResumeWithoutItsWorkspaceNeedsAYes(t *testing.T) {
 		t.Errorf("afterwards it is still missing: %+v, %v", p, err)
 	}
 }
+
+// imageless is an engine that can't look for images.
+type imageless struct{ bottles.Engine }
+
+func (imageless) Image(context.Context, string) (bottles.Image, error) {
+	return bottles.Image{}, errors.New("the image store is being repaired")
+}
+
+// An image that could not be looked for is not one that is to be built.
+func TestAnImageThatCannotBeLookedForIsAConflict(t *testing.T) {
+	w := newWorld(t)
+	w.run(func(e bottles.Engine, _ func()) bottles.Engine { return imageless{e} })
+	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
+	if err != nil || p.Image.Build || len(p.Conflicts) == 0 || !strings.Contains(p.Conflicts[0].What, "being repaired") {
+		t.Errorf("the plan is %+v, %v", p, err)
+	}
+}

@@ -107,7 +107,9 @@ func (b *Box) Put(r Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	if b.exists(r.ID+answerSuffix) || b.isDone(r.ID) {
+	if answered, err := b.exists(r.ID+answerSuffix, doneName(r.ID+requestSuffix), doneName(r.ID+answerSuffix)); err != nil {
+		return fail(err)
+	} else if answered {
 		return fail(ErrAnswered)
 	}
 	if err := state.WriteFile(b.requestPath(r.ID), content, filePerm); err != nil {
@@ -116,16 +118,23 @@ func (b *Box) Put(r Request) error {
 	return nil
 }
 
-// exists says whether there is anything of that name, given relative to the directory.
-func (b *Box) exists(name string) bool {
-	_, err := os.Lstat(filepath.Join(b.dir, name))
-	return err == nil
+// exists says whether there is anything of one of the names, given relative to the directory. What can't be looked at is
+// an error, and not absent.
+func (b *Box) exists(names ...string) (bool, error) {
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(b.dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // isDone says whether the request was archived.
-func (b *Box) isDone(id string) bool {
-	return b.exists(filepath.Join(doneDir, id+requestSuffix)) || b.exists(filepath.Join(doneDir, id+answerSuffix))
+func (b *Box) isDone(id string) (bool, error) {
+	return b.exists(doneName(id+requestSuffix), doneName(id+answerSuffix))
 }
+
+func doneName(name string) string { return filepath.Join(doneDir, name) }
 
 // Requests reads the requests that were not archived, in order of arrival, and says which files were
 // refused and why. Names that are not of requests are passed over. A directory that is not there is empty.
@@ -282,17 +291,23 @@ func (b *Box) answer(a Answer) error {
 
 // open says with an error why the request can't be answered.
 func (b *Box) open(id string) error {
-	if b.exists(id + answerSuffix) {
+	if answered, err := b.exists(id + answerSuffix); err != nil {
+		return err
+	} else if answered {
 		return ErrAnswered
 	}
 	return b.requested(id)
 }
 
 func (b *Box) requested(id string) error {
+	if there, err := b.exists(id + requestSuffix); err != nil || there {
+		return err
+	}
+	done, err := b.isDone(id)
 	switch {
-	case b.exists(id + requestSuffix):
-		return nil
-	case b.isDone(id):
+	case err != nil:
+		return err
+	case done:
 		return ErrAnswered
 	}
 	return ErrNoRequest
@@ -354,20 +369,21 @@ func (b *Box) Archive(id string) error {
 	// The request first: while its answer is still in place, nobody can answer it again.
 	for _, suffix := range []string{requestSuffix, answerSuffix} {
 		err := root.Rename(id+suffix, filepath.Join(doneDir, id+suffix))
-		switch {
-		case err == nil:
+		if err == nil {
 			moved = true
-		case !b.exists(id + suffix):
-			// There is nothing to move, or it was moved before.
-		default:
+		} else if there, lookErr := b.exists(id + suffix); there || lookErr != nil {
 			return fail(err)
-		}
+		} // else there is nothing to move, or it was moved before
 	}
 	if !moved {
-		if b.isDone(id) {
-			return nil
+		done, err := b.isDone(id)
+		if err == nil && !done {
+			err = ErrNoRequest
 		}
-		return fail(ErrNoRequest)
+		if err != nil {
+			return fail(err)
+		}
+		return nil
 	}
 	if err := errors.Join(state.SyncDir(filepath.Join(b.dir, doneDir)), state.SyncDir(b.dir)); err != nil {
 		return fail(err)

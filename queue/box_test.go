@@ -470,3 +470,26 @@ func TestNewID(t *testing.T) {
 		}
 	}
 }
+
+// What can't be looked at is neither answered nor unknown.
+func TestWhatCannotBeLookedAtIsNotAbsent(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "coder-00000")
+	box := queue.Open(dir)
+	if err := box.Make(0); err != nil {
+		t.Fatal(err)
+	}
+	done := filepath.Join(dir, "done")
+	if err := errors.Join(os.Remove(done), os.WriteFile(done, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	id := queue.NewID(time.Now())
+	for what, err := range map[string]error{
+		"answer":  box.Answer(queue.Answer{Request: id, Decision: queue.Denied, Note: "no", DecidedAt: time.Now()}),
+		"archive": box.Archive(id),
+		"put":     box.Put(queue.Request{ID: id, Tool: queue.ToolEgress, Identity: "coder-00000", Justification: "why", Proposed: "a.example\n", ArrivedAt: time.Now()}),
+	} {
+		if err == nil || errors.Is(err, queue.ErrNoRequest) || errors.Is(err, queue.ErrAnswered) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -104,6 +105,12 @@ func NewID(now time.Time) string {
 
 // ValidID says whether id has the form of a request's id: 1 to 64 lower-case letters, digits and dashes.
 func ValidID(id string) bool { return idForm.MatchString(id) }
+
+// RequestID is the id of the request that a path is the file of.
+func RequestID(path string) (id string, ok bool) {
+	id, ok = strings.CutSuffix(filepath.Base(path), requestSuffix)
+	return id, ok && ValidID(id)
+}
 
 func checkID(id string) error {
 	if !ValidID(id) {

@@ -158,7 +158,10 @@ func Serve(ctx context.Context, o Options) error {
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	// Whoever waited before the restart waits no more, until it calls again.
-	pending, _ := s.box.Requests()
+	pending, bad := s.box.Requests()
+	for _, p := range bad {
+		s.voice.Say(sidecars.Line{Event: sidecars.EventError, Reason: fmt.Sprintf("read the queue: %s: %s", p.Path, p.Err)}) //nolint:errcheck // nobody may listen
+	}
 	for _, p := range pending {
 		s.voice.Say(sidecars.Line{Event: sidecars.EventAbandoned, ID: p.ID, Reason: "supervise was started anew; the call that waited has ended"})
 	}
