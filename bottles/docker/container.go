@@ -184,9 +184,9 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 }
 
 // StopContainer sends SIGTERM, and SIGKILL after grace (whole seconds, rounded up); nil when it does
-// not run or is not there.
+// not run or is not there. An engine that does not finish is given up after a while.
 func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
-	return e.call(ctx, "stop container "+name, func(c *client.Client) error {
+	return e.within(ctx, e.patience+max(grace, 0), "stop container "+name, func(ctx context.Context, c *client.Client) error {
 		seconds := int(math.Ceil(max(grace, 0).Seconds()))
 		err := c.ContainerStop(ctx, name, container.StopOptions{Timeout: &seconds})
 		if cerrdefs.IsNotFound(err) {
@@ -197,9 +197,10 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 }
 
 // RemoveContainer removes a container, running or not, and its anonymous volumes; nil when there is
-// none. While another removal of it is under way, it waits for that one.
+// none. While another removal of it is under way, it waits for that one. An engine that does not finish is given up after
+// a while.
 func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
-	return e.call(ctx, "remove container "+name, func(c *client.Client) error { return remove(ctx, c, name) })
+	return e.within(ctx, e.patience, "remove container "+name, func(ctx context.Context, c *client.Client) error { return remove(ctx, c, name) })
 }
 
 func remove(ctx context.Context, c *client.Client, name string) error {

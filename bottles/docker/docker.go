@@ -41,6 +41,8 @@ type Engine struct {
 	// before the first call and after the engine went away, for another one may come back.
 	current atomic.Pointer[client.Client]
 	gate    chan struct{} // held while a session is being agreed on
+
+	patience time.Duration // endWithin; shorter in a test
 }
 
 var _ bottles.Engine = (*Engine)(nil)
@@ -63,7 +65,7 @@ func Open(ctx context.Context) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the container engine: DOCKER_HOST is %q: %w; set it to unix:///path/to/docker.sock or tcp://host:port, or unset it", host, err)
 	}
-	e := &Engine{host: host, gate: make(chan struct{}, 1)}
+	e := &Engine{host: host, gate: make(chan struct{}, 1), patience: endWithin}
 	switch url.Scheme {
 	case "unix", "npipe":
 		e.local = true
@@ -158,6 +160,22 @@ func (e *Engine) call(ctx context.Context, what string, f func(*client.Client) e
 		err = f(c)
 	}
 	return e.explain(ctx, what, err)
+}
+
+// endWithin is how long an engine may take over one container's end: it waits there for whoever is attached to its
+// terminal and does not read, such as a program that is stopped, and holds up every other call on the container.
+const endWithin = 45 * time.Second
+
+// within is call for an answer that must come within limit.
+func (e *Engine) within(ctx context.Context, limit time.Duration, what string, f func(context.Context, *client.Client) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := e.call(limited, what, func(c *client.Client) error { return f(limited, c) })
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+		return err
+	}
+	return &failure{what: what, cause: fmt.Errorf("the engine has not answered within %v", limit),
+		hint: "it waits for every program that is attached to the container: continue or end one that is stopped (state T in: ps -eo pid,stat,args | grep -e bottle-tui -e docker), then try again"}
 }
 
 // Info asks the engine who it is.

@@ -107,7 +107,7 @@ func (e *Engine) Holders(ctx context.Context, containers, networks, volumes []st
 // Container looks at one container.
 func (e *Engine) Container(ctx context.Context, name string) (bottles.Container, error) {
 	var out bottles.Container
-	err := e.call(ctx, "look at container "+name, func(c *client.Client) error {
+	err := e.within(ctx, e.patience, "look at container "+name, func(ctx context.Context, c *client.Client) error {
 		i, err := inspect(ctx, c, name)
 		if err != nil {
 			return err
