@@ -226,7 +226,7 @@ func (s *Supervisor) tend(r *record) {
 	s.miss(r)
 	switch agent.State {
 	case StateRunning:
-		if !r.opening && !s.attached(r.identity) {
+		if !r.opening && !s.attached(r.identity) && !s.terminalsReleased() {
 			r.opening = true
 			s.spawn(func() {
 				if err := s.attach(s.ctx, r.identity, agent.Name, true); err != nil {

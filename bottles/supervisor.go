@@ -89,6 +89,7 @@ type Supervisor struct {
 
 	mu        sync.Mutex                    // guards what follows, which workers share
 	terminals map[string]*terminal          // by identity
+	released  bool                          // terminals are let go of until they are taken again
 	early     map[string]*early             // what was typed to agents without an open terminal, by identity
 	voices    map[string]*voice             // by container name
 	copies    map[string]context.CancelFunc // end a minute's copy of a transcript, by identity

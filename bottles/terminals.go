@@ -3,19 +3,21 @@ package bottles
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
-// terminal is the one permanent attachment to an agent's terminal. Its reader never waits for the
-// operator: what the agent prints goes to the bottle's screen as it comes, because an attachment
-// that is not read stops the agent.
+// terminal is the one permanent attachment to an agent's terminal. Its reader never waits, neither for the
+// operator nor for the bottle's screen, because an attachment that is not read stops the agent: a screen that falls
+// behind misses what was printed, and the program is then made to draw itself anew.
 type terminal struct {
 	sup      *Supervisor
 	identity string
 	conn     io.ReadWriteCloser
 	keys     chan []byte
-	size     chan [2]int // the latest wanted size
-	erased   chan struct{}
+	size     chan [2]int   // the latest wanted size
+	behind   chan struct{} // the screen missed something and has caught up
+	erasing  *erasing
 	done     chan struct{}
 }
 
@@ -29,13 +31,20 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 		screen = s.cfg.Screens(identity)
 	}
 	s.detach(identity)
+	if s.terminalsReleased() {
+		return nil // it is taken again with the others
+	}
 	conn, err := s.cfg.Engine.Attach(s.ctx, container)
 	if err != nil {
 		return err
 	}
-	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), erased: make(chan struct{}, 1), done: make(chan struct{})}
+	t := &terminal{sup: s, identity: identity, conn: conn, keys: make(chan []byte, 256), size: make(chan [2]int, 1), behind: make(chan struct{}, 1), done: make(chan struct{})}
 	// From here on what is typed waits for the agent: whoever sees the replay may answer at once.
 	s.mu.Lock()
+	if s.released {
+		s.mu.Unlock()
+		return conn.Close()
+	}
 	s.terminals[identity] = t
 	if e := s.early[identity]; e != nil && found {
 		e.give(t.keys, s.cfg.Now())
@@ -48,22 +57,48 @@ func (s *Supervisor) attach(ctx context.Context, identity, container string, fou
 			s.replay(ctx, container, screen)
 		}
 	}
-	var out io.Writer = io.Discard
+	t.erasing = &erasing{Writer: io.Discard, told: make(chan struct{}, 1)}
 	if screen != nil {
-		out = screen
+		t.erasing.Writer = screen
 	}
-	if found { // only the window of such a program waits for it
-		out = &erasing{Writer: out, told: t.erased}
-	}
-	s.spawn(func() { t.read(out) })
+	s.spawn(func() { t.read() })
 	s.spawn(func() { t.write() })
 	s.spawn(func() {
 		if found && screen != nil {
 			t.redraw(container, screen)
 		}
-		t.resize(container)
+		t.resize(container, screen)
 	})
 	return nil
+}
+
+// ReleaseTerminals lets go of every agent's terminal and opens none until RetakeTerminals: for a program that is about to
+// be suspended, since it would not read them, and an attachment that is not read stops its agent. The agents go on.
+func (s *Supervisor) ReleaseTerminals() {
+	s.mu.Lock()
+	s.released = true
+	var all []string
+	for identity := range s.terminals {
+		all = append(all, identity)
+	}
+	s.mu.Unlock()
+	for _, identity := range all {
+		s.detach(identity)
+	}
+}
+
+// RetakeTerminals opens the terminals of the agents that run again, after ReleaseTerminals; they draw themselves anew.
+func (s *Supervisor) RetakeTerminals() {
+	s.mu.Lock()
+	s.released = false
+	s.mu.Unlock()
+	s.post(s.observe)
+}
+
+func (s *Supervisor) terminalsReleased() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.released
 }
 
 // redrawWithin is how long the window of a program that was found running is smaller at most.
@@ -77,17 +112,15 @@ func (t *terminal) redraw(container string, screen Screen) {
 	if cols < 2 {
 		return
 	}
-	select {
-	case <-t.erased:
-	default:
-	}
+	t.erasing.watch(true)
+	defer t.erasing.watch(false)
 	if err := t.sup.cfg.Engine.Resize(t.sup.ctx, container, cols-1, rows); err != nil {
 		t.sup.cfg.Log.Debug("redraw", "container", container, "err", err)
 	}
 	limit := time.NewTimer(redrawWithin)
 	defer limit.Stop()
 	select {
-	case <-t.erased:
+	case <-t.erasing.told:
 	case <-limit.C: // it draws line by line
 	case <-t.done:
 	case <-t.sup.ctx.Done():
@@ -133,10 +166,26 @@ func (s *Supervisor) attached(identity string) bool {
 	return s.terminals[identity] != nil
 }
 
-func (t *terminal) read(out io.Writer) {
+// abortSequence ends what a program was in the middle of when its output was cut: a control sequence or string (CAN),
+// a frame that is held back (mode 2026), its colours.
+const abortSequence = "\x18\x1b[?2026l\x1b[0m"
+
+func (t *terminal) read() {
 	defer close(t.done)
-	_, err := io.CopyBuffer(out, struct{ io.Reader }{t.conn}, make([]byte, 16<<10))
-	t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
+	from := newBacklog()
+	t.sup.spawn(func() {
+		defer from.end()
+		p := make([]byte, 16<<10)
+		for {
+			n, err := t.conn.Read(p)
+			from.put(p[:n])
+			if err != nil {
+				t.sup.cfg.Log.Debug("terminal ended", "identity", t.identity, "err", err)
+				return
+			}
+		}
+	})
+	t.draw(from)
 	t.conn.Close()
 	t.sup.mu.Lock()
 	if t.sup.terminals[t.identity] == t {
@@ -148,18 +197,50 @@ func (t *terminal) read(out io.Writer) {
 	}
 }
 
+// draw gives the screen what comes, until the end.
+func (t *terminal) draw(from *backlog) {
+	missed := false
+	for p, lost, ok := from.take(nil); ok; p, lost, ok = from.take(p) {
+		if lost {
+			missed = true
+			_, _ = t.erasing.Write([]byte(abortSequence)) // a screen does not fail
+		}
+		_, _ = t.erasing.Write(p)
+		if missed && from.empty() {
+			missed = false
+			select {
+			case t.behind <- struct{}{}:
+			default: // it will draw itself anew in any case
+			}
+		}
+	}
+}
+
 // eraseDisplay is the control sequence by which a program erases its whole screen (ECMA-48, ED with parameter 2).
 const eraseDisplay = "\x1b[2J"
 
-// erasing tells when eraseDisplay has passed, in one piece or in several.
+// erasing tells, while somebody watches, when eraseDisplay has passed, in one piece or in several.
 type erasing struct {
 	io.Writer
-	told    chan<- struct{}
+	told    chan struct{}
+	watched atomic.Bool
 	matched int // how much of it has passed last
+}
+
+func (e *erasing) watch(on bool) {
+	e.watched.Store(on)
+	select {
+	case <-e.told: // of an earlier time
+	default:
+	}
 }
 
 func (e *erasing) Write(b []byte) (int, error) {
 	n, err := e.Writer.Write(b)
+	if !e.watched.Load() {
+		e.matched = 0
+		return n, err
+	}
 	for _, c := range b {
 		switch c {
 		case eraseDisplay[e.matched]:
@@ -196,9 +277,15 @@ func (t *terminal) write() {
 	}
 }
 
-func (t *terminal) resize(container string) {
+// resize brings the terminal's size to the agent as it changes, and makes a program draw itself anew whose screen missed
+// what it printed.
+func (t *terminal) resize(container string, screen Screen) {
 	for {
 		select {
+		case <-t.behind:
+			if screen != nil {
+				t.redraw(container, screen)
+			}
 		case size := <-t.size:
 			if err := t.sup.cfg.Engine.Resize(t.sup.ctx, container, size[0], size[1]); err != nil {
 				t.sup.cfg.Log.Debug("resize", "container", container, "err", err)

@@ -15,4 +15,9 @@ func TestWhoIsFoundRunningDrawsItselfAnew(t *testing.T) {
 
 	w.run(nil)
 	w.awaitText(id, "page 3 is 80×24")
+
+	// So does one whose terminal was let go of while the program was suspended.
+	w.sup.ReleaseTerminals()
+	w.sup.RetakeTerminals()
+	w.awaitText(id, "page 5 is 80×24")
 }
