@@ -90,7 +90,8 @@ func (x *execution) startFiles(ctx context.Context, container string) ([]File, e
 			files = append(files, f)
 		}
 	}
-	return files, nil
+	user, err := x.gitUserFile(ctx, container, fresh)
+	return append(files, user...), err
 }
 
 // startText is what a file holds at a start, in which ours of an earlier start may stand, with other routes.

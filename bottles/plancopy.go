@@ -17,6 +17,7 @@ type PlannedCopy struct {
 	Ignored     int   `json:"ignored"`      // entries that .bottleignore leaves out; a directory counts once
 	SkipIgnored bool  `json:"skip_ignored"` // what git ignores is left out
 	GitIgnored  int   `json:"git_ignored"`  // entries that are left out because of that; a directory counts once
+	Git         bool  `json:"git"`          // a git repository is among it
 }
 
 // The IDs of the notices about what is copied into a workspace.
@@ -45,7 +46,7 @@ func (s *Supervisor) planCopy(ctx context.Context, dir string, skipIgnored bool,
 	case err != nil:
 		p.conflict(Conflict{err.Error(), "choose another directory"})
 	default:
-		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored, SkipIgnored: skipIgnored, GitIgnored: tree.GitIgnored}
+		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored, SkipIgnored: skipIgnored, GitIgnored: tree.GitIgnored, Git: tree.Git()}
 		p.notice(copyNotices(tree)...)
 		for _, n := range tree.Notes {
 			p.notice(Notice{ID: n.ID, What: n.What, Fix: n.Fix})

@@ -37,6 +37,7 @@ type Preflight struct {
 	Routes    []PlannedRoute `json:"cred_proxy"`
 	Remotes   []Remote       `json:"git_remotes"`
 	GitGate   []Forward      `json:"git_gate"`
+	GitUser   GitUser        `json:"git_user"` // who the agent's commits are by
 	Supervise bool           `json:"supervise"`
 	Grants    []Grant        `json:"grants"` // of a resume: what is in force beyond the profile
 	Notices   []Notice       `json:"notices"`
@@ -159,6 +160,7 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 		}
 		s.planCopy(ctx, meta.CWD, skip, &p)
 	}
+	p.planGitUser(ctx, profile, meta)
 	p.noNulls()
 	return &p, ctx.Err()
 }

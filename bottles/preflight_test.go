@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -256,6 +257,48 @@ func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
 	w.must(bottles.TearDown{Identity: id})
 	w.must(bottles.Resume{Identity: id})
 	w.awaitText(id, "work: precious")
+}
+
+// The directory is a linked worktree, and its repository's configuration says who commits: the plan shows what is copied
+// from elsewhere and who it is, and the agent has a repository of its own and git that knows the name.
+func TestAWorktreeBecomesARepository(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=x", "-c", "user.email=x"}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+	}
+	git("init", "-q", "-b", "main", "main")
+	git("-C", "main", "commit", "-q", "--allow-empty", "-m", "one")
+	git("-C", "main", "worktree", "add", "-q", "../wt", "-b", "feature")
+	git("-C", "main", "config", "user.name", `Ann "O'Neil"`)
+	git("-C", "main", "config", "user.email", "ann@example.com")
+	git("-C", "main", "config", "commit.gpgSign", "true")
+	w.cat.tune = func(p *bottles.Profile) { p.GitUser.Email = "agent@example.com" }
+	w.run(nil)
+	launch := bottles.Launch{Agent: "tester", CWD: dir + "/wt", CopyCWD: true}
+	p, err := w.sup.Preflight(t.Context(), launch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (bottles.GitUser{Name: `Ann "O'Neil"`, Email: "agent@example.com"}); p.GitUser != want || p.Copy == nil || !p.Copy.Git {
+		t.Errorf("commits are by %+v, the copy is %+v", p.GitUser, p.Copy)
+	}
+	if len(p.Notices) != 2 || !strings.Contains(p.Notices[0].What, dir+"/main/.git") || !strings.Contains(p.Notices[1].What, "commit.gpgsign") {
+		t.Errorf("the notices are %+v", p.Notices)
+	}
+	w.must(launch)
+	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+	w.sup.Type(id, []byte("cat /workspace/.git/HEAD\n"))
+	w.awaitText(id, `"ref: refs/heads/feature`)
+	w.sup.Type(id, []byte("cat /home/agent/.config/git/config\n"))
+	w.awaitText(id, "email = ")
+	w.awaitText(id, "agent@example.com")
+	w.awaitText(id, "Ann ")
 }
 
 // Killed while it copies, a launch copies again; killed later, it does not.

@@ -43,6 +43,7 @@ type Profile struct {
 	Routes       []Route  // through cred-proxy
 	CA           []byte   // PEM of roots that cred-proxy trusts besides the usual ones
 	Git          []Remote // through git-gate
+	GitUser      GitUser  // who commits; what is empty is git's on the host
 	SkipIgnored  bool     // a directory is copied without what git ignores
 	Memory       int64    // bytes; 0: DefaultMemory
 	Pids         int64    // 0: DefaultPids

@@ -25,6 +25,8 @@ type Metadata struct {
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
 	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
+	GitName     string    `json:"git_name,omitempty"`     // who the agent's commits are by, as git in it was told
+	GitEmail    string    `json:"git_email,omitempty"`
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 	EndReason   string    `json:"end_reason,omitempty"`
 	Root        string    `json:"root,omitempty"` // id of the state root that it was taken over from, which its volumes carry
@@ -53,6 +55,8 @@ func (m *Metadata) fields() []metadataField {
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
 		{name: "whole_home", flag: &m.WholeHome, optional: true},
+		{name: "git_name", text: &m.GitName, optional: true},
+		{name: "git_email", text: &m.GitEmail, optional: true},
 		{name: "ended_at", time: &m.EndedAt, optional: true},
 		{name: "end_reason", text: &m.EndReason, optional: true},
 		{name: "root", text: &m.Root, optional: true},

@@ -94,7 +94,7 @@ var basics = []faulty{
 		`{"bottles": {"dev": {
   "network": "none"
 }}}`,
-		`2:3: bottles.dev: unknown key "network"; the keys here are "supervise", "egress", "cred_proxy", "git", "env", "image", "build_network", "copy", "limits"`},
+		`2:3: bottles.dev: unknown key "network"; the keys here are "supervise", "egress", "cred_proxy", "git", "git_user", "env", "image", "build_network", "copy", "limits"`},
 	{"duplicate key",
 		`{"bottles": {"dev": {
   "supervise": true,

@@ -83,6 +83,7 @@ var kinds = map[string]kind{
 	"ref":             {pattern: `^refs/[^*]*\*?$`, check: checkRefPattern},
 	"push_option":     {pattern: `^[^=*][^*]*\*?$`, check: func(s string) string { return ownWords(gitgate.CheckPushOption(s)) }},
 	"skill":           {pattern: `[^/]`, check: checkSkill},
+	"git_user":        {pattern: `^[^<>\x00-\x1f\x7f]{1,256}$`, check: checkGitUser},
 }
 
 var (
@@ -110,6 +111,13 @@ func checkEnvName(s string) string {
 func checkText(s string) string {
 	if strings.ContainsRune(s, 0) {
 		return "a NUL character can't be handed to a program; take it out"
+	}
+	return ""
+}
+
+func checkGitUser(s string) string {
+	if s == "" || len(s) > 256 || strings.ContainsAny(s, "<>") || hasControl(s) {
+		return quoted(s) + " can't be in a commit: write up to 256 bytes in one line, without < and >"
 	}
 	return ""
 }

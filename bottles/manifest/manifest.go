@@ -79,6 +79,7 @@ type Profile struct {
 	Egress       Egress          `json:"egress,omitzero" jsonschema:"The way out to the network. Without it nothing but the routes can be reached."`
 	CredProxy    CredProxy       `json:"cred_proxy,omitzero" jsonschema:"Services that the agent reaches with credentials which it never holds."`
 	Git          []Remote        `json:"git,omitempty" jsonschema:"Git remotes that are brokered, with keys that the agent never holds."`
+	GitUser      GitUser         `json:"git_user,omitzero" jsonschema:"Who the agent's commits are by. Default: user.name and user.email as git has them in the directory that is copied."`
 	Env          Entries[string] `json:"env,omitempty" kind:"value" names:"env" jsonschema:"Environment variables of the agent, by name. They are not secret: the agent reads them, plans show their names."`
 	Image        Image           `json:"image,omitzero" jsonschema:"What the agent's image is made from; exactly one of its keys. Default: the built-in Dockerfile with Claude Code."`
 	BuildNetwork string          `json:"build_network,omitempty" kind:"build_network" jsonschema:"The network of the build of the agent's image. Default default."`
@@ -112,6 +113,12 @@ type Route struct {
 
 // Roles are the roles of a route; a single one may be written without brackets.
 type Roles []string
+
+// GitUser is who commits.
+type GitUser struct {
+	Name  string `json:"name,omitempty" kind:"git_user" jsonschema:"The name."`
+	Email string `json:"email,omitempty" kind:"git_user" jsonschema:"The address."`
+}
 
 // Remote is a git remote.
 type Remote struct {

@@ -42,7 +42,7 @@ func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
 		Prompt: a.Prompt, Command: slices.Clone(a.Command), Args: slices.Clone(a.Args),
 		BuildNetwork: p.BuildNetwork, Program: claudecode.Program(options), Env: p.environment(), Files: files,
 		Supervise: p.Supervise, Egress: p.Egress.hosts(), EgressEngine: p.Egress.Engine, EgressImage: p.Egress.Image,
-		SkipIgnored: p.Copy.SkipIgnored, Memory: int64(p.Limits.Memory), Pids: p.Limits.Pids,
+		SkipIgnored: p.Copy.SkipIgnored, Memory: int64(p.Limits.Memory), Pids: p.Limits.Pids, GitUser: bottles.GitUser(p.GitUser),
 	}
 	for _, dir := range a.Skills {
 		out.Skills = append(out.Skills, filepath.Base(dir))

@@ -68,6 +68,9 @@ func (s *scanner) where(dir string) string { return filepath.Join(s.tree.Dir, fi
 
 func (t *Tree) note(id, what, fix string) { t.Notes = append(t.Notes, Note{id, what, fix}) }
 
+// Git says whether there is a git repository in the tree.
+func (t *Tree) Git() bool { return len(t.repos) > 0 }
+
 // repositories places the repositories that the scan met, and counts what is in them.
 func (s *scanner) repositories() error {
 	slices.SortFunc(s.found, func(a, b foundRepo) int {

@@ -270,6 +270,9 @@ func (r *rows) git(p *bottles.Preflight) {
 		}
 		r.add("", style, "  %s", Pushes(g))
 	}
+	if u := p.GitUser; u.Name != "" || u.Email != "" {
+		r.add("commits", OK, "by %s <%s>", u.Name, u.Email)
+	}
 	for i, f := range p.GitGate {
 		r.add(first(i, "git-gate"), OK, "%s: %s → %s", f.Name, f.From, f.To)
 	}
