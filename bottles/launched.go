@@ -50,6 +50,7 @@ func (s *Supervisor) profileOf(b *state.Bottle) (Profile, error) {
 	if p, err = s.cfg.Catalog.Profile(meta); err != nil {
 		return p, err
 	}
+	p.Program = p.Program.in(meta.Part)
 	own, err := b.Dockerfile()
 	if err != nil || own != nil {
 		return p, err

@@ -48,6 +48,7 @@ type layout struct {
 	host        []string          // addresses of this machine that egress would dial
 	tokens      map[string]string // public name → token_ref, of every token that may be used
 	fill        string            // the directory to copy into the workspace; "": it is not to be filled
+	part        string            // what of a git repository that directory is, which is copied with it
 	skipIgnored bool              // of that, what git ignores is left out
 }
 
@@ -219,7 +220,7 @@ func (l layout) agent(net Network) ContainerSpec {
 		Cmd:        l.args,
 		Env:        append(append(env, p.Env...), roleEnv(l.force.routes)...),
 		User:       fmt.Sprintf("%d:%d", p.Program.UID, p.Program.GID),
-		WorkingDir: Workspace,
+		WorkingDir: p.Program.dir(),
 		Terminal:   true,
 		Endpoints:  []Endpoint{{Network: networkName(labelNet, l.identity), Address: place(net.Subnet, agentPlace)}},
 		DNS:        []string{place(net.Subnet, egressPlace).String()},

@@ -48,6 +48,11 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 				return errors.Join(conflictError(found), disk.Delete())
 			}
 		}
+		part := partOf(meta)
+		if err := disk.UpdateMetadata(func(m *state.Metadata) { m.Part = part }); err != nil {
+			return err
+		}
+		profile.Program = profile.Program.in(part)
 		if err := writeLaunched(disk, profile); err != nil {
 			return err
 		}
@@ -90,6 +95,7 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	profile.Program = profile.Program.in(meta.Part)
 	if err := sameProfile(meta, profile); err != nil {
 		return err
 	}
@@ -267,7 +273,7 @@ func (s *Supervisor) arrangeAnew(x *execution) error {
 		return err
 	}
 	if meta.CopyCWD && !meta.Filled && meta.CWD != "" {
-		l.fill, l.skipIgnored = meta.CWD, meta.SkipIgnored
+		l.fill, l.part, l.skipIgnored = meta.CWD, meta.Part, meta.SkipIgnored
 	}
 	return nil
 }

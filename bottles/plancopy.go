@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bottle-tui/bottles/workspace"
+	"bottle-tui/state"
 )
 
 // PlannedCopy is what would be copied into the workspace.
@@ -36,9 +37,21 @@ func (a Launch) skipsIgnored(profile Profile) bool {
 	return profile.SkipIgnored
 }
 
+// partOf says which part of a git repository the directory of a new bottle is, if that repository can be copied with it.
+func partOf(meta state.Metadata) string {
+	if !meta.CopyCWD || meta.CWD == "" {
+		return ""
+	}
+	part, _, err := workspace.PartOf(meta.CWD)
+	if err != nil {
+		return "" // the copy is of the directory alone, and the plan says why
+	}
+	return part
+}
+
 // planCopy looks at what would be copied.
-func (s *Supervisor) planCopy(ctx context.Context, dir string, skipIgnored bool, p *Preflight) {
-	tree, err := workspace.Scan(ctx, dir, workspace.Options{SkipIgnored: skipIgnored})
+func (s *Supervisor) planCopy(ctx context.Context, dir, part string, skipIgnored bool, p *Preflight) {
+	tree, err := workspace.Scan(ctx, dir, workspace.Options{SkipIgnored: skipIgnored, Part: part})
 	var refused *workspace.Refused
 	switch {
 	case errors.As(err, &refused):

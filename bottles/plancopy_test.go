@@ -50,7 +50,7 @@ func TestThePlanSaysWhatOfADirectoryIsCopied(t *testing.T) {
 	dir := planted(t, files, large)
 	plan := func(skip bool) *Preflight {
 		var p Preflight
-		(&Supervisor{}).planCopy(t.Context(), dir, skip, &p)
+		(&Supervisor{}).planCopy(t.Context(), dir, "", skip, &p)
 		if p.Copy == nil || len(p.Conflicts) != 0 {
 			t.Fatalf("the plan is %+v", p)
 		}

@@ -127,6 +127,7 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	profile.Program = profile.Program.in(meta.Part)
 	own := []byte(nil)
 	if x.bottle != nil {
 		if own, err = x.bottle.Dockerfile(); err != nil {
@@ -154,11 +155,11 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
 	if s.planEngine(ctx, x, meta, &p); meta.CopyCWD && (!meta.Filled || slices.ContainsFunc(p.Notices, func(n Notice) bool { return n.ID == NoticeWorkspace })) {
-		skip := meta.SkipIgnored
+		skip, part := meta.SkipIgnored, meta.Part
 		if l, ok := a.(Launch); ok {
-			skip = l.skipsIgnored(profile)
+			skip, part = l.skipsIgnored(profile), partOf(meta)
 		}
-		s.planCopy(ctx, meta.CWD, skip, &p)
+		s.planCopy(ctx, meta.CWD, part, skip, &p)
 	}
 	p.planGitUser(ctx, profile, meta)
 	p.noNulls()

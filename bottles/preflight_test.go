@@ -259,8 +259,9 @@ func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
 	w.awaitText(id, "work: precious")
 }
 
-// The directory is a linked worktree, and its repository's configuration says who commits: the plan shows what is copied
-// from elsewhere and who it is, and the agent has a repository of its own and git that knows the name.
+// The directory is a part of a linked worktree, and its repository's configuration says who commits: the plan shows what is
+// copied from elsewhere and who it is, and the agent works in that part of a repository of its own, with git that knows the
+// name; so it does when it is resumed.
 func TestAWorktreeBecomesARepository(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
@@ -273,14 +274,18 @@ func TestAWorktreeBecomesARepository(t *testing.T) {
 		}
 	}
 	git("init", "-q", "-b", "main", "main")
-	git("-C", "main", "commit", "-q", "--allow-empty", "-m", "one")
+	if err := errors.Join(os.MkdirAll(dir+"/main/pkg/api", 0o755), os.WriteFile(dir+"/main/pkg/api/tracked", []byte("by git"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	git("-C", "main", "add", ".")
+	git("-C", "main", "commit", "-q", "-m", "one")
 	git("-C", "main", "worktree", "add", "-q", "../wt", "-b", "feature")
 	git("-C", "main", "config", "user.name", `Ann "O'Neil"`)
 	git("-C", "main", "config", "user.email", "ann@example.com")
 	git("-C", "main", "config", "commit.gpgSign", "true")
 	w.cat.tune = func(p *bottles.Profile) { p.GitUser.Email = "agent@example.com" }
 	w.run(nil)
-	launch := bottles.Launch{Agent: "tester", CWD: dir + "/wt", CopyCWD: true}
+	launch := bottles.Launch{Agent: "tester", CWD: dir + "/wt/pkg/api", CopyCWD: true}
 	p, err := w.sup.Preflight(t.Context(), launch)
 	if err != nil {
 		t.Fatal(err)
@@ -288,17 +293,24 @@ func TestAWorktreeBecomesARepository(t *testing.T) {
 	if want := (bottles.GitUser{Name: `Ann "O'Neil"`, Email: "agent@example.com"}); p.GitUser != want || p.Copy == nil || !p.Copy.Git {
 		t.Errorf("commits are by %+v, the copy is %+v", p.GitUser, p.Copy)
 	}
-	if len(p.Notices) != 2 || !strings.Contains(p.Notices[0].What, dir+"/main/.git") || !strings.Contains(p.Notices[1].What, "commit.gpgsign") {
+	if len(p.Notices) != 3 || !strings.Contains(p.Notices[0].What, "is a part of the repository in "+dir+"/wt") ||
+		!strings.Contains(p.Notices[1].What, dir+"/main/.git") || !strings.Contains(p.Notices[2].What, "commit.gpgsign") {
 		t.Errorf("the notices are %+v", p.Notices)
 	}
 	w.must(launch)
 	id := w.await("it is live", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Status == bottles.Live }).Bottles[0].Identity
+	w.sup.Type(id, []byte("cat tracked\n"))
+	w.awaitText(id, `cat tracked: "by git"`)
 	w.sup.Type(id, []byte("cat /workspace/.git/HEAD\n"))
 	w.awaitText(id, `"ref: refs/heads/feature`)
 	w.sup.Type(id, []byte("cat /home/agent/.config/git/config\n"))
 	w.awaitText(id, "email = ")
 	w.awaitText(id, "agent@example.com")
 	w.awaitText(id, "Ann ")
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	w.sup.Type(id, []byte("cat ../api/tracked\n"))
+	w.awaitText(id, `cat ../api/tracked: "by git"`)
 }
 
 // Killed while it copies, a launch copies again; killed later, it does not.

@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"bottle-tui/queue"
 	"bottle-tui/state"
@@ -73,6 +76,7 @@ type Program struct {
 	Command  []string // nil: the image's entrypoint
 	UID, GID int
 	Home     string        // what Claude Code keeps, in the agent's home directory, e.g. /home/agent/.claude
+	Dir      string        `json:",omitempty"` // where it is started; "": Workspace
 	Grace    time.Duration // from SIGTERM to SIGKILL
 }
 
@@ -208,5 +212,22 @@ func (p Program) projects() string { return p.Home + "/projects" }
 // transcript is the file that the agent's session is recorded in: the directory is named after the
 // working directory with every non-alphanumeric as "-".
 func (p Program) transcript(session string) string {
-	return p.projects() + "/-workspace/" + session + ".jsonl"
+	name := strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return '-'
+	}, p.dir())
+	return p.projects() + "/" + name + "/" + session + ".jsonl"
+}
+
+// dir is the directory that the agent is started in.
+func (p Program) dir() string { return orDefault(p.Dir, Workspace) }
+
+// in is the program for a directory that is a part of the repository that was copied with it; "": the whole workspace.
+func (p Program) in(part string) Program {
+	if p.Dir = ""; part != "" {
+		p.Dir = path.Join(Workspace, part)
+	}
+	return p
 }

@@ -25,6 +25,7 @@ type Metadata struct {
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
 	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
+	Part        string    `json:"cwd_part,omitempty"`     // the directory is this one of the git repository it is in, which was copied with it
 	GitName     string    `json:"git_name,omitempty"`     // who the agent's commits are by, as git in it was told
 	GitEmail    string    `json:"git_email,omitempty"`
 	EndedAt     time.Time `json:"ended_at,omitzero"`
@@ -55,6 +56,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
 		{name: "whole_home", flag: &m.WholeHome, optional: true},
+		{name: "cwd_part", text: &m.Part, optional: true},
 		{name: "git_name", text: &m.GitName, optional: true},
 		{name: "git_email", text: &m.GitEmail, optional: true},
 		{name: "ended_at", time: &m.EndedAt, optional: true},

@@ -46,6 +46,9 @@ func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress 
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", t.Dir, err)
 	}
+	if err := a.enclosing(); err != nil {
+		return fmt.Errorf("copy %s: %w", t.Dir, err)
+	}
 	for _, e := range t.entries {
 		if err := a.add(e); err != nil {
 			return fmt.Errorf("copy %s: %w", filepath.Join(t.Dir, filepath.FromSlash(e.path)), err)
@@ -145,7 +148,7 @@ func (a *archiver) add(e entry) error {
 	if a.marks != nil {
 		a.marks[e.path] = markOf(info)
 	}
-	h := a.header(e.path, tar.TypeReg)
+	h := a.header(path.Join(a.tree.Part, e.path), tar.TypeReg)
 	h.Mode, h.ModTime = int64(info.Mode().Perm()), info.ModTime()
 	switch e.kind {
 	case fs.ModeDir:
@@ -174,6 +177,22 @@ func (a *archiver) add(e entry) error {
 	}
 	defer f.Close()
 	return a.content(f, h)
+}
+
+// enclosing writes the directories that the copied one is in, in the copy.
+func (a *archiver) enclosing() error {
+	part := a.tree.Part
+	for i := range len(part) + 1 {
+		if part == "" || i < len(part) && part[i] != '/' {
+			continue
+		}
+		h := a.header(part[:i]+"/", tar.TypeDir)
+		h.Mode, h.ModTime = 0o755, time.Now()
+		if err := a.out.WriteHeader(h); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // header is an entry's, with times as exact as they are.

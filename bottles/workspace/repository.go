@@ -22,6 +22,7 @@ const (
 	NoteGitElsewhere = "git-elsewhere" // what of a repository is copied from outside of the directory
 	NoteGitConfig    = "git-config"    // what of a repository's configuration is left out
 	NoteGitUnusable  = "git-unusable"  // where git will not work
+	NoteGitPart      = "git-part"      // the directory is a part of a repository
 )
 
 // Note is something that the operator should know of a copy before it is made.
@@ -77,10 +78,16 @@ func (s *scanner) repositories() error {
 		return cmp.Or(strings.Count(a.dir, "/")-strings.Count(b.dir, "/"), cmp.Compare(a.dir, b.dir))
 	})
 	placed := map[string]string{} // where a repository of the host is in the copy
+	if s.o.Part != "" {
+		if err := s.whole(placed); err != nil {
+			return err
+		}
+	}
 	for _, f := range s.found {
-		dot := path.Join(f.dir, dotGit)
+		dir := path.Join(s.o.Part, f.dir)
+		dot := path.Join(dir, dotGit)
 		if at, ok := placed[f.repo.Git]; ok {
-			to, err := filepath.Rel(filepath.FromSlash(f.dir), filepath.FromSlash(at))
+			to, err := filepath.Rel(filepath.FromSlash(dir), filepath.FromSlash(at))
 			if err != nil {
 				return err
 			}
@@ -93,10 +100,25 @@ func (s *scanner) repositories() error {
 		}
 	}
 	s.noteRepositories()
-	if !slices.ContainsFunc(s.found, func(f foundRepo) bool { return f.dir == "." }) {
+	if s.o.Part == "" && !slices.ContainsFunc(s.found, func(f foundRepo) bool { return f.dir == "." }) {
 		return s.around()
 	}
 	return nil
+}
+
+// whole takes in the repository that the directory is a part of.
+func (s *scanner) whole(placed map[string]string) error {
+	root := strings.TrimSuffix(s.tree.Dir, string(filepath.Separator)+filepath.FromSlash(s.o.Part))
+	repo, err := gitrepo.Open(root)
+	if err == nil {
+		err = repo.SetPart(s.o.Part)
+	}
+	if err != nil {
+		return &Refused{fmt.Sprintf("%s was a part of the repository in %s, which can't be used any more (%v)", s.tree.Dir, root, err), "bring the repository back, or start a new bottle from the directory"}
+	}
+	s.tree.note(NoteGitPart, fmt.Sprintf("%s is a part of the repository in %s: that is copied with the files of this directory alone (a sparse checkout), and the agent works in its %s",
+		s.tree.Dir, root, s.o.Part), "start with --cwd "+root+" to have all files inside")
+	return s.place(repository{repo: repo, place: dotGit}, placed, 0)
 }
 
 // place takes a repository in, and those of its submodules that it keeps.
@@ -151,7 +173,7 @@ func (s *scanner) inside(p string) (string, bool) {
 	if p == "" || err != nil || !filepath.IsLocal(rel) {
 		return "", false
 	}
-	return filepath.ToSlash(rel), true
+	return path.Join(s.o.Part, filepath.ToSlash(rel)), true
 }
 
 // maxNamed bounds how many settings or places a note names.
@@ -195,30 +217,56 @@ func (s *scanner) around() error {
 		return &Refused{s.tree.Dir + " is a bare repository: it has no files to work on",
 			"make a worktree of it (git -C " + s.tree.Dir + " worktree add DIRECTORY) and start with --cwd DIRECTORY"}
 	}
-	for dir := filepath.Dir(s.tree.Dir); ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(filepath.Join(dir, dotGit)); err == nil {
-			s.enclosed(dir)
-			return nil
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) || dir == filepath.Dir(dir) {
-			return nil
-		}
+	part, root, err := PartOf(s.tree.Dir)
+	switch {
+	case err != nil:
+		s.tree.note(NoteGitUnusable, fmt.Sprintf("git will not work inside: %s is a part of the repository in %s, which can't be copied with it (%v)", s.tree.Dir, root, err), "")
+	case part != "":
+		s.tree.note(NoteGitUnusable, fmt.Sprintf("git will not work inside: %s is a part of the repository in %s, which is not copied", s.tree.Dir, root), "start with --cwd "+root)
 	}
+	return nil
 }
 
-// enclosed notes that the directory is a part of a repository in dir, if that one tracks something of it.
-func (s *scanner) enclosed(dir string) {
-	rel, err := filepath.Rel(dir, s.tree.Dir)
-	if err != nil {
-		return
+// PartOf says which part of a git repository a directory is that has none of its own: its path in the worktree, with
+// slashes, and where that is; "": it is none, or nothing in it is tracked. An error says why a copy of that repository
+// could not be made.
+func PartOf(dir string) (part, root string, err error) {
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
 	}
-	part := filepath.ToSlash(rel) + "/"
-	repo, err := gitrepo.Open(dir)
+	if err != nil || gitrepo.Bare(dir) {
+		return "", "", nil // Scan says what there is to say
+	}
+	for root = dir; ; root = filepath.Dir(root) {
+		_, err := os.Lstat(filepath.Join(root, dotGit))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) || root == filepath.Dir(root) {
+			return "", "", nil
+		}
+	}
+	if root == dir {
+		return "", "", nil
+	}
+	rel, err := filepath.Rel(root, dir)
+	if err != nil {
+		return "", "", nil
+	}
+	part = filepath.ToSlash(rel)
+	repo, err := gitrepo.Open(root)
+	if errors.Is(err, gitrepo.ErrNone) {
+		return "", "", nil
+	}
 	tracked := false
 	if err == nil {
-		err = repo.Tracked(func(p string) { tracked = tracked || strings.HasPrefix(p, part) })
+		err = repo.Tracked(func(p string) { tracked = tracked || strings.HasPrefix(p, part+"/") })
 	}
-	if err == nil && tracked {
-		s.tree.note(NoteGitUnusable, fmt.Sprintf("git will not work inside: %s is a part of the repository in %s, which is not copied", s.tree.Dir, dir),
-			"start with --cwd "+dir+" to have the repository inside")
+	if err == nil && !tracked {
+		return "", "", nil
 	}
+	if err == nil {
+		err = repo.SetPart(part)
+	}
+	return part, root, err
 }

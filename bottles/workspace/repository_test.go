@@ -162,6 +162,25 @@ var shapes = []struct {
 		git(t, dir+"/new", "checkout", "-q", "-f", "main")
 		return dir + "/new"
 	}},
+	{"subdirectory", func(t testing.TB, dir string, files int) string {
+		project(t, dir+"/mono", 5)
+		for i := range files {
+			write(t, fmt.Sprintf("%s/mono/pkg/a [b]/d%d/f%d", dir, i%7, i), fmt.Sprintf("content %d\n", i))
+		}
+		git(t, dir+"/mono", "add", ".")
+		git(t, dir+"/mono", "commit", "-qm", "three")
+		return dir + "/mono/pkg/a [b]"
+	}},
+	{"subdirectory, index version 4, sha256", func(t testing.TB, dir string, files int) string {
+		project(t, dir+"/mono", 5, "--object-format=sha256")
+		for i := range files {
+			write(t, fmt.Sprintf("%s/mono/e/d%d/f%d", dir, i%7, i), fmt.Sprintf("content %d\n", i))
+		}
+		git(t, dir+"/mono", "add", ".")
+		git(t, dir+"/mono", "update-index", "--index-version=4")
+		git(t, dir+"/mono", "commit", "-qm", "three")
+		return dir + "/mono/e"
+	}},
 	{"shallow", func(t testing.TB, dir string, files int) string {
 		project(t, dir+"/main", files)
 		git(t, dir, "clone", "-q", "--depth=1", "file://"+dir+"/main", "shallow")
@@ -243,14 +262,21 @@ func extract(t testing.TB, r io.Reader, dir string) {
 // copyOf makes a copy of a directory as a bottle gets it.
 func copyOf(t testing.TB, dir string) (string, *Tree) {
 	t.Helper()
-	tree := mustScan(t, dir)
+	part, _, err := PartOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Scan(t.Context(), dir, Options{Part: part})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
 	if err := tree.Archive(t.Context(), &out, os.Getuid(), os.Getgid(), nil); err != nil {
 		t.Fatal(err)
 	}
 	to := t.TempDir()
 	extract(t, &out, to)
-	return to, tree
+	return filepath.Join(to, part), tree
 }
 
 // Whatever shape a repository has, git in the copy says what git says on the host, finds every object, and reads no
@@ -281,7 +307,7 @@ func TestRepositories(t *testing.T) {
 			if got, want := git(t, to, "submodule", "status"), git(t, dir, "submodule", "status"); got != want {
 				t.Errorf("git submodule status says %q, and on the host %q", got, want)
 			}
-			noPath(t, to, home)
+			noPath(t, strings.TrimSuffix(to, tree.Part), home)
 		})
 	}
 }

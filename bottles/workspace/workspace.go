@@ -31,7 +31,8 @@ const largeIgnored = 50_000_000
 
 // Options say how a directory is copied.
 type Options struct {
-	SkipIgnored bool // without what git ignores
+	SkipIgnored bool   // without what git ignores
+	Part        string // the directory is this one of the repository that it is in, as PartOf gives it; "": it is copied by itself
 }
 
 // Tree is what would be copied from a directory. It holds the names alone; Archive reads the rest.
@@ -41,6 +42,7 @@ type Tree struct {
 	Bytes      int64  // of the files' content
 	Ignored    int    // entries that .bottleignore leaves out; a directory counts once
 	GitIgnored int    // entries that are left out because git ignores them; a directory counts once
+	Part       string // where in the copy the directory is: Options.Part
 	Under      string // what Archive puts before each path, e.g. "workspace/"
 
 	Dockerignore bool   // there is a .dockerignore, which is not read
@@ -136,7 +138,7 @@ func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{ctx: ctx, root: root, o: o, ignore: ignore, most: most, tree: &Tree{Dir: abs, maxBytes: most.bytes}}
+	s := &scanner{ctx: ctx, root: root, o: o, ignore: ignore, most: most, tree: &Tree{Dir: abs, Part: o.Part, maxBytes: most.bytes}}
 	var at place
 	var above []*gitignore.List
 	if at.tree, above = worktreeAbove(abs); at.tree != nil {

@@ -10,15 +10,24 @@ import (
 	"slices"
 )
 
-var errIndex = errors.New("it is not a git index of a version that is known here")
+var (
+	errIndex = errors.New("it is not a git index of a version that is known here")
+	errSplit = errors.New("its index is split (git update-index --no-split-index mends it)")
+)
 
 // hostExtensions are the parts of an index that hold for the host alone, its paths among them: the untracked cache and
 // the file system monitor's. The other two say where parts are, and are wrong once one is taken out.
 var hostExtensions = []string{"UNTR", "FSMN", "EOIE", "IEOT"}
 
-// eachEntry reads the entries of an index, in the format of git's gitformat-index(5), tells fn their paths, and gives the
-// offset of what follows them. idLen is the length of an object's name in bytes.
-func eachEntry(index []byte, idLen int, fn func(path []byte)) (int, error) {
+// indexEntry is one entry of an index: where it is in it, and what of it is needed here.
+type indexEntry struct {
+	from, flags, name, to int // offsets: of the entry, its flags, what follows them, and its end
+	path                  []byte
+}
+
+// eachEntry reads the entries of an index, in the format of git's gitformat-index(5), and tells fn of each; what it tells
+// holds until fn returns. It gives the offset of what follows them. idLen is the length of an object's name in bytes.
+func eachEntry(index []byte, idLen int, fn func(indexEntry)) (int, error) {
 	if len(index) < 12+idLen || string(index[:4]) != "DIRC" {
 		return 0, errIndex
 	}
@@ -26,44 +35,85 @@ func eachEntry(index []byte, idLen int, fn func(path []byte)) (int, error) {
 	if version < 2 || version > 4 {
 		return 0, errIndex
 	}
-	at, body := 12, index[:len(index)-idLen]
-	var name []byte
+	e, body := indexEntry{to: 12}, index[:len(index)-idLen]
 	for range count {
-		fixed := 40 + idLen + 2
-		if at+fixed > len(body) {
+		e.from = e.to
+		e.flags = e.from + 40 + idLen
+		e.name = e.flags + 2
+		if e.name > len(body) {
 			return 0, errIndex
 		}
-		if version >= 3 && binary.BigEndian.Uint16(body[at+fixed-2:])&0x4000 != 0 {
-			fixed += 2
+		if version >= 3 && binary.BigEndian.Uint16(body[e.flags:])&extended != 0 {
+			e.name += 2
 		}
-		rest := body[min(at+fixed, len(body)):]
+		rest := body[min(e.name, len(body)):]
 		if version == 4 {
 			strip, n := prefixLength(rest)
-			if n == 0 || strip > len(name) {
+			if n == 0 || strip > len(e.path) {
 				return 0, errIndex
 			}
 			end := bytes.IndexByte(rest[n:], 0)
 			if end < 0 {
 				return 0, errIndex
 			}
-			name = append(name[:len(name)-strip], rest[n:n+end]...)
-			at += fixed + n + end + 1
+			e.path = append(e.path[:len(e.path)-strip], rest[n:n+end]...)
+			e.to = e.name + n + end + 1
 		} else {
 			end := bytes.IndexByte(rest, 0)
 			if end < 0 {
 				return 0, errIndex
 			}
-			name = append(name[:0], rest[:end]...)
-			at += (fixed + end + 8) &^ 7
+			e.path = append(e.path[:0], rest[:end]...)
+			e.to = e.from + (e.name-e.from+end+8)&^7
+		}
+		if e.to > len(body) {
+			return 0, errIndex
 		}
 		if fn != nil {
-			fn(name)
+			fn(e)
 		}
 	}
-	if at > len(body) {
-		return 0, errIndex
+	return e.to, nil
+}
+
+// The bits of an entry's flags that are needed here: that more flags follow, among those that the file is not in the
+// worktree, and that there is a conflict about it.
+const (
+	extended     = 0x4000
+	skipWorktree = 0x4000
+	stage        = 0x3000
+)
+
+// sparseEntries are the header and the entries of an index, with those marked as not in the worktree that are not below
+// a directory, which ends with a slash.
+func sparseEntries(index []byte, idLen int, below string) ([]byte, error) {
+	out := append(make([]byte, 0, len(index)+len(index)/16), index[:12]...)
+	version := binary.BigEndian.Uint32(index[4:])
+	if version == 2 {
+		binary.BigEndian.PutUint32(out[4:], 3)
 	}
-	return at, nil
+	_, err := eachEntry(index, idLen, func(e indexEntry) {
+		flags := binary.BigEndian.Uint16(index[e.flags:])
+		if bytes.HasPrefix(e.path, []byte(below)) || flags&stage != 0 {
+			out = append(out, index[e.from:e.to]...)
+			return
+		}
+		begin := len(out)
+		out = append(out, index[e.from:e.flags]...)
+		more := uint16(skipWorktree)
+		if e.name-e.flags == 4 {
+			more |= binary.BigEndian.Uint16(index[e.flags+2:])
+		}
+		out = binary.BigEndian.AppendUint16(out, flags|extended)
+		out = binary.BigEndian.AppendUint16(out, more)
+		if version == 4 {
+			out = append(out, index[e.name:e.to]...)
+			return
+		}
+		out = append(out, e.path...)
+		out = append(out, make([]byte, 8-(len(out)-begin)&7)...)
+	})
+	return out, err
 }
 
 // prefixLength reads git's offset encoding: a number, and how many bytes it took; none: it is broken.
@@ -80,35 +130,43 @@ func prefixLength(b []byte) (value, n int) {
 	return 0, 0
 }
 
-// portableIndex is an index without what holds for the host alone. An index without such parts is given as it is.
-func portableIndex(index []byte, idLen int) ([]byte, error) {
+// portableIndex is an index without what holds for the host alone. below is "", or the one directory that is copied of the
+// repository's files, with a slash at its end. An index in which nothing is to be changed is given as it is.
+func portableIndex(index []byte, idLen int, below string) ([]byte, error) {
 	at, err := eachEntry(index, idLen, nil)
 	if err != nil {
 		return nil, err
 	}
 	end := len(index) - idLen
-	out := append([]byte{}, index[:at]...)
-	host := false
+	changes := below != ""
 	var kept []byte
-	for at < end {
-		if at+8 > end {
+	for from := at; from < end; {
+		if from+8 > end {
 			return nil, errIndex
 		}
-		next := at + 8 + int(binary.BigEndian.Uint32(index[at+4:]))
-		if next > end || next < at {
+		next := from + 8 + int(binary.BigEndian.Uint32(index[from+4:]))
+		if next > end || next < from {
 			return nil, errIndex
 		}
-		switch kind := string(index[at : at+4]); {
+		switch kind := string(index[from : from+4]); {
 		case kind == "UNTR" || kind == "FSMN":
-			host = true
+			changes = true
+		case kind == "link" && below != "":
+			return nil, errSplit
 		case slices.Contains(hostExtensions, kind):
 		default:
-			kept = append(kept, index[at:next]...)
+			kept = append(kept, index[from:next]...)
 		}
-		at = next
+		from = next
 	}
-	if !host {
+	if !changes {
 		return index, nil
+	}
+	out := append([]byte{}, index[:at]...)
+	if below != "" {
+		if out, err = sparseEntries(index, idLen, below); err != nil {
+			return nil, err
+		}
 	}
 	out = append(out, kept...)
 	trailer := make([]byte, idLen)

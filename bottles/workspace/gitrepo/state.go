@@ -85,11 +85,13 @@ func (r *Repo) Read(place, work string, hostPaths []string) (*State, error) {
 		} else if c.Data, err = f.read(); err != nil {
 			return gone(err)
 		}
-		s.take(r, c, hostPaths)
-		return nil
+		return s.take(r, c, hostPaths)
 	})
 	s.Files = slices.DeleteFunc(s.Files, func(c Content) bool { return c.Name == "config" })
 	s.Files = append(s.Files, r.config(place, work))
+	if r.Part != "" {
+		s.Files = append(s.Files, Content{Name: "info/sparse-checkout", Data: []byte("/" + patternOf.Replace(r.Part) + "\n"), Mode: 0o644, Time: time.Now()})
+	}
 	return s, err
 }
 
@@ -104,15 +106,21 @@ func (f File) read() ([]byte, error) {
 }
 
 // take adds a file as the copy has it.
-func (s *State) take(r *Repo, c Content, hostPaths []string) {
+func (s *State) take(r *Repo, c Content, hostPaths []string) error {
 	switch first, _, _ := strings.Cut(c.Name, "/"); {
-	case c.Name == "index" || strings.HasPrefix(c.Name, "sharedindex."):
-		if out, err := portableIndex(c.Data, r.idLen); err == nil {
+	case c.Name == "index": // a shared index, which a split one is based on, has nothing of the host's
+		out, err := portableIndex(c.Data, r.idLen, r.Part)
+		switch {
+		case err == nil:
 			c.Data = out
+		case r.Part != "":
+			return fmt.Errorf("read its index: %w", err)
 		}
+	case c.Name == "info/sparse-checkout" && r.Part != "":
+		return nil
 	case first == "refs" || c.Name == "HEAD" || strings.HasSuffix(c.Name, "_HEAD"):
 		if len(c.Data) > maxPointer {
-			return
+			return nil
 		}
 		target := trimLine(string(c.Data))
 		id, _, _ := strings.Cut(target, "\t")
@@ -120,7 +128,7 @@ func (s *State) take(r *Repo, c Content, hostPaths []string) {
 		case len(id) == 2*r.idLen && isHex(id):
 			s.tips[c.Name] = id
 		case first == "refs" && !strings.HasPrefix(target, "ref: refs/"):
-			return // no ref
+			return nil // no ref
 		}
 	case c.Name == "packed-refs":
 		for line := range strings.Lines(string(c.Data)) {
@@ -137,12 +145,16 @@ func (s *State) take(r *Repo, c Content, hostPaths []string) {
 		for _, p := range hostPaths {
 			if bytes.Contains(c.Data, []byte(p)) {
 				s.Dropped = append(s.Dropped, path.Base(c.Name))
-				return
+				return nil
 			}
 		}
 	}
 	s.Files = append(s.Files, c)
+	return nil
 }
+
+// patternOf writes a path as a pattern that matches it alone.
+var patternOf = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `)
 
 // pathWord is a word of a reflog's message that is a path.
 var pathWord = regexp.MustCompile(`(^|[\s'"])(?:file:)?[/~][^\s'"]*/[^\s'"]*`)
@@ -179,6 +191,9 @@ func (r *Repo) config(place, work string) Content {
 		if to, err := filepath.Rel(filepath.FromSlash(place), filepath.FromSlash(work)); err == nil {
 			inside = append(inside, setting{section: "core", key: "worktree", value: filepath.ToSlash(to)})
 		}
+	}
+	if r.Part != "" {
+		inside = append(inside, setting{section: "core", key: "sparsecheckout", value: "true"}, setting{section: "core", key: "sparsecheckoutcone", value: "false"})
 	}
 	kept, _ := sanitizeConfig(r.settings, inside...)
 	c := Content{Name: "config", Data: formatConfig(kept), Mode: 0o644}

@@ -31,8 +31,8 @@ func (r *Repo) tracked(name string, fn func(path string)) error {
 		return err
 	}
 	index := []byte(text)
-	at, err := eachEntry(index, r.idLen, func(p []byte) {
-		if len(p) > 0 && p[len(p)-1] != '/' { // neither one of the other file that was replaced nor a whole directory
+	at, err := eachEntry(index, r.idLen, func(e indexEntry) {
+		if p := e.path; len(p) > 0 && p[len(p)-1] != '/' { // neither one of the other file that was replaced nor a whole directory
 			fn(string(p))
 		}
 	})
@@ -92,4 +92,21 @@ func (r *Repo) Excludes() []string {
 		path = filepath.Join(r.Work, path)
 	}
 	return append(out, path)
+}
+
+// SetPart has the copy hold the files of one directory alone, given from the worktree's root, with slashes: those of
+// others are marked as not checked out. It fails where the index can't say so.
+func (r *Repo) SetPart(part string) error {
+	text, err := readSmall(filepath.Join(r.Git, "index"), maxState)
+	if err == nil {
+		_, err = portableIndex([]byte(text), r.idLen, part+"/")
+	}
+	if err == nil && strings.ContainsAny(part, "\n\r") {
+		err = errors.New("there is a line break in its name")
+	}
+	if err != nil {
+		return fmt.Errorf("copy the part %s of the repository %s: %w", part, r.Git, err)
+	}
+	r.Part = part + "/"
+	return nil
 }
