@@ -302,6 +302,7 @@ func (s *Supervisor) commit(identity string) {
 
 // journal is what an interrupted operation is finished or taken back from.
 type journal struct {
+	ID      string `json:"id,omitempty"` // of this operation: by it a fact of it is known again, and written down once
 	Session string `json:"session,omitempty"`
 	Task    string `json:"task,omitempty"`
 	Fresh   bool   `json:"fresh,omitempty"` // the session is to be begun, not gone on with
@@ -338,11 +339,6 @@ func readJournal(op *state.Operation) (j journal, err error) {
 		return j, fmt.Errorf("read the inputs of the interrupted %s: %w", op.Kind, err)
 	}
 	return j, nil
-}
-
-func containsID(data json.RawMessage, id string) bool {
-	var d struct{ ID string }
-	return json.Unmarshal(data, &d) == nil && d.ID == id
 }
 
 func firstLine(s string) string {

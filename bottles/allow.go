@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -48,14 +49,26 @@ func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
 	}
 	at := s.cfg.Now().UTC()
 	j := journal{
-		Request: queue.NewID(at), Decision: queue.Approved, Content: next.allow,
+		ID: queue.NewID(at), Request: queue.NewID(at), Decision: queue.Approved, Content: next.allow,
 		Grant: grantJournal{Tool: queue.ToolEgress, Scope: a.Scope, At: at, Before: now.allow},
 	}
 	if err := j.write(x.bottle, "allow", stepApply, at); err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "decision", map[string]any{"grant": j.Request, "decision": "opened by the operator", "allow": rules, "scope": a.Scope.String()})
+	if err := s.auditAllow(x.layout.identity, j); err != nil {
+		return errors.Join(err, x.bottle.ClearOperation())
+	}
 	return s.finishAllow(ctx, x, j)
+}
+
+// auditAllow writes down that the operator opens hosts, once.
+func (s *Supervisor) auditAllow(identity string, j journal) error {
+	opened, err := inForce{allow: j.Grant.Before}.proposal(j.Grant.Tool, j.Content)
+	if err != nil {
+		return err
+	}
+	rules := difference(inForce{allow: j.Grant.Before}, opened).Allow
+	return s.decided(identity, j, map[string]any{"grant": j.Request, "decision": "opened by the operator", "allow": rules, "scope": j.Grant.Scope.String()})
 }
 
 // finishAllow does what allow's journal says, also when that was interrupted.
@@ -64,6 +77,6 @@ func (s *Supervisor) finishAllow(ctx context.Context, x *execution, j journal) e
 	if err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "in force", map[string]any{"grant": g.ID, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
+	_ = s.auditOnce(x.layout.identity, "in force", "grant", map[string]any{"grant": g.ID, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
 	return x.bottle.ClearOperation()
 }

@@ -1,7 +1,6 @@
 package bottles
 
 import (
-	"fmt"
 	"slices"
 
 	"bottle-tui/queue"
@@ -275,18 +274,4 @@ func boxOf(root *state.Root, identity string) ([]queue.Pending, []Problem) {
 // box is a bottle's queue directory.
 func (s *Supervisor) box(identity string) *queue.Box {
 	return queue.Open(s.cfg.Root.QueueDir(identity))
-}
-
-// audit adds one fact to a bottle's audit log. A fact that can't be written is an operator's problem,
-// not a reason to leave an agent waiting: it is logged and shown.
-func (s *Supervisor) audit(identity, kind string, data any) error {
-	err := s.cfg.Root.Audit(identity).Append(kind, data)
-	if err != nil {
-		s.cfg.Log.Error("audit", "identity", identity, "err", err)
-		s.post(func() {
-			s.problems["audit "+identity] = []Problem{{"audit/" + identity + ".jsonl", fmt.Sprintf("a fact (%s) could not be written: %v", kind, err)}}
-			s.changed()
-		})
-	}
-	return err
 }

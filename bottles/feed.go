@@ -3,11 +3,8 @@ package bottles
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -202,11 +199,18 @@ func (s *Supervisor) summarise(identity string) {
 }
 
 func (s *Supervisor) writeSummary(identity string, u untold) error {
-	last, err := lastSummary(s.cfg.Root.Audit(identity))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	facts := GateFacts{More: u.more, Untils: map[Role]time.Time{}}
+	_, err := s.cfg.Root.Audit(identity).AppendNext(auditGates, func(e *state.Entry) (any, error) {
+		if facts := summaryOf(u, summedIn(e)); len(facts.Passages) > 0 || facts.More > 0 {
+			return facts, nil
+		}
+		return nil, nil
+	})
+	return s.audited(identity, auditGates, err)
+}
+
+// summaryOf is what is to be entered of u by one who knows what the last summary has.
+func summaryOf(u untold, last summed) GateFacts {
+	facts := GateFacts{Untils: map[Role]time.Time{}}
 	for _, role := range []Role{RoleEgress, RolePipelock, RoleCredProxy, RoleGitGate} {
 		if at := last.of(role); !at.IsZero() {
 			facts.Untils[role] = at
@@ -227,36 +231,31 @@ func (s *Supervisor) writeSummary(identity string, u untold) error {
 		}
 	}
 	if len(all) == 0 {
-		return nil
+		return GateFacts{}
 	}
 	for _, p := range all {
 		facts.More -= p.Count // those alone are left that all had no room for
 	}
-	facts.Passages = all
-	return s.audit(identity, auditGates, facts)
+	facts.Passages, facts.More = all, facts.More+u.more
+	return facts
 }
 
 // lastSummary is until when the audit log has what the gates told.
-func lastSummary(a *state.Audit) (summed, error) {
-	entries, err := a.Entries(summaryReach)
-	if err != nil {
-		return summed{}, err
-	}
-	for _, e := range slices.Backward(entries) {
-		var f GateFacts
-		if e.Kind != auditGates || json.Unmarshal(e.Data, &f) != nil {
-			continue
-		}
-		if f.Untils == nil {
-			return summed{all: f.Until}, nil
-		}
-		return summed{by: f.Untils}, nil
-	}
-	return summed{}, nil
+func lastSummary(a *state.Audit) (last summed, err error) {
+	err = a.Find(func(e state.Entry) bool { last = summedIn(&e); return false }, auditGates)
+	return last, err
 }
 
-// summaryReach is how many entries of an audit log are searched for the last summary.
-const summaryReach = 2000
+func summedIn(e *state.Entry) summed {
+	var f GateFacts
+	switch {
+	case e == nil || json.Unmarshal(e.Data, &f) != nil:
+		return summed{}
+	case f.Untils == nil:
+		return summed{all: f.Until}
+	}
+	return summed{by: f.Untils}
+}
 
 // summariseAll writes the summaries of all bottles, again and again.
 func (s *Supervisor) summariseAll(ctx context.Context) {

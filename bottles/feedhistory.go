@@ -36,36 +36,32 @@ func NewHistory(root *state.Root, identity string) *History {
 // historyReach is how many entries of the audit log the first Next reads at most, the latest.
 const historyReach = 10_000
 
-// usualReach is how many are usually enough for what comes between two; if not, more are read.
-const usualReach = 1000
-
 // Next is what the audit log got since the last Next, the oldest first.
 func (h *History) Next() ([]Passage, error) {
-	var entries []state.Entry
-	reach := historyReach
-	if h.seq > 0 {
-		reach = usualReach
-	}
-	for ; ; reach *= 4 {
-		var err error
-		if entries, err = h.audit.Entries(reach); err != nil {
-			return nil, err
-		}
-		if n := len(entries); n > 0 && entries[n-1].Seq < h.seq {
-			h.seq = 0 // the file was moved away, and a new one begun
-		}
-		if h.seq == 0 || len(entries) < reach || entries[0].Seq <= h.seq+1 {
-			break
-		}
+	entries, err := h.fresh()
+	if err != nil {
+		return nil, err
 	}
 	var out []Passage
 	for _, e := range entries {
-		if e.Seq > h.seq {
-			h.seq = e.Seq
-			out = append(out, h.read(e)...)
-		}
+		h.seq = e.Seq
+		out = append(out, h.read(e)...)
 	}
 	return out, nil
+}
+
+func (h *History) fresh() ([]state.Entry, error) {
+	if h.seq > 0 {
+		last, err := h.audit.Last()
+		if err != nil {
+			return nil, err
+		}
+		if last >= h.seq {
+			return h.audit.EntriesAfter(h.seq)
+		}
+		h.seq = 0 // the file was moved away, and a new one begun
+	}
+	return h.audit.Entries(historyReach)
 }
 
 func (h *History) read(e state.Entry) []Passage {

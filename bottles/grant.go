@@ -100,7 +100,9 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 	if err := j.write(x.bottle, "grant", stepApply, s.cfg.Now()); err != nil {
 		return err
 	}
-	s.auditDecision(x.layout.identity, j)
+	if err := s.auditDecision(x.layout.identity, j); err != nil {
+		return errors.Join(err, x.bottle.ClearOperation())
+	}
 	return s.putInForce(ctx, x, j)
 }
 
@@ -163,7 +165,7 @@ func (s *Supervisor) putInForce(ctx context.Context, x *execution, j journal) er
 			return err
 		}
 	}
-	s.audit(x.layout.identity, "in force", map[string]any{"request": j.Request, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
+	_ = s.auditOnce(x.layout.identity, "in force", "request", map[string]any{"request": j.Request, "tool": g.Tool, "change": g.Change, "scope": g.Scope.String(), "until": g.Until})
 	a := queue.Answer{Request: j.Request, Decision: j.Decision, Note: j.Note, Content: j.Content, Scope: scopeWords(g), DecidedAt: s.cfg.Now().UTC(), ShownHash: j.Shown}
 	if err := s.box(x.layout.identity).Answer(a); err != nil && !errors.Is(err, queue.ErrAnswered) && !errors.Is(err, queue.ErrNoRequest) {
 		return err

@@ -53,7 +53,7 @@ func (s *Supervisor) lookAtBox(identity string) {
 			}
 		})
 		for _, req := range fresh {
-			s.auditArrival(identity, req.ID, map[string]any{
+			_ = s.auditArrival(identity, req.ID, map[string]any{
 				"tool": req.Tool, "justification": req.Justification, "arrived_at": req.ArrivedAt,
 				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash,
 			})
@@ -167,17 +167,11 @@ func (s *Supervisor) nowFor(tool string, disk *state.Bottle) ([]byte, error) {
 	return []byte(f.text(tool)), err
 }
 
-// auditArrival writes down that a request of a bottle came, with what is to be kept of it: once, also when this program
-// saw it twice at the same time.
-func (s *Supervisor) auditArrival(identity, id string, facts map[string]any) {
-	s.arrivals.Lock()
-	defer s.arrivals.Unlock()
-	entries, err := s.cfg.Root.Audit(identity).Entries(500)
-	if err == nil && slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Kind == "request" && containsID(e.Data, id) }) {
-		return
-	}
+// auditArrival writes down that a request of a bottle came, with what is to be kept of it: once, whoever
+// sees it first.
+func (s *Supervisor) auditArrival(identity, id string, facts map[string]any) error {
 	facts["id"] = id
-	s.audit(identity, "request", facts)
+	return s.auditOnce(identity, "request", "id", facts)
 }
 
 // change changes one request of a bottle. Owner only.
@@ -242,7 +236,7 @@ func (s *Supervisor) withdraw(identity, id, why string) {
 	box := s.box(identity)
 	err := box.Answer(queue.Answer{Request: id, Decision: queue.Withdrawn, Note: why, DecidedAt: s.cfg.Now().UTC()})
 	if err == nil {
-		s.audit(identity, "withdrawn", map[string]any{"request": id, "why": why})
+		_ = s.auditOnce(identity, "withdrawn", "request", map[string]any{"request": id, "why": why})
 		err = box.Archive(id)
 	}
 	if err != nil {

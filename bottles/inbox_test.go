@@ -1,6 +1,7 @@
 package bottles
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,11 +81,15 @@ func TestARequestIsWrittenDownOnce(t *testing.T) {
 	s := New(Config{Root: root})
 	var readers sync.WaitGroup
 	for range 8 {
-		readers.Go(func() { s.auditArrival("a-00000", "r1", map[string]any{"tool": queue.ToolEgress}) })
+		readers.Go(func() {
+			if err := s.auditArrival("a-00000", "r1", map[string]any{"tool": queue.ToolEgress}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	readers.Wait()
 	entries, err := root.Audit("a-00000").Entries(100)
-	if err != nil || len(entries) != 1 || entries[0].Kind != "request" || !containsID(entries[0].Data, "r1") {
+	if err != nil || len(entries) != 1 || entries[0].Kind != "request" || !strings.Contains(string(entries[0].Data), `"id":"r1"`) {
 		t.Errorf("written down: %+v, %v", entries, err)
 	}
 }

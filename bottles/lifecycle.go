@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -56,7 +57,10 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 		if err := writeLaunched(disk, profile); err != nil {
 			return err
 		}
-		s.audit(disk.Identity(), "launch", map[string]any{"agent": a.Agent, "profile": meta.Profile, "manifest": meta.Manifest, "cwd": a.CWD, "session": meta.SessionID})
+		fact := map[string]any{"agent": a.Agent, "profile": meta.Profile, "manifest": meta.Manifest, "cwd": a.CWD, "session": meta.SessionID}
+		if err := s.audit(disk.Identity(), "launch", fact); err != nil {
+			return err
+		}
 		return s.bringUp(ctx, x, "launch", journal{Session: meta.SessionID, Task: a.Task, Fresh: true})
 	}), nil
 }
@@ -139,25 +143,10 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	if err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "resume", map[string]any{"session": j.Session, "fresh": j.Fresh})
+	if err := s.audit(x.layout.identity, "resume", map[string]any{"session": j.Session, "fresh": j.Fresh}); err != nil {
+		return err
+	}
 	return s.bringUp(ctx, x, "resume", j)
-}
-
-// move puts a bottle into the profile that its agent has now, which the operator agreed to by its name.
-func (s *Supervisor) move(b *state.Bottle, to string) error {
-	meta, err := b.Metadata()
-	if err != nil {
-		return err
-	}
-	p, err := s.cfg.Catalog.Profile(meta)
-	if err != nil {
-		return err
-	}
-	if p.Name != to {
-		return refuse("the profile is %s now, and not %s, which you were shown; look at the plan again", queue.Visible(p.Name), queue.Visible(to))
-	}
-	s.audit(b.Identity(), "profile", map[string]any{"from": meta.Profile, "to": p.Name, "manifest": p.Manifest})
-	return b.UpdateMetadata(func(m *state.Metadata) { m.Profile, m.Manifest = p.Name, p.Manifest })
 }
 
 // sameProfile refuses to bring a bottle to life in another profile than the one that it was begun in, or moved to.
@@ -172,12 +161,15 @@ func sameProfile(meta state.Metadata, p Profile) error {
 // bringUp launches or resumes, journaled; what fails or is cancelled is taken down again, so that a
 // bottle is live as a whole or down.
 func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j journal) error {
+	if j.ID == "" {
+		j.ID = queue.NewID(s.cfg.Now())
+	}
 	if err := j.write(x.bottle, kind, "launch", s.cfg.Now()); err != nil {
 		return err
 	}
 	err := s.live(ctx, x, kind, j)
 	if err == nil {
-		s.audit(x.layout.identity, "live", map[string]any{"image": x.layout.image, "image_digest": s.digest(ctx, x)})
+		_ = s.auditOnce(x.layout.identity, "live", "id", map[string]any{"id": j.ID, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
 		return x.bottle.ClearOperation()
 	}
 	if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
@@ -329,7 +321,13 @@ func (s *Supervisor) tearDown(ctx context.Context, x *execution) error {
 
 // takeDown ends a bottle, journaled, and writes down why.
 func (s *Supervisor) takeDown(ctx context.Context, x *execution, reason string) error {
-	if err := (journal{Reason: reason}).write(x.bottle, "teardown", "teardown", s.cfg.Now()); err != nil {
+	j := journal{ID: queue.NewID(s.cfg.Now()), Reason: reason}
+	if op, err := x.bottle.Operation(); err == nil && op != nil && op.Kind == "teardown" {
+		if before, err := readJournal(op); err == nil && before.ID != "" {
+			j.ID = before.ID // it goes on with that one
+		}
+	}
+	if err := j.write(x.bottle, "teardown", "teardown", s.cfg.Now()); err != nil {
 		return err
 	}
 	s.withdrawAll(x.layout.identity, "", "the bottle was torn down")
@@ -345,7 +343,7 @@ func (s *Supervisor) takeDown(ctx context.Context, x *execution, reason string) 
 	if err := s.closed(x.bottle, reason); err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "down", map[string]any{"reason": reason})
+	_ = s.auditOnce(x.layout.identity, "down", "id", map[string]any{"id": j.ID, "reason": reason})
 	return x.bottle.ClearOperation()
 }
 
@@ -382,7 +380,9 @@ func (s *Supervisor) remove(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "delete", map[string]any{"objects": have.names(), "images": own})
+	if err := s.audit(x.layout.identity, "delete", map[string]any{"objects": have.names(), "images": own}); err != nil {
+		return err
+	}
 	return x.run(ctx, planGone(x.layout.identity, have.parts, own, false))
 }
 
@@ -479,7 +479,7 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 		if err := x.run(ctx, planEnded(r.identity, have.parts)); err != nil {
 			return err
 		}
-		s.audit(r.identity, "ended", map[string]any{"reason": why})
+		_ = s.auditOnce(r.identity, "ended", "run", map[string]any{"reason": why, "run": fmt.Sprintf("%.12s %s", c.ID, c.StartedAt.UTC().Format(time.RFC3339Nano))})
 		s.post(func() { s.alert(AlertEnded, r.identity, "", r.identity+": "+why) })
 		return s.closed(x.bottle, why)
 	})

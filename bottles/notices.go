@@ -102,3 +102,22 @@ func agreeTo(notices []Notice, agreed string) error {
 	}
 	return refuse("%s. Look at the plan and say yes to it (r, or bottle-tui resume)", queue.Visible(left[0].What))
 }
+
+// move puts a bottle into the profile that its agent has now, which the operator agreed to by its name.
+func (s *Supervisor) move(b *state.Bottle, to string) error {
+	meta, err := b.Metadata()
+	if err != nil {
+		return err
+	}
+	p, err := s.cfg.Catalog.Profile(meta)
+	if err != nil {
+		return err
+	}
+	if p.Name != to {
+		return refuse("the profile is %s now, and not %s, which you were shown; look at the plan again", queue.Visible(p.Name), queue.Visible(to))
+	}
+	if err := s.audit(b.Identity(), "profile", map[string]any{"from": meta.Profile, "to": p.Name, "manifest": p.Manifest}); err != nil {
+		return err
+	}
+	return b.UpdateMetadata(func(m *state.Metadata) { m.Profile, m.Manifest = p.Name, p.Manifest })
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/gitgate"
+	"bottle-tui/state"
 )
 
 // held are the pushes that a git-gate told of: those that wait for the operator, and how the last of the others ended.
@@ -160,17 +162,17 @@ func (s *Supervisor) takePushes(v *voice) {
 			continue
 		}
 		s.alert(AlertRequest, v.identity, q.ID, fmt.Sprintf("%s wants to push %q", v.identity, cut(queue.Visible(q.Justification), 120)))
-		s.spawn(func() { s.auditPush(v.identity, q) })
+		s.spawn(func() { _ = s.auditPush(v.identity, q) })
 	}
 	r.pushes = now
 	s.changed()
 }
 
 // auditPush writes down once that a push waits, and what it would do; the diff is in the commits that it names.
-func (s *Supervisor) auditPush(identity string, q Request) {
+func (s *Supervisor) auditPush(identity string, q Request) error {
 	push := *q.Push
 	push.Diff = ""
-	s.auditArrival(identity, q.ID, map[string]any{
+	return s.auditArrival(identity, q.ID, map[string]any{
 		"tool": q.Tool, "arrived_at": q.ArrivedAt, "proposed_hash": q.Hash, "remote": q.Remote, "push": push,
 	})
 }
@@ -178,22 +180,24 @@ func (s *Supervisor) auditPush(identity string, q Request) {
 // auditEnds writes down, each once, how pushes ended. It is done by whoever hears it, and by the next program from
 // git-gate's log if none did. What is so old that it is not known to have been asked is left out.
 func (s *Supervisor) auditEnds(identity string, ends []pushEnd) {
-	s.arrivals.Lock()
-	defer s.arrivals.Unlock()
-	entries, err := s.cfg.Root.Audit(identity).Entries(summaryReach)
-	if err != nil {
-		s.cfg.Log.Error("audit", "identity", identity, "err", err)
+	asked := map[string]bool{}
+	err := s.cfg.Root.Audit(identity).Find(func(e state.Entry) bool {
+		var q struct{ ID string }
+		if json.Unmarshal(e.Data, &q) == nil {
+			asked[q.ID] = true
+		}
+		return true
+	}, "request")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_ = s.audited(identity, auditPushEnded, err)
 		return
 	}
 	for _, end := range ends {
-		asked, told := false, false
-		for _, e := range entries {
-			asked = asked || e.Kind == "request" && containsID(e.Data, end.Request)
-			var o pushEnd
-			told = told || e.Kind == auditPushEnded && json.Unmarshal(e.Data, &o) == nil && o.Request == end.Request
+		if !asked[end.Request] {
+			continue
 		}
-		if asked && !told {
-			s.audit(identity, auditPushEnded, end)
+		if _, err := s.cfg.Root.Audit(identity).AppendOnce(auditPushEnded, end, "request", end.Request); err != nil {
+			_ = s.audited(identity, auditPushEnded, err)
 		}
 	}
 }
@@ -253,8 +257,13 @@ func (s *Supervisor) answerPush(ctx context.Context, x *execution, q Request, de
 	if !there {
 		return refuse("the push was settled meanwhile")
 	}
-	s.auditPush(identity, q)
-	s.auditDecision(identity, journal{Request: q.ID, Decision: decision, Note: note, Shown: q.Hash, Content: q.Proposed})
+	if err := s.auditPush(identity, q); err != nil {
+		return err
+	}
+	j := journal{ID: queue.NewID(s.cfg.Now()), Request: q.ID, Decision: decision, Note: note, Shown: q.Hash, Content: q.Proposed}
+	if err := s.auditDecision(identity, j); err != nil {
+		return err
+	}
 	line, err := json.Marshal(gitgate.Decision{Push: q.ID, Decision: string(decision), Note: note})
 	if err != nil {
 		return fmt.Errorf("write the decision for %s: %w", container, err)

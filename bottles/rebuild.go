@@ -39,7 +39,7 @@ func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision,
 			return nil, refuse("the request is not what you were shown; look at it again")
 		}
 		j := journal{
-			Session: r.meta.SessionID, Request: id, ToolUse: req.ToolUseID, Decision: decision, Note: note,
+			ID: queue.NewID(s.cfg.Now()), Session: r.meta.SessionID, Request: id, ToolUse: req.ToolUseID, Decision: decision, Note: note,
 			Proposed: req.Proposed, Content: req.Proposed, Shown: shown,
 		}
 		if decision == queue.Denied {
@@ -174,33 +174,55 @@ func (s *Supervisor) answer(identity string, j journal) error {
 	return nil
 }
 
-func (s *Supervisor) auditDecision(identity string, j journal) {
-	fact := map[string]any{"request": j.Request, "decision": j.Decision, "shown_hash": j.Shown}
-	if j.Note != "" {
-		fact["note"] = j.Note
-	}
-	if j.Decision != queue.Denied {
-		fact["content_hash"] = queue.Hash([]byte(j.Content))
-	}
-	if j.Decision == queue.Edited {
-		fact["edits"] = udiff.Unified("asked", "granted", j.Proposed, j.Content)
-	}
-	s.audit(identity, "decision", fact)
-}
-
 // deny tells the agent no, and why.
 func (s *Supervisor) deny(ctx context.Context, x *execution, j journal) (err error) {
 	defer s.settleRequest(x.layout.identity, j.Request, &err)
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
-	s.auditDecision(x.layout.identity, j)
-	if err := s.answer(x.layout.identity, j); err != nil {
+	if err := j.write(x.bottle, "deny", "answer", s.cfg.Now()); err != nil {
+		return err
+	}
+	if err := s.auditDecision(x.layout.identity, j); err != nil {
+		return errors.Join(err, x.bottle.ClearOperation())
+	}
+	if err := s.giveDenial(x, j); err != nil {
 		return err
 	}
 	s.told(ctx, x.layout.identity, j.Request, 5*time.Second)
 	return s.box(x.layout.identity).Archive(j.Request)
 }
+
+// giveDenial answers a request that is denied, as its journal says. Where the answer can't be given, or another one was
+// first, the audit log says that the decision was not applied.
+func (s *Supervisor) giveDenial(x *execution, j journal) error {
+	id := x.layout.identity
+	err := s.answer(id, j)
+	if err == nil {
+		var first *queue.Answer
+		if first, err = s.box(id).AnswerTo(j.Request); err == nil && first != nil && (first.Decision != j.Decision || first.Note != j.Note) {
+			err = refuse("the request was settled meanwhile: it is %s", first.Decision)
+		}
+	}
+	if err != nil {
+		_ = s.audit(id, auditNotApplied, map[string]any{"request": j.Request, "decision": j.Decision, "id": j.ID, "why": firstLine(err.Error())})
+	}
+	return errors.Join(err, x.bottle.ClearOperation())
+}
+
+// finishDenial finishes a denial that was interrupted.
+func (s *Supervisor) finishDenial(x *execution, j journal) error {
+	if err := s.auditDecision(x.layout.identity, j); err != nil {
+		return err
+	}
+	if err := s.giveDenial(x, j); err != nil {
+		return err
+	}
+	return s.box(x.layout.identity).Archive(j.Request)
+}
+
+// auditNotApplied is the kind of an entry about a decision that was written down and not applied.
+const auditNotApplied = "not applied"
 
 // settleRequest takes a request out of the inbox, or leaves it there with what went wrong.
 func (s *Supervisor) settleRequest(identity, id string, err *error) {
@@ -239,7 +261,9 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 	if err := j.write(x.bottle, "rebuild", "build", s.cfg.Now()); err != nil {
 		return err
 	}
-	s.auditDecision(x.layout.identity, j)
+	if err := s.auditDecision(x.layout.identity, j); err != nil {
+		return errors.Join(err, x.bottle.ClearOperation())
+	}
 	return s.cycle(ctx, x, j)
 }
 
@@ -294,7 +318,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 		j.Failure, j.Told = err.Error(), forAgent(err)
 		return s.rollBack(ctx, x, j)
 	}
-	s.audit(id, "in force", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
+	_ = s.auditOnce(id, "in force", "request", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
 	if err := s.box(id).Archive(j.Request); err != nil {
 		return err
 	}
@@ -315,7 +339,7 @@ func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) er
 	}
 	switch {
 	case err == nil:
-		s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
+		_ = s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
 		return nil
 	case s.ctx.Err() != nil || errors.Is(err, ErrUnavailable):
 		return err
@@ -323,7 +347,7 @@ func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) er
 	if clear := x.bottle.ClearOperation(); clear != nil {
 		return errors.Join(err, clear)
 	}
-	s.audit(x.layout.identity, "build failed", map[string]any{"request": j.Request, "error": cut(err.Error(), 2000)})
+	_ = s.audit(x.layout.identity, "build failed", map[string]any{"request": j.Request, "error": cut(err.Error(), 2000)})
 	return err
 }
 
@@ -455,7 +479,7 @@ func (s *Supervisor) rollBack(ctx context.Context, x *execution, j journal) erro
 			return errors.Join(failure, err)
 		}
 	}
-	s.audit(id, "rolled back", map[string]any{"request": j.Request, "why": cut(j.Failure, 2000), "image": x.layout.image})
+	_ = s.auditOnce(id, "rolled back", "request", map[string]any{"request": j.Request, "why": cut(j.Failure, 2000), "image": x.layout.image})
 	if err := s.box(id).Archive(j.Request); err != nil {
 		return errors.Join(failure, err)
 	}

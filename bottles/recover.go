@@ -34,7 +34,7 @@ func (s *Supervisor) finish(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
-	s.audit(x.layout.identity, "recover", map[string]any{"operation": op.Kind, "step": op.Step, "request": j.Request})
+	_ = s.audit(x.layout.identity, "recover", map[string]any{"operation": op.Kind, "step": op.Step, "request": j.Request})
 	if err := s.goOn(ctx, x, op, j); err != nil {
 		return fmt.Errorf("finish the interrupted %s: %w", op.Kind, err)
 	}
@@ -56,14 +56,26 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 		if op.Step == stepRollBack {
 			return s.rollBack(ctx, x, j)
 		}
+		if err := s.decisionKept(x, j, s.auditDecision); err != nil {
+			return err
+		}
 		if err := s.arrange(ctx, x, j); err != nil {
 			return err
 		}
 		return s.cycle(ctx, x, j)
 	case "grant":
 		defer s.settleRequest(x.layout.identity, j.Request, &err)
+		if err := s.decisionKept(x, j, s.auditDecision); err != nil {
+			return err
+		}
 		return s.putInForce(ctx, x, j)
+	case "deny":
+		defer s.settleRequest(x.layout.identity, j.Request, &err)
+		return s.finishDenial(x, j)
 	case "allow":
+		if err := s.decisionKept(x, j, s.auditAllow); err != nil {
+			return err
+		}
 		return s.finishAllow(ctx, x, j)
 	case "teardown":
 		return s.takeDown(ctx, x, j.Reason)
@@ -71,4 +83,13 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 		return s.remove(ctx, x)
 	}
 	return fmt.Errorf("no such operation; remove %s/operation.json by hand if no other version of this program knows it", x.bottle.Dir())
+}
+
+// decisionKept writes down the decision behind an interrupted operation, which may have been killed before it did. One of
+// an earlier version has done so, or is not known by it.
+func (s *Supervisor) decisionKept(x *execution, j journal, write func(string, journal) error) error {
+	if j.ID == "" {
+		return nil
+	}
+	return write(x.layout.identity, j)
 }

@@ -46,7 +46,7 @@ func (s *Supervisor) takeBack(ctx context.Context, x *execution, which func(Gran
 	done := difference(change.had.now, x.layout.force)
 	for _, g := range gone {
 		undone := done.about(g)
-		s.audit(x.layout.identity, "grant ended", map[string]any{"grant": g.ID, "tool": g.Tool, "change": undone, "why": why})
+		_ = s.auditOnce(x.layout.identity, "grant ended", "grant", map[string]any{"grant": g.ID, "tool": g.Tool, "change": undone, "why": why})
 		text := fmt.Sprintf("%s: %s: %s", x.layout.identity, ending(g, undone), why)
 		s.post(func() { s.tell(Alert{AlertDone, x.layout.identity, g.ID, "grant", text}) })
 	}
@@ -94,6 +94,9 @@ func (s *Supervisor) beginRevoke(a Revoke) (<-chan error, error) {
 			if err != nil {
 				return err
 			}
+			if err := s.auditRevocation(x, a.Grant); err != nil {
+				return err
+			}
 			return s.takeBack(ctx, x, func(g Grant) bool { return g.ID == a.Grant }, "the operator took it back")
 		}, nil
 	})
@@ -109,6 +112,15 @@ func revocable(grants []Grant, id string) error {
 		return refuse("it is part of the profile now: take it out of the manifest, then x and r")
 	}
 	return nil
+}
+
+// auditRevocation writes down that the operator ends a grant, if it still is one.
+func (s *Supervisor) auditRevocation(x *execution, grant string) error {
+	grants, err := readGrants(x.bottle)
+	if err != nil || !slices.ContainsFunc(grants, func(g Grant) bool { return g.ID == grant }) {
+		return err // takeBack says so
+	}
+	return s.audit(x.layout.identity, "decision", map[string]any{"grant": grant, "decision": "revoked by the operator"})
 }
 
 // expire takes back what is over. Owner only.

@@ -66,8 +66,8 @@ type Supervisor struct {
 	once     once
 	patience time.Duration // how long an action waits for another program that is at something short
 
-	listings atomic.Uint64 // how many were begun
-	arrivals sync.Mutex    // one request is written down at a time: once, and a push before the decision on it
+	unwritten sync.Map      // identities whose audit log could not be written to the last time
+	listings  atomic.Uint64 // how many were begun
 
 	// Below: touched by the owner goroutine alone.
 	bottles   map[string]*record

@@ -30,6 +30,9 @@ import (
 // So each line fixes all before it. What a chain alone can't show is that its end was cut off: compare the
 // last hash with one noted elsewhere.
 //
+// When the file has grown to 8 MiB it is closed: it gets the name <identity>.<n>.jsonl, n from 1, and a new file begins,
+// whose first line goes on from its last. All of them together are the log.
+//
 // A line that a crash cut short has no "\n". The next Append copies it to <identity>.jsonl.torn, takes it
 // off, and enters that it did so (kind "torn": bytes and sha256 of what was taken off, and where it is).
 const (
@@ -41,6 +44,8 @@ const (
 	maxAuditLine = 4 << 20
 	maxAuditTail = 2*maxAuditLine + 2 // two lines and the line end before them
 	maxKind      = 64
+
+	segmentSize = 8 << 20 // a file of the log is closed when it has so many bytes
 )
 
 var (
@@ -53,6 +58,7 @@ var (
 type Audit struct {
 	path     string
 	identity string
+	segment  int64 // segmentSize, but for tests
 }
 
 // Entry is one line of an audit log.
@@ -69,14 +75,17 @@ type Entry struct {
 // ChainError tells where an audit log stops being what was written.
 type ChainError struct {
 	Path   string
-	Line   int // from 1; 0 when the line was not counted
+	Line   int // in that file, from 1; 0: the last; below 0: not counted
 	Reason string
 }
 
 func (e *ChainError) Error() string {
 	where := "its last line"
-	if e.Line > 0 {
+	switch {
+	case e.Line > 0:
 		where = fmt.Sprintf("line %d", e.Line)
+	case e.Line < 0:
+		where = "a line" // bottle-tui audit verify says which
 	}
 	return fmt.Sprintf("the audit log %s is broken at %s: %s: keep the file as evidence and move it away; a new one begins with the next entry", e.Path, where, e.Reason)
 }
@@ -88,7 +97,7 @@ func (r *Root) auditPath(identity string) string {
 // Audit is the log of identity, whether there is one yet or not. It panics when identity is not valid.
 func (r *Root) Audit(identity string) *Audit {
 	mustBeValid(identity)
-	return &Audit{path: r.auditPath(identity), identity: identity}
+	return &Audit{path: r.auditPath(identity), identity: identity, segment: segmentSize}
 }
 
 // AuditIdentities lists the identities that have an audit log, deleted bottles too, in order.
@@ -109,33 +118,80 @@ func (r *Root) AuditIdentities() ([]string, error) {
 	return out, nil
 }
 
-// Path is the log's file.
+// Path is the log's file that is added to.
 func (a *Audit) Path() string { return a.path }
 
 // Append enters one fact: kind is a short word for it, data anything that JSON can say. When Append
 // returns nil the entry is on disk. It refuses to go on after a last line that is not what was written
 // there: a *ChainError.
 func (a *Audit) Append(kind string, data any) error {
+	if data == nil {
+		data = json.RawMessage("null")
+	}
+	_, err := a.enter(kind, func() (any, error) { return data, nil })
+	return err
+}
+
+// AppendOnce is Append for a fact that several programs may come to know of, or one of them again: it does nothing when
+// the log has an entry of that kind whose data has value as its member. It looks back over the last 16 MiB, and says
+// whether it entered the fact.
+func (a *Audit) AppendOnce(kind string, data any, member, value string) (bool, error) {
+	quoted, err := marshal(value)
+	if err != nil {
+		return false, fmt.Errorf("entering %q in %s: %w", kind, a.path, err)
+	}
+	return a.enter(kind, func() (any, error) {
+		there := false
+		err := a.backward(findReach, a.candidates([]string{kind}, quoted, func(e Entry) bool {
+			var fields map[string]json.RawMessage
+			there = json.Unmarshal(e.Data, &fields) == nil && bytes.Equal(fields[member], quoted)
+			return !there
+		}))
+		if there || err != nil {
+			return nil, err
+		}
+		return data, nil
+	})
+}
+
+// AppendNext is Append for a fact that goes on from the last of its kind: next gets that one, nil when the last 16 MiB
+// have none, and gives what to enter, nil for nothing. No other program enters anything meanwhile.
+func (a *Audit) AppendNext(kind string, next func(last *Entry) (any, error)) (bool, error) {
+	return a.enter(kind, func() (any, error) {
+		var last *Entry
+		err := a.backward(findReach, a.candidates([]string{kind}, nil, func(e Entry) bool { last = &e; return false }))
+		if err != nil {
+			return nil, err
+		}
+		return next(last)
+	})
+}
+
+// enter enters a fact with the data that make gives under the log's lock, unless that is nil.
+func (a *Audit) enter(kind string, make func() (any, error)) (entered bool, err error) {
 	if kind == "" || len(kind) > maxKind || kind == tornKind {
-		return fmt.Errorf("entering a fact in %s: %q can't be its kind", a.path, kind)
+		return false, fmt.Errorf("entering a fact in %s: %q can't be its kind", a.path, kind)
 	}
-	text, err := marshal(data)
-	if err != nil {
-		return fmt.Errorf("entering %q in %s: %w", kind, a.path, err)
-	}
-	f, err := openAudit(a.path, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return a.locked(false, func() error {
-		err := a.append(f, kind, text)
+	err = a.locked(os.O_RDWR|os.O_CREATE, func(f *os.File) error {
+		data, err := make()
+		if data == nil && err == nil {
+			return nil
+		}
+		var text json.RawMessage
+		if err == nil {
+			text, err = marshal(data)
+		}
+		if err == nil {
+			err = a.append(f, kind, text)
+		}
 		var broken *ChainError
 		if err != nil && !errors.As(err, &broken) {
 			return fmt.Errorf("entering %q in %s: %w%s", kind, a.path, err, adviceFor(err))
 		}
+		entered = err == nil
 		return err
 	})
+	return entered, err
 }
 
 // openAudit opens a log without following a link or waiting for a FIFO.
@@ -154,8 +210,25 @@ func openAudit(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// locked runs do while no other program changes the log, and, unless shared, none reads it.
-func (a *Audit) locked(shared bool, do func() error) error {
+// locked opens the log and runs do while no other program changes it, and, where it is opened to be changed, none reads
+// it. Whoever waited may find that the file was closed meanwhile: then it is done with the new one.
+func (a *Audit) locked(flags int, do func(*os.File) error) error {
+	for {
+		f, err := openAudit(a.path, flags)
+		if err != nil {
+			return err
+		}
+		err = a.lock(f, flags&os.O_RDWR == 0, do)
+		if err = errors.Join(err, f.Close()); !errors.Is(err, errClosed) {
+			return err
+		}
+	}
+}
+
+// errClosed: the file is not the one that is added to any more.
+var errClosed = errors.New("the file of the audit log was closed")
+
+func (a *Audit) lock(f *os.File, shared bool, do func(*os.File) error) error {
 	lock := flock.New(a.path, flock.SetFlag(os.O_RDONLY))
 	try := lock.TryLockContext
 	if shared {
@@ -167,9 +240,28 @@ func (a *Audit) locked(shared bool, do func() error) error {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("another program has held the audit log %s for %v: end it, or try again", a.path, lockWait)
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return errClosed // moved away; a new one begins
+		}
 		return fmt.Errorf("locking the audit log %s: %w", a.path, err)
 	}
-	return errors.Join(do(), lock.Unlock())
+	return errors.Join(a.whileLocked(f, lock, do), lock.Unlock())
+}
+
+func (a *Audit) whileLocked(f *os.File, lock *flock.Flock, do func(*os.File) error) error {
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	held, err := lock.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(a.path)
+	if err != nil || !os.SameFile(ours, held) || !os.SameFile(ours, there) {
+		return errClosed
+	}
+	return do(f)
 }
 
 func (a *Audit) append(f *os.File, kind string, data json.RawMessage) error {
@@ -178,9 +270,14 @@ func (a *Audit) append(f *os.File, kind string, data json.RawMessage) error {
 		return err
 	}
 	last := Entry{Hash: firstPrev}
-	if line != nil {
+	switch {
+	case line != nil:
 		if last, err = readEntry(line); err != nil {
 			return &ChainError{Path: a.path, Reason: err.Error()}
+		}
+	default: // where there are closed files, it goes on from the last of them
+		if last, err = a.lastClosed(last); err != nil {
+			return err
 		}
 	}
 	var out []byte
@@ -195,6 +292,11 @@ func (a *Audit) append(f *os.File, kind string, data json.RawMessage) error {
 	}
 	if out, _, err = a.line(out, last, kind, data); err != nil {
 		return err
+	}
+	if end >= a.segment && len(torn) == 0 {
+		if closed, err := a.closeFile(out); closed || err != nil {
+			return err
+		}
 	}
 	if _, err = f.WriteAt(out, end); err == nil {
 		err = f.Truncate(end + int64(len(out))) // where the torn line was longer
