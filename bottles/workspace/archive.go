@@ -82,6 +82,7 @@ type archiver struct {
 	bytes    int64
 	buf      []byte
 	marks    map[string]mark // what was written, by its path; nil: nobody asks
+	stale    Names           // what of that was deleted since
 
 	dir  string   // where here is, from the root
 	here *os.Root // the directory of the last entry; nil: none yet, or it is gone

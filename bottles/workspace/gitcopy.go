@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +62,7 @@ func (a *archiver) beginGit() (*gitCopy, error) {
 // read reads the state of every repository.
 func (g *gitCopy) read() error {
 	g.states = g.states[:0]
-	hidden := []string{g.a.tree.Dir}
+	hidden := g.a.tree.hidden()
 	for _, r := range g.a.tree.repos {
 		s, err := r.repo.Read(r.place, r.work, hidden)
 		if err != nil {
@@ -134,7 +136,9 @@ func (g *gitCopy) objects(ctx context.Context) (vanished bool, err error) {
 				return err
 			}
 			had[f.Name] = true
-			return g.a.content(file, g.a.header(name, tar.TypeReg))
+			h := g.a.header(name, tar.TypeReg)
+			h.Format = tar.FormatUnknown // whole seconds do for an object, and take a third of the room
+			return g.a.content(file, h)
 		})
 		if err != nil {
 			return false, err
@@ -183,6 +187,9 @@ func (g *gitCopy) write() error {
 		if err := g.file(p.path, gitrepo.Content{Data: []byte("gitdir: " + p.to + "\n"), Mode: 0o644, Time: time.Now()}); err != nil {
 			return err
 		}
+	}
+	if a.stale.Count > 0 { // an archive can't take back what it has
+		a.tree.Unsettled = "deleted while the directory was copied, and in the copy all the same: " + a.stale.String()
 	}
 	if len(missing) > 0 {
 		a.tree.Unsettled = "the git repository is broken: it has no object for " + list(missing)
@@ -239,7 +246,9 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 		}
 		now = a.tree // what is new can't be had, as it is
 	}
+	there := make(map[string]bool, len(now.entries))
 	for _, e := range now.entries {
+		there[e.path] = true
 		if err := a.enter(path.Dir(e.path)); err != nil {
 			continue // a.add says what there is to say of one that is still there
 		}
@@ -250,6 +259,12 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 		}
 		if err := a.add(e); err != nil {
 			return fmt.Errorf("copy %s: %w", filepath.Join(a.tree.Dir, filepath.FromSlash(e.path)), err)
+		}
+	}
+	a.stale = Names{}
+	for _, name := range slices.Sorted(maps.Keys(a.marks)) {
+		if !there[name] {
+			a.stale.add(name)
 		}
 	}
 	return nil

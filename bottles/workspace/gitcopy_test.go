@@ -166,7 +166,7 @@ two
 	if i < 0 {
 		t.Fatalf("the notes are %+v", tree.Notes)
 	}
-	for _, name := range []string{"commit.gpgsign", "user.signingkey", "core.fsmonitor", "core.sshcommand", "core.excludesfile", "core.hookspath", "include.path", "and 3 more"} {
+	for _, name := range []string{"commit.gpgsign", "user.signingkey", "core.fsmonitor", "core.sshcommand", "core.excludesfile", "core.hookspath", "include.path", "and 4 more"} {
 		if !strings.Contains(tree.Notes[i].What, name) {
 			t.Errorf("%s is not named: %s", name, tree.Notes[i].What)
 		}
@@ -180,6 +180,42 @@ two
 		t.Error(err)
 	}
 	git(t, to, "commit", "-q", "--allow-empty", "-m", "works")
+}
+
+// What the operator's git ignores everywhere is ignored in the copy as well, before what the repository says; a file that
+// was deleted while the directory was copied is told of; and what ORIG_HEAD points to may be gone.
+func TestIgnoredEverywhere(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", "")
+	dir := project(t, t.TempDir()+"/api", 20)
+	write(t, home+"/.config/git/ignore", ".idea/\n*.swp\n"+home+"/private\n")
+	write(t, dir+"/.git/info/exclude", "!keep.swp")
+	write(t, dir+"/.git/ORIG_HEAD", strings.Repeat("1", 40)+"\n")
+	for _, name := range []string{".idea/workspace.xml", "a.swp", "keep.swp", "0-deleted"} {
+		write(t, filepath.Join(dir, name), "x")
+	}
+	write(t, dir+"/1-large.swp", strings.Repeat("x", 3*chunk))
+	tree := mustScan(t, dir)
+	var out bytes.Buffer
+	w := &onWrite{&out, func() { // the state was read, and the first files are in the archive
+		if err := os.Remove(dir + "/0-deleted"); err != nil {
+			t.Error(err)
+		}
+		git(t, dir, "commit", "-q", "--allow-empty", "-m", "three")
+	}}
+	if err := tree.Archive(t.Context(), w, os.Getuid(), os.Getgid(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(tree.Unsettled, `deleted while the directory was copied, and in the copy all the same: "0-deleted"`) {
+		t.Errorf("told: %q", tree.Unsettled)
+	}
+	to := t.TempDir()
+	extract(t, &out, to)
+	if got := git(t, to, "status", "--porcelain"); got != "?? 0-deleted\n?? keep.swp\n" {
+		t.Errorf("git status says %q", got)
+	}
+	noPath(t, to, home)
 }
 
 // Where no repository can be made of what is there, the plan says so: as a conflict where git works on the host.

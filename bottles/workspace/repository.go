@@ -126,7 +126,10 @@ func (s *scanner) place(r repository, placed map[string]string, depth int) error
 	placed[r.repo.Git] = r.place
 	s.tree.repos = append(s.tree.repos, r)
 	s.size = taker{name: r.place}
-	err := r.repo.Count(s.ctx, func(bytes int64) bool {
+	err := r.repo.Count(s.ctx, func(name string, bytes int64, readable bool) bool {
+		if !readable {
+			s.unreadable.add(filepath.Join(r.repo.Git, filepath.FromSlash(name)))
+		}
 		s.tree.Files++
 		s.seen++
 		s.size.entries++
@@ -188,7 +191,11 @@ func (s *scanner) noteRepositories() {
 				places = append(places, p)
 			}
 		}
-		for _, name := range r.repo.Removed {
+		hooks, err := r.repo.HostHooks(s.tree.hidden())
+		if err != nil {
+			hooks = nil // s.place found what can't be read
+		}
+		for _, name := range append(slices.Clone(r.repo.Removed), hooks...) {
 			if dir := path.Dir(r.place); dir != "." {
 				name += " (" + dir + ")"
 			}
@@ -199,8 +206,17 @@ func (s *scanner) noteRepositories() {
 		s.tree.note(NoteGitElsewhere, "the git repository is copied as one of the bottle's own, also from outside of the directory: "+list(places), "")
 	}
 	if len(removed) > 0 {
-		s.tree.note(NoteGitConfig, "left out of the copy's git configuration, because it holds for this machine alone: "+list(removed), "")
+		s.tree.note(NoteGitConfig, "left out of the copy's git configuration and hooks, because it holds for this machine alone: "+list(removed), "")
 	}
+}
+
+// hidden are the directories, besides a repository's own, whose paths a copy does not tell.
+func (t *Tree) hidden() []string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return []string{t.Dir}
+	}
+	return []string{t.Dir, home}
 }
 
 func list(names []string) string {

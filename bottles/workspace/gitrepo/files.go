@@ -218,8 +218,8 @@ func listDir(dir *os.Root) ([]string, error) {
 }
 
 // Bulk tells fn the files that are copied as they are: first what is not objects, then the objects, its own and those
-// that it borrows. had says what was told before. It gives whether one of them was gone when fn opened it (fn returns
-// an error that is fs.ErrNotExist), as it happens when git packs.
+// that it borrows. had says what was told before. It gives whether an object was gone when fn opened it (fn returns an
+// error that is fs.ErrNotExist), as it happens when git packs.
 func (r *Repo) Bulk(ctx context.Context, had func(name string) bool, fn func(File) error) (vanished bool, err error) {
 	tell := func(f File) error {
 		if err := ctx.Err(); err != nil {
@@ -237,8 +237,9 @@ func (r *Repo) Bulk(ctx context.Context, had func(name string) bool, fn func(Fil
 		return nil
 	}
 	if err := r.each(false, func(f File, _ fs.FileInfo) error { return tell(f) }); err != nil {
-		return vanished, err
+		return false, err
 	}
+	vanished = false // what tools keep beside the objects comes and goes
 	for _, dir := range r.objects {
 		root, err := os.OpenRoot(dir)
 		if err == nil {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,10 +24,9 @@ type Content struct {
 // State is everything of a repository that is not objects, at one moment: HEAD, refs, index, configuration, what a
 // rebase or a merge left.
 type State struct {
-	Files   []Content
-	Dropped []string          // the hooks that name a path of the host, and are left out
-	tips    map[string]string // what HEAD and the refs point to: object, by the name of the ref
-	sig     string
+	Files []Content
+	tips  map[string]string // what HEAD and the refs point to: object, by the name of the ref
+	sig   string
 }
 
 // lockFresh is how old a lock may be to count as one that somebody holds; an older one was left behind.
@@ -59,19 +57,62 @@ func (r *Repo) locked(now time.Time) bool {
 	})
 }
 
+// readTries is how often a state is read that changes meanwhile. The last one read may be of two moments.
+const readTries = 5
+
 // Read reads the state. place is where the copy's `.git` lies, and work where its files lie, both from one directory,
 // "" for work that is the copy's own or not known. hostPaths are directories whose names are not told.
-func (r *Repo) Read(place, work string, hostPaths []string) (*State, error) {
-	sig, err := r.signature()
-	if err != nil {
-		return nil, err
+func (r *Repo) Read(place, work string, hostPaths []string) (s *State, err error) {
+	hostPaths = r.hidden(hostPaths)
+	for range readTries {
+		sig, err := r.signature()
+		if err != nil {
+			return nil, err
+		}
+		if s != nil && s.sig == sig {
+			break
+		}
+		if s, err = r.read(sig, place, work, hostPaths); err != nil {
+			return nil, err
+		}
 	}
+	return s, nil
+}
+
+// hidden are the directories of the host whose names are not told, the longest first.
+func (r *Repo) hidden(more []string) []string {
+	paths := append(append([]string{r.Git, r.Common, r.Work}, r.objects...), more...)
+	paths = slices.DeleteFunc(paths, func(p string) bool { return len(p) < 2 })
+	slices.SortFunc(paths, func(a, b string) int { return len(b) - len(a) })
+	return paths
+}
+
+// tellsOf says whether a text has one of some paths in it.
+func tellsOf(text []byte, paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return bytes.Contains(text, []byte(p)) })
+}
+
+// HostHooks are the names of the hooks that have a path of the host in them, and are left out of a copy.
+func (r *Repo) HostHooks(hostPaths []string) (out []string, err error) {
+	hostPaths = r.hidden(hostPaths)
+	err = r.eachState(func(f File, _ fs.FileInfo) error {
+		if !strings.HasPrefix(f.Name, "hooks/") {
+			return nil
+		}
+		text, err := f.read()
+		if tellsOf(text, hostPaths) {
+			out = append(out, f.Name)
+		}
+		return gone(err)
+	})
+	return out, err
+}
+
+func (r *Repo) read(sig, place, work string, hostPaths []string) (*State, error) {
 	s := &State{sig: sig, tips: map[string]string{}}
-	hostPaths = append(append([]string{r.Git, r.Common, r.Work}, r.objects...), hostPaths...)
-	hostPaths = slices.DeleteFunc(hostPaths, func(p string) bool { return len(p) < 2 })
-	slices.SortFunc(hostPaths, func(a, b string) int { return len(b) - len(a) })
 	var size int64
-	err = r.eachState(func(f File, info fs.FileInfo) error {
+	err := r.eachState(func(f File, info fs.FileInfo) error {
+		var err error
 		c := Content{Name: f.Name, Mode: info.Mode().Perm(), Time: info.ModTime()}
 		if size += info.Size(); size > maxState {
 			return fmt.Errorf("it has more than %d MiB besides its objects", maxState>>20)
@@ -89,6 +130,7 @@ func (r *Repo) Read(place, work string, hostPaths []string) (*State, error) {
 	})
 	s.Files = slices.DeleteFunc(s.Files, func(c Content) bool { return c.Name == "config" })
 	s.Files = append(s.Files, r.config(place, work))
+	s.exclude(r, hostPaths)
 	if r.Part != "" {
 		s.Files = append(s.Files, Content{Name: "info/sparse-checkout", Data: []byte("/" + patternOf.Replace(r.Part) + "\n"), Mode: 0o644, Time: time.Now()})
 	}
@@ -126,7 +168,9 @@ func (s *State) take(r *Repo, c Content, hostPaths []string) error {
 		id, _, _ := strings.Cut(target, "\t")
 		switch {
 		case len(id) == 2*r.idLen && isHex(id):
-			s.tips[c.Name] = id
+			if first == "refs" || c.Name == "HEAD" { // what others, such as ORIG_HEAD, point to may be gone long since
+				s.tips[c.Name] = id
+			}
 		case first == "refs" && !strings.HasPrefix(target, "ref: refs/"):
 			return nil // no ref
 		}
@@ -142,15 +186,39 @@ func (s *State) take(r *Repo, c Content, hostPaths []string) error {
 	case first == "logs":
 		c.Data = scrubLog(c.Data, hostPaths)
 	case first == "hooks":
-		for _, p := range hostPaths {
-			if bytes.Contains(c.Data, []byte(p)) {
-				s.Dropped = append(s.Dropped, path.Base(c.Name))
-				return nil
-			}
+		if tellsOf(c.Data, hostPaths) {
+			return nil
 		}
 	}
 	s.Files = append(s.Files, c)
 	return nil
+}
+
+// exclude adds what the operator's git ignores everywhere to what this repository ignores, so that git in the copy does not
+// take for new what git on the host ignores.
+func (s *State) exclude(r *Repo, hostPaths []string) {
+	files := r.Excludes()
+	if len(files) < 2 {
+		return
+	}
+	text, err := readSmall(files[1], maxConfig)
+	if err != nil || strings.TrimSpace(text) == "" {
+		return // there is none, as a rule
+	}
+	i := slices.IndexFunc(s.Files, func(c Content) bool { return c.Name == "info/exclude" })
+	if i < 0 {
+		i, s.Files = len(s.Files), append(s.Files, Content{Name: "info/exclude", Mode: 0o644, Time: time.Now()})
+	}
+	var b bytes.Buffer // the operator's first: of two patterns the later one decides
+	b.WriteString("# From the host's core.excludesFile:\n")
+	for line := range strings.Lines(text) {
+		if !tellsOf([]byte(line), hostPaths) {
+			b.WriteString(trimLine(line) + "\n")
+		}
+	}
+	b.WriteString("# From this repository:\n")
+	b.Write(s.Files[i].Data)
+	s.Files[i].Data = b.Bytes()
 }
 
 // patternOf writes a path as a pattern that matches it alone.
