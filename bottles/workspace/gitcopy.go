@@ -50,8 +50,12 @@ type gitCopy struct {
 // beginGit reads the state of the repositories, before anything is copied.
 func (a *archiver) beginGit() (*gitCopy, error) {
 	g := &gitCopy{a: a, made: map[string]bool{}}
-	for range a.tree.repos {
-		g.copied = append(g.copied, map[string]bool{})
+	for _, r := range a.tree.repos {
+		files := map[string]bool{}
+		if main := slices.IndexFunc(a.tree.repos, func(o repository) bool { return o.repo.Git == r.repo.Common }); r.repo.Linked {
+			files = g.copied[main] // its objects are those of the repository that it is a worktree of
+		}
+		g.copied = append(g.copied, files)
 	}
 	if len(a.tree.repos) > 0 {
 		a.marks = make(map[string]mark, len(a.tree.entries))
@@ -64,7 +68,11 @@ func (g *gitCopy) read() error {
 	g.states = g.states[:0]
 	hidden := g.a.tree.hidden()
 	for _, r := range g.a.tree.repos {
-		s, err := r.repo.Read(r.place, r.work, hidden)
+		work := r.work
+		if r.repo.Linked {
+			work = "/" + g.a.tree.Under + work
+		}
+		s, err := r.repo.Read(r.place, work, hidden)
 		if err != nil {
 			return fmt.Errorf("read the git repository %s: %w", r.repo.Git, err)
 		}
@@ -167,9 +175,11 @@ func (g *gitCopy) write() error {
 	a := g.a
 	var missing []string
 	for i, r := range a.tree.repos {
-		for _, name := range needed {
-			if err := g.parents(path.Join(r.place, name)); err != nil {
-				return err
+		if !r.repo.Linked {
+			for _, name := range needed {
+				if err := g.parents(path.Join(r.place, name)); err != nil {
+					return err
+				}
 			}
 		}
 		for _, c := range g.states[i].Files {

@@ -35,7 +35,8 @@ type repository struct {
 	work  string // of its files in the copy, where its configuration has to say it; "": it has not
 }
 
-// pointer is a `.git` that is a file in the copy, too: a submodule's, whose repository is its superproject's.
+// pointer is a `.git` that is a file in the copy, too: a submodule's, whose repository is kept in its superproject's, or
+// that of a linked worktree of a repository that is copied, too.
 type pointer struct{ path, to string }
 
 // foundRepo is a repository that the scan met; dir has its files, from Tree.Dir.
@@ -74,8 +75,14 @@ func (t *Tree) Git() bool { return len(t.repos) > 0 }
 
 // repositories places the repositories that the scan met, and counts what is in them.
 func (s *scanner) repositories() error {
+	linked := func(f foundRepo) int {
+		if f.repo.Git != f.repo.Common {
+			return 1 // after the repository that it may be a worktree of
+		}
+		return 0
+	}
 	slices.SortFunc(s.found, func(a, b foundRepo) int {
-		return cmp.Or(strings.Count(a.dir, "/")-strings.Count(b.dir, "/"), cmp.Compare(a.dir, b.dir))
+		return cmp.Or(linked(a)-linked(b), strings.Count(a.dir, "/")-strings.Count(b.dir, "/"), cmp.Compare(a.dir, b.dir))
 	})
 	placed := map[string]string{} // where a repository of the host is in the copy
 	if s.o.Part != "" {
@@ -86,7 +93,14 @@ func (s *scanner) repositories() error {
 	for _, f := range s.found {
 		dir := path.Join(s.o.Part, f.dir)
 		dot := path.Join(dir, dotGit)
-		if at, ok := placed[f.repo.Git]; ok {
+		at, ok := placed[f.repo.Git]
+		if main, in := placed[f.repo.Common]; in && !ok {
+			f.repo.Linked, at, ok = true, path.Join(main, "worktrees", filepath.Base(f.repo.Git)), true
+			if err := s.place(repository{repo: f.repo, place: at, work: dir}, placed, 0); err != nil {
+				return err
+			}
+		}
+		if ok {
 			to, err := filepath.Rel(filepath.FromSlash(dir), filepath.FromSlash(at))
 			if err != nil {
 				return err
@@ -190,6 +204,9 @@ func (s *scanner) noteRepositories() {
 			if _, ok := s.inside(p); !ok && !slices.Contains(places, p) {
 				places = append(places, p)
 			}
+		}
+		if r.repo.Linked {
+			continue // what is its repository's is named there
 		}
 		hooks, err := r.repo.HostHooks(s.tree.hidden())
 		if err != nil {

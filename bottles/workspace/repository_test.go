@@ -129,6 +129,15 @@ var shapes = []struct {
 		git(t, dir+"/wt", "submodule", "--quiet", "update", "--init")
 		return dir + "/wt"
 	}},
+	{"worktrees within", func(t testing.TB, dir string, files int) string {
+		project(t, dir+"/main", files)
+		write(t, dir+"/main/.git/info/exclude", "/.agents/\n")
+		git(t, dir+"/main", "worktree", "add", "-q", ".agents/one", "-b", "one")
+		git(t, dir+"/main", "worktree", "add", "-q", "--detach", ".agents/two", "HEAD~1")
+		write(t, dir+"/main/.agents/one/d3/f3", "changed\n")
+		git(t, dir+"/main/.agents/two", "commit", "-q", "--allow-empty", "-m", "on no branch")
+		return dir + "/main"
+	}},
 	{"shared", func(t testing.TB, dir string, files int) string {
 		project(t, dir+"/main", files)
 		git(t, dir, "clone", "-q", "--shared", "main", "once")
@@ -306,6 +315,17 @@ func TestRepositories(t *testing.T) {
 			}
 			if got, want := git(t, to, "submodule", "status"), git(t, dir, "submodule", "status"); got != want {
 				t.Errorf("git submodule status says %q, and on the host %q", got, want)
+			}
+			for _, inner := range []string{".agents/one", ".agents/two"} { // worktrees stay worktrees, without objects of their own
+				if _, err := os.Lstat(filepath.Join(dir, inner)); err != nil {
+					continue
+				}
+				if got, want := git(t, filepath.Join(to, inner), "status", "--porcelain=v2", "--branch"), git(t, filepath.Join(dir, inner), "status", "--porcelain=v2", "--branch"); got != want {
+					t.Errorf("git status in %s says\n%s\nand on the host\n%s", inner, got, want)
+				}
+				if info, err := os.Lstat(filepath.Join(to, inner, ".git")); err != nil || info.IsDir() {
+					t.Errorf("the .git of %s is %v, %v", inner, info, err)
+				}
 			}
 			noPath(t, strings.TrimSuffix(to, tree.Part), home)
 		})

@@ -78,7 +78,7 @@ func (r *Repo) eachState(fn func(f File, info fs.FileInfo) error) error { return
 // each walks what is not objects: what belongs to the state, or the rest.
 func (r *Repo) each(state bool, fn func(f File, info fs.FileInfo) error) error {
 	from := []string{r.Git}
-	if r.Common != r.Git {
+	if r.Common != r.Git && !r.Linked {
 		from = append(from, r.Common)
 	}
 	for i, dir := range from {
@@ -94,7 +94,7 @@ func (r *Repo) each(state bool, fn func(f File, info fs.FileInfo) error) error {
 		}
 	}
 	for name, real := range r.links {
-		if name == "objects" || name == "modules" {
+		if name == "objects" || name == "modules" || r.Linked {
 			continue
 		}
 		if err := r.linked(name, real, state, fn); err != nil {
@@ -240,6 +240,9 @@ func (r *Repo) Bulk(ctx context.Context, had func(name string) bool, fn func(Fil
 		return false, err
 	}
 	vanished = false // what tools keep beside the objects comes and goes
+	if r.Linked {
+		return false, nil
+	}
 	for _, dir := range r.objects {
 		root, err := os.OpenRoot(dir)
 		if err == nil {

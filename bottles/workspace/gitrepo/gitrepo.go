@@ -31,6 +31,8 @@ type Repo struct {
 	Git    string // its own directory, without links: the worktree's own one, for a linked worktree
 	Common string // the directory that all its worktrees share; mostly Git
 	Work   string // the directory with its files; "": not known
+	// Linked: the copy is a linked worktree, too, of a copy of Common: it has the worktree's own files alone.
+	Linked bool
 	Part   string // the one directory of Work whose files are in a copy, with slashes, and one at its end; "": all are
 
 	// Removed are the names of the settings of its configuration that are left out of a copy; never their values.

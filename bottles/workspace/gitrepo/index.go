@@ -43,8 +43,10 @@ func eachEntry(index []byte, idLen int, fn func(indexEntry)) (int, error) {
 		if e.name > len(body) {
 			return 0, errIndex
 		}
-		if version >= 3 && binary.BigEndian.Uint16(body[e.flags:])&extended != 0 {
-			e.name += 2
+		if binary.BigEndian.Uint16(body[e.flags:])&extended != 0 {
+			if e.name += 2; version == 2 {
+				return 0, errIndex // that version has no more flags
+			}
 		}
 		rest := body[min(e.name, len(body)):]
 		if version == 4 {

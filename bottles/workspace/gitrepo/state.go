@@ -61,7 +61,7 @@ func (r *Repo) locked(now time.Time) bool {
 const readTries = 5
 
 // Read reads the state. place is where the copy's `.git` lies, and work where its files lie, both from one directory,
-// "" for work that is the copy's own or not known. hostPaths are directories whose names are not told.
+// "" for work that is the copy's own or not known; of a Linked one work is the whole path inside. hostPaths are directories whose names are not told.
 func (r *Repo) Read(place, work string, hostPaths []string) (s *State, err error) {
 	hostPaths = r.hidden(hostPaths)
 	for range readTries {
@@ -129,6 +129,12 @@ func (r *Repo) read(sig, place, work string, hostPaths []string) (*State, error)
 		return s.take(r, c, hostPaths)
 	})
 	s.Files = slices.DeleteFunc(s.Files, func(c Content) bool { return c.Name == "config" })
+	if r.Linked {
+		now := time.Now()
+		s.Files = append(s.Files, Content{Name: "commondir", Data: []byte("../..\n"), Mode: 0o644, Time: now},
+			Content{Name: "gitdir", Data: []byte(work + "/.git\n"), Mode: 0o644, Time: now})
+		return s, err
+	}
 	s.Files = append(s.Files, r.config(place, work))
 	s.exclude(r, hostPaths)
 	if r.Part != "" {
