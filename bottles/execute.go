@@ -124,7 +124,7 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doStop:
 		return e.StopContainer(ctx, s.Object, x.grace())
 	case doSnapshot:
-		return x.sup.snapshotTranscript(ctx, x.bottle, x.layout.profile.Program)
+		return x.sup.keepConversation(ctx, x.bottle, x.layout.profile.Program)
 	case doRemove:
 		return e.RemoveContainer(ctx, s.Object)
 	case doUnnet:

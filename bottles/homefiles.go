@@ -62,7 +62,7 @@ func (x *execution) startFiles(ctx context.Context, container string) ([]File, e
 	x.mu.Lock()
 	fresh := x.newHome
 	x.mu.Unlock()
-	files := currentFiles(x.layout)
+	files := append(currentFiles(x.layout), noteSession(x.layout.profile.Program, x.layout.session))
 	for _, f := range x.layout.profile.Files {
 		switch {
 		case f.Merge && x.keepsHome && !fresh:

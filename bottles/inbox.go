@@ -41,7 +41,9 @@ func (s *Supervisor) lookAtBox(identity string) {
 		fresh := map[string]Request{}
 		for _, p := range pending {
 			if p.Answer == nil && !known[p.ID] {
-				fresh[p.ID] = s.lookInto(disk, meta, have, p.Request)
+				req := s.lookInto(disk, meta, have, p.Request)
+				req.Session = s.sessionNow(s.ctx, disk)
+				fresh[p.ID] = req
 			}
 		}
 		s.post(func() {
@@ -55,7 +57,7 @@ func (s *Supervisor) lookAtBox(identity string) {
 		for _, req := range fresh {
 			_ = s.auditArrival(identity, req.ID, map[string]any{
 				"tool": req.Tool, "justification": req.Justification, "arrived_at": req.ArrivedAt,
-				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash,
+				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash, "session": req.Session,
 			})
 		}
 	})

@@ -40,6 +40,7 @@ type layout struct {
 	own      bool   // source is the bottle's own Dockerfile, not its profile's
 	args     []string
 	ownInit  bool // the engine has no init: the agent's first process is this program's
+	session  string // that the agent begins or goes on with
 	cols     int
 	rows     int
 

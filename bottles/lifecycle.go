@@ -29,7 +29,8 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	if a.Shown != "" && a.Shown != profile.shown() {
 		return nil, refuse("what is declared of the agent %s was changed since its plan was shown; look at the plan again", a.Agent)
 	}
-	meta.StartedAt, meta.SessionID = s.cfg.Now().UTC(), uuid.NewString()
+	meta.StartedAt = s.cfg.Now().UTC()
+	meta.Follow(uuid.NewString(), meta.StartedAt)
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
 	meta.SkipIgnored = a.skipsIgnored(profile)
 	create := s.cfg.Root.Create
@@ -118,21 +119,17 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 			return err // it is live, and this root's now
 		}
 	}
-	j := journal{Session: meta.SessionID, Message: resumed}
+	j := journal{Message: resumed}
 	if workspaceMissing(meta, have.parts) {
 		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = false }); err != nil {
 			return err
 		}
 		j.Message = resumedWithout
 	}
-	if j.Session == "" {
-		j.Session = lastSession(x.bottle)
-	}
 	if err := s.takeUp(ctx, x, &j); err != nil {
 		return err
 	}
 	err = x.bottle.UpdateMetadata(func(m *state.Metadata) {
-		m.SessionID = j.Session
 		if m.Manifest != "" {
 			m.Manifest = profile.Manifest
 		}

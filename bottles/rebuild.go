@@ -39,7 +39,7 @@ func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision,
 			return nil, refuse("the request is not what you were shown; look at it again")
 		}
 		j := journal{
-			ID: queue.NewID(s.cfg.Now()), Session: r.meta.SessionID, Request: id, ToolUse: req.ToolUseID, Decision: decision, Note: note,
+			ID: queue.NewID(s.cfg.Now()), Session: req.Session, Request: id, ToolUse: req.ToolUseID, Decision: decision, Note: note,
 			Proposed: req.Proposed, Content: req.Proposed, Shown: shown,
 		}
 		if decision == queue.Denied {
@@ -255,6 +255,9 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 		return err
 	}
 	j.OldOwn, j.Old = old != nil, string(old)
+	if j.Session, err = s.askedIn(ctx, x.bottle, j.Session); err != nil {
+		return err
+	}
 	if err := s.arrange(ctx, x, j); err != nil {
 		return err
 	}

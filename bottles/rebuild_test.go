@@ -99,6 +99,52 @@ func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
 	}
 }
 
+// An agent's program begins another session in the middle of its life, as Claude Code does at /clear. What is asked for
+// in it belongs to it, and so does every later life of the agent, whatever else the agent claims.
+func TestTheSessionThatAskedGoesOn(t *testing.T) {
+	const second, third, none = "e24f6e86-5274-400e-a8f4-2c6094ab0e36", "f455e0ce-642c-4c09-aa37-490cc50515d7", "19891735-c2f0-4c6b-889b-50374c6ba6e5"
+	w := newWorld(t)
+	w.run(nil)
+	id := w.launch("the first message")
+	first := w.awaitStatus(id, bottles.Live).SessionID
+	w.awaitText(id, "-- the first message")
+	w.sup.Type(id, []byte("session "+second+"\n"))
+	w.awaitText(id, "session <nil>")
+	req := w.request(id, w.change("one"))
+	if req.Session != second {
+		t.Errorf("it was asked for in %q", req.Session)
+	}
+	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash})
+	w.awaitText(id, "--resume "+second)
+
+	// It crashes in a third one.
+	w.sup.Type(id, []byte("session "+third+"\n"))
+	w.sup.Type(id, []byte("exit 3\n"))
+	w.awaitStatus(id, bottles.Failed)
+	w.must(bottles.Resume{Identity: id})
+	w.awaitText(id, "--resume "+third)
+	w.sup.Type(id, []byte(`claim {"session_id":"`+none+`"}`+"\n"))
+	w.awaitText(id, "claimed <nil>")
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	b := w.awaitStatus(id, bottles.Live)
+	if n := strings.Count(w.screen(id).String(), "--resume "+third); b.SessionID != third || n != 2 {
+		t.Errorf("it is in %s, and went on %d times with %s:\n%s", b.SessionID, n, third, w.screen(id))
+	}
+	disk, err := w.root.Bottle(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := disk.Metadata()
+	var all []string
+	for _, s := range meta.Sessions {
+		all = append(all, s.ID)
+	}
+	if err != nil || !slices.Equal(all, []string{first, second, third}) {
+		t.Errorf("of its sessions are known %q, %v", all, err)
+	}
+}
+
 func TestAnEditedCapabilityTellsTheAgentTheDifference(t *testing.T) {
 	w := newWorld(t)
 	w.run(nil)

@@ -1,10 +1,12 @@
 package bottles
 
 import (
-	"bottle-tui/state"
+	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,7 +14,95 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bottle-tui/state"
 )
+
+// SessionFileName is the file in Program.Home in which the agent's program writes down which session it is in: a JSON
+// object with the field session_id. The agent can write it, too, so nothing is believed of it that its transcripts do
+// not bear out.
+const SessionFileName = "bottle-session.json"
+
+// maxSessionFile bounds that file, in bytes.
+const maxSessionFile = 64 << 10
+
+// sessionFile is its path in the container.
+func (p Program) sessionFile() string { return p.Home + "/" + SessionFileName }
+
+// validSession says whether a text is a session's identifier, in the one form that names its transcript.
+func validSession(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }
+
+// noteSession is the session file of a container that is about to start, so that it does not name the session of the
+// container before it until the program has written it anew.
+func noteSession(p Program, session string) File {
+	content, _ := json.Marshal(map[string]string{"session_id": session}) // strings can be encoded
+	return File{Path: p.sessionFile(), Content: append(content, '\n'), Mode: 0o600, UID: p.UID, GID: p.GID}
+}
+
+// liveSession is the session that an agent's container says it is in; "" when it says nothing that can be one.
+func (s *Supervisor) liveSession(ctx context.Context, container string, p Program) (string, error) {
+	r, err := s.cfg.Engine.CopyOut(ctx, container, p.sessionFile())
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	archive := tar.NewReader(r)
+	h, err := archive.Next()
+	if err != nil {
+		return "", fmt.Errorf("read %s of %s: %w", p.sessionFile(), container, err)
+	}
+	if h.Typeflag != tar.TypeReg || h.Size > maxSessionFile {
+		return "", nil
+	}
+	content, err := io.ReadAll(io.LimitReader(archive, maxSessionFile))
+	if err != nil {
+		return "", fmt.Errorf("read %s of %s: %w", p.sessionFile(), container, err)
+	}
+	var said struct {
+		SessionID string `json:"session_id"`
+	}
+	if json.Unmarshal(content, &said) != nil || !validSession(said.SessionID) {
+		return "", nil
+	}
+	return said.SessionID, nil
+}
+
+// keepConversation keeps what the agent's container holds of its conversation, and notes which session it is in.
+func (s *Supervisor) keepConversation(ctx context.Context, b *state.Bottle, p Program) error {
+	if b == nil {
+		return nil
+	}
+	if err := s.snapshotTranscript(ctx, b, p); err != nil {
+		return err
+	}
+	session, err := s.liveSession(ctx, agentName(b.Identity()), p)
+	if err != nil {
+		s.cfg.Log.Warn("session", "identity", b.Identity(), "err", err) // the one that was seen last stands
+		return nil
+	}
+	return s.followSession(b, session)
+}
+
+// followSession notes that the agent is in a session, where the kept transcript shows that something was said in it.
+func (s *Supervisor) followSession(b *state.Bottle, session string) error {
+	meta, err := b.Metadata()
+	if err != nil {
+		return nil // it is left alone, and reported by whoever lists it
+	}
+	if session == "" {
+		session = meta.SessionID
+	}
+	if _, spoken := hasSession(b, session); !spoken {
+		return nil
+	}
+	return b.UpdateMetadata(func(m *state.Metadata) {
+		m.Follow(session, s.cfg.Now())
+		m.TaskGiven = m.Task != "" // it is the first message of the first session
+	})
+}
 
 // lastSession is the session that a transcript was last written for; "" when there is none. It is for
 // states whose metadata does not say.
@@ -23,7 +113,7 @@ func lastSession(b *state.Bottle) string {
 	for _, f := range files {
 		info, err := os.Lstat(f)
 		id := strings.TrimSuffix(filepath.Base(f), ".jsonl")
-		if err == nil && uuid.Validate(id) == nil && info.ModTime().After(latest) {
+		if err == nil && validSession(id) && info.ModTime().After(latest) {
 			session, latest = id, info.ModTime()
 		}
 	}
@@ -33,17 +123,29 @@ func lastSession(b *state.Bottle) string {
 // hasSession says whether the kept transcript records a session, and whether there is something in it to go on with:
 // Claude Code takes up no session in which nobody has said anything, and begins none under the identifier of one.
 func hasSession(b *state.Bottle, session string) (exists, spoken bool) {
-	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", session+".jsonl"))
-	if len(files) == 0 || uuid.Validate(session) != nil {
+	file := sessionRecord(b, session)
+	if file == "" {
 		return false, false
 	}
-	f, err := os.Open(files[0])
+	f, err := os.Open(file)
 	if err != nil {
 		return true, true // the agent will say what is wrong with it
 	}
 	defer f.Close()
 	content, _ := io.ReadAll(io.LimitReader(f, maxBeginning))
 	return true, bytes.Contains(content, []byte(`"type":"user"`))
+}
+
+// sessionRecord is the file of the kept transcript that records a session; "" when there is none.
+func sessionRecord(b *state.Bottle, session string) string {
+	if !validSession(session) {
+		return ""
+	}
+	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", session+".jsonl")) // the pattern is well-formed
+	if len(files) == 0 {
+		return ""
+	}
+	return files[0]
 }
 
 // maxBeginning is how much of a transcript, in bytes, is searched for the first message.
@@ -53,29 +155,86 @@ const maxBeginning = 16 << 20
 func (s *Supervisor) takeUp(ctx context.Context, x *execution, j *journal) error {
 	c, err := s.cfg.Engine.Container(ctx, agentName(x.layout.identity))
 	switch {
-	case err == nil && c.State == StateRunning && j.Fresh:
-		return nil // a launch that was interrupted when its agent ran already
+	case err == nil && c.State == StateRunning:
+		return nil // what was interrupted had chosen, and the agent runs already
 	case err == nil && c.State != StateCreated:
 		x.findProfile()
-		if err := s.snapshotTranscript(ctx, x.bottle, x.layout.profile.Program); err != nil {
+		if err := s.keepConversation(ctx, x.bottle, x.layout.profile.Program); err != nil {
 			return err
 		}
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
 	}
-	before := j.Session
+	meta, err := x.bottle.Metadata()
+	if err != nil {
+		return err
+	}
+	if j.Session = meta.SessionID; j.Session == "" {
+		j.Session = lastSession(x.bottle)
+	}
 	switch exists, spoken := hasSession(x.bottle, j.Session); {
 	case spoken && j.Fresh:
 		j.Fresh, j.Message = false, resumed
-	case spoken || j.Fresh && !exists:
+	case spoken:
+	case j.Fresh && !exists:
 	default:
 		j.Fresh = true
 		if exists || j.Session == "" {
 			j.Session = uuid.NewString()
 		}
 	}
-	if j.Session == before {
+	if j.Session == meta.SessionID {
 		return nil
 	}
-	return x.bottle.UpdateMetadata(func(m *state.Metadata) { m.SessionID = j.Session })
+	return x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Follow(j.Session, s.cfg.Now()) })
+}
+
+// sessionNow is the session that the agent of a bottle is in; "" when it does not say, or can't be asked.
+func (s *Supervisor) sessionNow(ctx context.Context, b *state.Bottle) string {
+	p, err := s.profileOf(b)
+	if err != nil {
+		return ""
+	}
+	session, err := s.liveSession(ctx, agentName(b.Identity()), p.Program)
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Info("session", "identity", b.Identity(), "err", err)
+	}
+	return session
+}
+
+// askedIn is the session that a capability was asked for in, which the agent goes on with once it has it: session, which
+// it was in when the request came, or where that is not known the one it is in now. One without a record is none. The
+// caller holds the bottle's lock, and the agent runs.
+func (s *Supervisor) askedIn(ctx context.Context, b *state.Bottle, session string) (string, error) {
+	meta, err := b.Metadata()
+	if err != nil {
+		return "", err
+	}
+	p, err := s.profileOf(b)
+	if err != nil {
+		return "", err
+	}
+	if session == "" {
+		session = s.sessionNow(ctx, b)
+	}
+	if session == "" || session == meta.SessionID {
+		return meta.SessionID, nil
+	}
+	if err := s.snapshotTranscript(ctx, b, p.Program); err != nil {
+		return "", err
+	}
+	if err := s.followSession(b, session); err != nil {
+		return "", err
+	}
+	if _, spoken := hasSession(b, session); spoken {
+		return session, nil
+	}
+	switch _, err := s.cfg.Engine.FileSize(ctx, agentName(b.Identity()), p.Program.transcript(session)); {
+	case err == nil:
+		return session, nil
+	case errors.Is(err, ErrNotFound):
+		return meta.SessionID, nil
+	default:
+		return "", err
+	}
 }

@@ -102,6 +102,7 @@ type Request struct {
 	Stale    bool   // what is in force is not what the agent saw; approving is refused
 	Findings []dockerfile.Finding
 	Effect   string // what approving will do, in a sentence
+	Session  string // that the agent asked in, and goes on with; "": not known
 	Err      string // of a failed one: why, whole
 	// Tokens are the public names that the proposed routes use and the bottle does not have: approving needs a
 	// token_ref for each.

@@ -3,6 +3,7 @@ package bottles
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,11 @@ func (s *Supervisor) snapshotTranscript(ctx context.Context, b *state.Bottle, p 
 	err := s.copyTranscript(ctx, b, p.projects(), "")
 	if meta, unread := b.Metadata(); err != nil && unread == nil && meta.SessionID != "" {
 		// The conversation itself may be had where all of the directory can't be.
-		if session := s.copySession(ctx, b, p, meta.SessionID); session != nil {
-			err = errors.Join(err, session)
+		live, _ := s.liveSession(ctx, agentName(b.Identity()), p) // that it is not known is told elsewhere
+		for _, session := range slices.Compact([]string{meta.SessionID, orDefault(live, meta.SessionID)}) {
+			if session := s.copySession(ctx, b, p, session); session != nil {
+				err = errors.Join(err, session)
+			}
 		}
 	}
 	return s.keptTranscript(ctx, b, err)
@@ -88,7 +92,8 @@ func (s *Supervisor) keptTranscript(ctx context.Context, b *state.Bottle, err er
 
 // keptAt is what the minute's copies of one bottle's transcript know of each other.
 type keptAt struct {
-	size  int64     // of the session's transcript when it was copied
+	in    string    // the session that the agent was in
+	size  int64     // of that session's transcript when it was copied
 	next  time.Time // not before that: a copy takes the longer, the larger what it reads
 	whole time.Time // the same of the whole directory
 }
@@ -146,8 +151,9 @@ func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, last keptAt) 
 		return last, err
 	}
 	id := d.bottle.Identity()
-	size, err := s.cfg.Engine.FileSize(ctx, agentName(id), profile.Program.transcript(d.meta.SessionID))
-	if errors.Is(err, ErrNotFound) || err == nil && size == last.size {
+	session := orDefault(s.sessionNow(ctx, d.bottle), d.meta.SessionID)
+	size, err := s.cfg.Engine.FileSize(ctx, agentName(id), profile.Program.transcript(session))
+	if errors.Is(err, ErrNotFound) || err == nil && size == last.size && session == last.in {
 		return last, nil
 	}
 	if err != nil {
@@ -158,8 +164,8 @@ func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, last keptAt) 
 	}
 	ctx, over := s.copying(ctx, id)
 	defer over()
-	if began.Before(last.whole) {
-		err = s.copySession(ctx, d.bottle, profile.Program, d.meta.SessionID)
+	if began.Before(last.whole) && session == last.in {
+		err = s.copySession(ctx, d.bottle, profile.Program, session)
 		if busy, _ := isHeld(d.bottle); err == nil || !busy { // or its container may have gone under it
 			err = s.keptTranscript(ctx, d.bottle, err)
 		}
@@ -167,10 +173,13 @@ func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, last keptAt) 
 		err = s.snapshotTranscript(ctx, d.bottle, profile.Program)
 		last.whole = s.cfg.Now().Add(max(wholeEvery, copyRest*s.cfg.Now().Sub(began)))
 	}
+	if err == nil {
+		err = s.followSession(d.bottle, session)
+	}
 	if err != nil {
 		return last, err
 	}
-	last.size, last.next = size, s.cfg.Now().Add(copyRest*s.cfg.Now().Sub(began))
+	last.in, last.size, last.next = session, size, s.cfg.Now().Add(copyRest*s.cfg.Now().Sub(began))
 	return last, nil
 }
 

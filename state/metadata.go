@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,10 @@ type Metadata struct {
 	CopyCWD   bool      `json:"copy_cwd"`   // the directory was copied into the bottle
 	StartedAt time.Time `json:"started_at"`
 
-	SessionID   string    `json:"session_id,omitempty"`       // of Claude Code, pinned across resume
+	SessionID   string    `json:"session_id,omitempty"`       // the session that the agent was last seen in
+	Sessions    []Session `json:"sessions,omitempty"`         // all that it was seen in, the latest last; at most MaxSessions
+	Task        string    `json:"task,omitempty"`             // the first message of its first session
+	TaskGiven   bool      `json:"task_delivered,omitempty"`   // the agent has it: it is not given again
 	Manifest    string    `json:"manifest,omitempty"`         // path of the manifest it was started from
 	Profile     string    `json:"profile,omitempty"`          // the agent's entry of the manifest's bottles
 	Filled      bool      `json:"workspace_filled,omitempty"` // the copy of CWD is complete
@@ -33,12 +37,41 @@ type Metadata struct {
 	Root        string    `json:"root,omitempty"` // id of the state root that it was taken over from, which its volumes carry
 }
 
+// MaxSessions is how many sessions the metadata name. Of more, those that were left the longest time ago are forgotten:
+// their transcripts stay.
+const MaxSessions = 100
+
+// Session is one conversation of an agent: some commands of Claude Code, such as /clear, begin or choose another one.
+type Session struct {
+	ID    string    `json:"id"`
+	First time.Time `json:"first"` // when the agent was first seen in it
+	Last  time.Time `json:"last"`  // and last
+}
+
+func (s Session) same(other Session) bool {
+	return s.ID == other.ID && s.First.Equal(other.First) && s.Last.Equal(other.Last)
+}
+
+// Follow notes that the agent is in a session at a time.
+func (m *Metadata) Follow(session string, at time.Time) {
+	at = at.UTC().Truncate(time.Second)
+	seen := Session{ID: session, First: at, Last: at}
+	sessions := slices.Clone(m.Sessions)
+	if i := slices.IndexFunc(sessions, func(s Session) bool { return s.ID == session }); i >= 0 {
+		seen.First = sessions[i].First
+		sessions = slices.Delete(sessions, i, i+1)
+	}
+	sessions = append(sessions, seen)
+	m.SessionID, m.Sessions = session, sessions[max(0, len(sessions)-MaxSessions):]
+}
+
 // A field of metadata.json, with its place in a Metadata.
 type metadataField struct {
 	name     string
 	text     *string
 	flag     *bool
 	time     *time.Time
+	sessions *[]Session
 	optional bool // left out while it is zero
 }
 
@@ -49,6 +82,9 @@ func (m *Metadata) fields() []metadataField {
 		{name: "copy_cwd", flag: &m.CopyCWD},
 		{name: "started_at", time: &m.StartedAt},
 		{name: "session_id", text: &m.SessionID, optional: true},
+		{name: "sessions", sessions: &m.Sessions, optional: true},
+		{name: "task", text: &m.Task, optional: true},
+		{name: "task_delivered", flag: &m.TaskGiven, optional: true},
 		{name: "manifest", text: &m.Manifest, optional: true},
 		{name: "profile", text: &m.Profile, optional: true},
 		{name: "workspace_filled", flag: &m.Filled, optional: true},
@@ -71,6 +107,8 @@ func (f metadataField) same(other metadataField) bool {
 		return *f.text == *other.text
 	case f.flag != nil:
 		return *f.flag == *other.flag
+	case f.sessions != nil:
+		return slices.EqualFunc(*f.sessions, *other.sessions, Session.same)
 	}
 	return f.time.Equal(*other.time)
 }
@@ -81,6 +119,8 @@ func (f metadataField) zero() bool {
 		return *f.text == ""
 	case f.flag != nil:
 		return !*f.flag
+	case f.sessions != nil:
+		return len(*f.sessions) == 0
 	}
 	return f.time.IsZero()
 }
@@ -92,6 +132,9 @@ func (f metadataField) get(o *Object) error {
 		return err
 	case f.flag != nil:
 		_, err := o.Get(f.name, f.flag)
+		return err
+	case f.sessions != nil:
+		_, err := o.Get(f.name, f.sessions)
 		return err
 	}
 	var text string
@@ -115,6 +158,8 @@ func (f metadataField) set(o *Object) error {
 		return o.Set(f.name, *f.text)
 	case f.flag != nil:
 		return o.Set(f.name, *f.flag)
+	case f.sessions != nil:
+		return o.Set(f.name, *f.sessions)
 	}
 	return o.Set(f.name, f.time.Format(time.RFC3339Nano))
 }

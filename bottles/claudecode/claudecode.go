@@ -137,6 +137,7 @@ func Files(o Options) ([]bottles.File, error) {
 	files := []bottles.File{
 		{Path: SettingsFile, Content: encode(settings{
 			SkipDangerousModePermissionPrompt: true, EnableAllProjectMCPServers: true, CleanupPeriodDays: 3650, PrefersReducedMotion: true,
+			Hooks: map[string][]hooks{"SessionStart": {{Hooks: []hook{{Type: "command", Command: noteSession, Timeout: 10}}}}},
 		}), Mode: 0o644},
 		{Path: StateFile, Content: encode(stateFile{
 			HasCompletedOnboarding: true,
@@ -173,7 +174,24 @@ type settings struct {
 	CleanupPeriodDays int `json:"cleanupPeriodDays"`
 	// An agent that waits for its operator takes 2.9 % of a core with it, and 5.8 % without; many wait at once.
 	PrefersReducedMotion bool `json:"prefersReducedMotion"`
+	// By event.
+	Hooks map[string][]hooks `json:"hooks"`
 }
+
+type hooks struct {
+	Hooks []hook `json:"hooks"`
+}
+
+// hook is a command for sh. It gets a JSON object on its standard input.
+type hook struct {
+	Type    string `json:"type"`
+	Command string `json:"command"`
+	Timeout int    `json:"timeout"` // seconds
+}
+
+// noteSession writes down which session Claude Code is in. It runs whenever one begins or is chosen: at the start, and
+// at /clear, /resume, /branch and /compact. What it prints the model would read.
+const noteSession = `f=` + ConfigDir + "/" + bottles.SessionFileName + `; { cat >"$f.new" && mv -f "$f.new" "$f"; } >/dev/null 2>&1; exit 0`
 
 // stateFile is ~/.claude.json: that the questions of a first start were answered.
 type stateFile struct {

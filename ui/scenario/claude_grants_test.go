@@ -127,7 +127,7 @@ func (o *operator) scoped(words string) {
 func (c *claude) same(before, after facts) {
 	c.t.Helper()
 	if after.agent() == "" || after.agent() != before.agent() || after.egress() != before.egress() ||
-		after.supervise() != before.supervise() || after.credProxy() != before.credProxy() || after.meta != before.meta {
+		after.supervise() != before.supervise() || after.credProxy() != before.credProxy() || !sameMeta(after.meta, before.meta) {
 		c.t.Errorf("it was %+v and is %+v", before, after)
 	}
 }

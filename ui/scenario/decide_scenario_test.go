@@ -70,7 +70,7 @@ func TestDenyWithReason(t *testing.T) {
 	if after.agent() == "" || after.agent() != before.agent() || after.egress() != before.egress() || after.supervise() != before.supervise() {
 		t.Errorf("the containers were %+v and are %+v", before.parts, after.parts)
 	}
-	if after.dockerfile != "" || after.meta != before.meta {
+	if after.dockerfile != "" || !sameMeta(after.meta, before.meta) {
 		t.Errorf("the state was %+v and is %+v", before, after)
 	}
 	if history, err := s.bottle(id).DockerfileHistory(); err != nil || len(history) > 0 {

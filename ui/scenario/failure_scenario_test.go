@@ -24,7 +24,7 @@ func TestBuildError(t *testing.T) {
 	op.sees(words("executor failed running [/bin/bottle-tui demo-install --check no-such-tool]: exit code: 2"))
 	op.Press("esc")
 	after := s.facts(id)
-	if after.agent() == "" || after.agent() != before.agent() || after.dockerfile != "" || after.meta != before.meta {
+	if after.agent() == "" || after.agent() != before.agent() || after.dockerfile != "" || !sameMeta(after.meta, before.meta) {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
 	if left := s.request(id); left.ID != asked.ID {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -472,6 +473,12 @@ func (s *stage) audited(identity, kind string) int {
 		}
 	}
 	return n
+}
+
+// sameMeta says whether a bottle's metadata are the same but for what is noted each minute of a conversation.
+func sameMeta(a, b state.Metadata) bool {
+	a.Sessions, b.Sessions, a.TaskGiven, b.TaskGiven = nil, nil, false, false
+	return reflect.DeepEqual(a, b)
 }
 
 // transcript is what the state directory keeps of a bottle's conversation.

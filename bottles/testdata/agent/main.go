@@ -86,6 +86,11 @@ func main() {
 			case "orphans":
 				n, _ := strconv.Atoi(rest)
 				fmt.Println("orphans", orphans(n))
+			case "session": // as a command such as /clear begins another one, in which something is said
+				record(rest, "said in "+rest)
+				fmt.Println("session", claim(`{"session_id":"`+rest+`","source":"clear"}`))
+			case "claim": // what an agent may write where its program says which session it is in
+				fmt.Println("claimed", claim(rest))
 			case "page":
 				go page()
 			case "write":
@@ -154,6 +159,11 @@ func put(what string) error {
 	}
 	_ = os.Chmod(path, 0o666) // so that the agent may change what a build wrote; another's file stays as it is
 	return nil
+}
+
+// claim writes what Claude Code's hook writes.
+func claim(content string) error {
+	return os.WriteFile("/home/agent/.claude/bottle-session.json", []byte(content), 0o600)
 }
 
 // get asks for a page and tells what came.

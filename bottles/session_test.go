@@ -1,0 +1,174 @@
+package bottles
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bottle-tui/state"
+)
+
+const (
+	sessionA = "0a6124fc-97e0-43ed-9516-cd4e61f0a622"
+	sessionB = "e24f6e86-5274-400e-a8f4-2c6094ab0e36"
+)
+
+// keeper is an engine with one container, which holds files of an agent's home and nothing else.
+type keeper struct {
+	Engine
+	files map[string]string // by path
+	link  string            // a path that is a link
+}
+
+func (k *keeper) CopyOut(_ context.Context, _, name string) (io.ReadCloser, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	found := false
+	for file, content := range k.files {
+		if file != name && !strings.HasPrefix(file, name+"/") {
+			continue
+		}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: path.Base(name) + strings.TrimPrefix(file, name), Mode: 0o600, Size: int64(len(content))}
+		if file == k.link {
+			h = &tar.Header{Typeflag: tar.TypeSymlink, Name: h.Name, Linkname: "/etc/passwd"}
+			content = ""
+		}
+		found = true
+		_ = w.WriteHeader(h)
+		_, _ = w.Write([]byte(content))
+	}
+	_ = w.Close()
+	if !found {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
+	}
+	return io.NopCloser(&b), nil
+}
+
+func (k *keeper) FileSize(_ context.Context, _, name string) (int64, error) {
+	if content, ok := k.files[name]; ok {
+		return int64(len(content)), nil
+	}
+	return 0, fmt.Errorf("%w: %s", ErrNotFound, name)
+}
+
+type oneProfile struct{ Catalog }
+
+func (oneProfile) Profile(state.Metadata) (Profile, error) {
+	return Profile{Program: Program{Home: "/h"}}, nil
+}
+
+// kept is a Supervisor over a keeper, and a bottle that was begun in sessionA, in which something was said.
+func kept(t *testing.T) (*Supervisor, *state.Bottle, *keeper) {
+	t.Helper()
+	k := &keeper{files: map[string]string{
+		"/h/projects/-workspace/" + sessionA + ".jsonl": `{"type":"user","message":{"content":"ALPHA"}}` + "\n",
+		"/h/" + SessionFileName:                         `{"session_id":"` + sessionA + `"}`,
+	}}
+	s, b := owned(t, k)
+	s.cfg.Catalog = oneProfile{}
+	if err := b.UpdateMetadata(func(m *state.Metadata) { m.Follow(sessionA, time.Unix(1_700_000_000, 0)) }); err != nil {
+		t.Fatal(err)
+	}
+	return s, b, k
+}
+
+// The conversation that the agent is in is the one whose transcript is kept each minute, and that a resume goes on with.
+func TestTheMinuteFollowsTheSession(t *testing.T) {
+	s, b, k := kept(t)
+	var last keptAt
+	at := time.Now()
+	s.cfg.Now = func() time.Time { return at }
+	minute := func() state.Metadata {
+		t.Helper()
+		at = at.Add(time.Minute)
+		meta, err := b.Metadata()
+		if err == nil {
+			last, err = s.keepTranscript(t.Context(), onDisk{bottle: b, meta: meta}, last)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err = b.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return meta
+	}
+	if m := minute(); m.SessionID != sessionA || len(m.Sessions) != 1 {
+		t.Errorf("at first: %+v", m)
+	}
+	k.files["/h/"+SessionFileName] = `{"session_id":"` + sessionB + `","source":"clear"}`
+	if m := minute(); m.SessionID != sessionA {
+		t.Errorf("nothing was said in the new session, and it is followed: %+v", m)
+	}
+	k.files["/h/projects/-workspace/"+sessionB+".jsonl"] = `{"type":"user","message":{"content":"BETA"}}` + "\n"
+	m := minute()
+	if m.SessionID != sessionB || len(m.Sessions) != 2 || m.Sessions[0].ID != sessionA || !m.Sessions[0].First.Equal(time.Unix(1_700_000_000, 0)) || m.Sessions[1].ID != sessionB || m.Sessions[1].First.IsZero() {
+		t.Errorf("after it: %+v", m)
+	}
+	for _, id := range []string{sessionA, sessionB} {
+		if exists, spoken := hasSession(b, id); !exists || !spoken {
+			t.Errorf("of %s is kept: %v, %v", id, exists, spoken)
+		}
+	}
+}
+
+// What an agent writes where its session belongs names no session unless it is one.
+func TestAnAgentCannotNameAnySession(t *testing.T) {
+	for name, content := range map[string]string{
+		"nothing":      "",
+		"no JSON":      "hello",
+		"a list":       `["` + sessionB + `"]`,
+		"a number":     `{"session_id":7}`,
+		"a path":       `{"session_id":"../../../../etc/passwd-0000-000000000000"}`,
+		"a flag":       `{"session_id":"--dangerously-do-what-nobody-asked-f"}`,
+		"braces":       `{"session_id":"{` + sessionB + `}"}`,
+		"a URN":        `{"session_id":"urn:uuid:` + sessionB + `"}`,
+		"no hyphens":   `{"session_id":"` + strings.ReplaceAll(sessionB, "-", "") + `"}`,
+		"no record":    `{"session_id":"` + sessionB + `"}`,
+		"too much":     `{"session_id":"` + sessionB + `","x":"` + strings.Repeat("x", maxSessionFile) + `"}`,
+		"a link":       `{"session_id":"` + sessionB + `"}`,
+		"a glob":       `{"session_id":"????????-????-????-????-????????????"}`,
+		"cut off":      `{"session_id":"` + sessionB,
+		"wrong letter": `{"session_id":"z` + sessionB[1:] + `"}`,
+	} {
+		s, b, k := kept(t)
+		if name != "no record" {
+			k.files["/h/projects/-workspace/"+sessionB+".jsonl"] = `{"type":"user"}`
+		}
+		k.files["/h/"+SessionFileName] = content
+		if name == "a link" {
+			k.link = "/h/" + SessionFileName
+		}
+		if err := s.keepConversation(t.Context(), b, Program{Home: "/h"}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if m, err := b.Metadata(); err != nil || m.SessionID != sessionA {
+			t.Errorf("%s: it is in %s, %v", name, m.SessionID, err)
+		}
+	}
+}
+
+// A bottle names a bounded number of sessions, the latest last.
+func TestSessionsAreBounded(t *testing.T) {
+	var m state.Metadata
+	at := time.Unix(1_700_000_000, 0)
+	for i := range state.MaxSessions + 10 {
+		m.Follow(fmt.Sprint(i), at.Add(time.Duration(i)*time.Second))
+	}
+	m.Follow("50", at.Add(time.Hour))
+	last := m.Sessions[len(m.Sessions)-1]
+	if len(m.Sessions) != state.MaxSessions || m.Sessions[0].ID != "10" || m.SessionID != "50" || last.ID != "50" || !last.First.Equal(at.Add(50*time.Second)) || !last.Last.Equal(at.Add(time.Hour)) {
+		t.Errorf("%d sessions, first %+v, last %+v", len(m.Sessions), m.Sessions[0], last)
+	}
+	if slices.ContainsFunc(m.Sessions[:len(m.Sessions)-1], func(s state.Session) bool { return s.ID == "50" }) {
+		t.Error("a session is there twice")
+	}
+}
