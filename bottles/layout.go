@@ -39,7 +39,7 @@ type layout struct {
 	source   []byte // the Dockerfile that image is built from
 	own      bool   // source is the bottle's own Dockerfile, not its profile's
 	args     []string
-	ownInit  bool // the engine has no init: the agent's first process is this program's
+	ownInit  bool   // the engine has no init: the agent's first process is this program's
 	session  string // that the agent begins or goes on with
 	cols     int
 	rows     int
