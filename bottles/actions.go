@@ -31,16 +31,21 @@ func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-s.stopped:
-		return nil, fmt.Errorf("%w: the program is ending", ErrRefused)
+		return nil, errEnding
+	}
+	if launch, ok := a.(Launch); ok {
+		return s.startLaunch(launch)
 	}
 	if !s.ask(func() { done, err = s.begin(a) }) {
-		return nil, fmt.Errorf("%w: the program is ending", ErrRefused)
+		return nil, errEnding
 	}
 	return done, err
 }
 
 func isLive(identity string) error { return refuse("%s is live already", identity) }
 func isDown(identity string) error { return refuse("%s is down already", identity) }
+
+var errEnding = refuse("the program is ending")
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrRefused, fmt.Errorf(format, args...))
@@ -55,8 +60,6 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 		}
 	}
 	switch a := a.(type) {
-	case Launch:
-		return s.beginLaunch(a)
 	case Cleanup:
 		return s.beginCleanup(a)
 	case Cancel:
@@ -150,6 +153,7 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 		if err != nil {
 			s.cfg.Log.Info("operation failed", "identity", r.identity, "kind", kind, "err", err)
 		}
+		s.disk.changed(r.identity)
 		after, unlisted := s.list()
 		s.post(func() {
 			r.op = nil

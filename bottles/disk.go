@@ -16,6 +16,8 @@ type onDisk struct {
 	journal *state.Operation
 	force   inForce
 	grants  []Grant
+
+	problems []Problem
 }
 
 // listing is one reading of the whole state root and, where have is not nil, of the engine.
@@ -40,40 +42,22 @@ func (s *Supervisor) list() (listing, error) {
 	return l, err
 }
 
-// readDisk reads every state. What can't be read is in problems, and the rest goes on.
-func readDisk(root *state.Root) listing {
+// readDisk reads every state by read. What can't be read is in problems, and the rest goes on.
+func readDisk(root *state.Root, read func(*state.Bottle) onDisk) listing {
 	there := root.Scan()
 	l := listing{bottles: make(map[string]onDisk, len(there.Bottles)), unusable: there.Unusable, err: there.Err}
 	for _, p := range there.Problems {
 		l.problems = append(l.problems, Problem(p))
 	}
 	for _, b := range there.Bottles {
-		d := onDisk{bottle: b}
-		var err error
-		if d.meta, err = b.Metadata(); err != nil {
-			d.unread = err.Error()
-			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
-		}
-		if file, err := b.Dockerfile(); err != nil {
-			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
-		} else {
-			d.own = file != nil
-		}
-		if d.journal, err = b.Operation(); err != nil {
-			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
-		}
-		if d.force, _, err = readInForce(b); err != nil {
-			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
-		}
-		if d.grants, err = readGrants(b); err != nil {
-			l.problems = append(l.problems, Problem{b.Dir(), err.Error()})
-		}
+		d := read(b)
 		l.bottles[b.Identity()] = d
+		l.problems = append(l.problems, d.problems...)
 	}
 	return l
 }
 
-func (s *Supervisor) readDisk() listing { return readDisk(s.cfg.Root) }
+func (s *Supervisor) readDisk() listing { return readDisk(s.cfg.Root, s.disk.read) }
 
 // scanDisk takes in the state root before anything else is known. Before the owner runs.
 func (s *Supervisor) scanDisk() { s.takeIn(s.readDisk()) }
@@ -91,8 +75,9 @@ func (s *Supervisor) takeIn(l listing) {
 	for id, d := range l.bottles {
 		r := s.record(id)
 		fresh := r.disk == nil
-		r.disk, r.meta, r.unread, r.own, r.journal = d.bottle, d.meta, d.unread, d.own, d.journal
-		r.force, r.grants = d.force, d.grants
+		if r.read <= l.n {
+			r.took(l.n, d)
+		}
 		if fresh {
 			s.lookAtBox(id)
 		}
@@ -148,8 +133,8 @@ func (l listing) unlisted(id string) string {
 	return l.unusable[id]
 }
 
-// awaitOthers looks again after a while when a journal says that something is being done to a bottle, and not by
-// this program: the end of that is on disk alone, so no event of the engine tells of it. Owner only.
+// awaitOthers looks after a while who does what a journal says is being done to a bottle, and not by this program: that
+// whoever did it was killed is told by nothing but the lock. Owner only.
 func (s *Supervisor) awaitOthers() {
 	busy := false
 	for _, r := range s.bottles {
@@ -166,7 +151,7 @@ func (s *Supervisor) awaitOthers() {
 	s.after(s.others, func() {
 		s.awaiting = false
 		s.takeOver()
-		s.observe()
+		s.awaitOthers()
 	})
 }
 

@@ -13,10 +13,19 @@ import (
 	"bottle-tui/state"
 )
 
-// beginLaunch makes a new bottle's state and starts its launch. Owner only.
-func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
-	if !s.engine.Reachable {
-		return nil, refuse("the container engine does not answer: %s", s.engine.Err)
+// startLaunch makes a new bottle's state and has the owner start its launch. It reads and writes the disk, so that the
+// owner need not.
+func (s *Supervisor) startLaunch(a Launch) (<-chan error, error) {
+	var silent error
+	if !s.ask(func() {
+		if !s.engine.Reachable {
+			silent = refuse("the container engine does not answer: %s", s.engine.Err)
+		}
+	}) {
+		return nil, errEnding
+	}
+	if silent != nil {
+		return nil, silent
 	}
 	if !slices.Contains(s.cfg.Catalog.Agents(), a.Agent) {
 		return nil, s.noAgent(a.Agent)
@@ -41,9 +50,7 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	r := s.record(disk.Identity())
-	r.disk, r.meta = disk, meta
-	return s.operate(r, "launch", "", func(ctx context.Context, x *execution) error {
+	launch := func(ctx context.Context, x *execution) error {
 		if a.Identity != "" { // a new one is nobody's
 			have, err := s.look(ctx, x)
 			if found := s.orphans(have.parts); err == nil && len(found) > 0 {
@@ -63,7 +70,16 @@ func (s *Supervisor) beginLaunch(a Launch) (<-chan error, error) {
 			return err
 		}
 		return s.bringUp(ctx, x, "launch", journal{Session: meta.SessionID, Task: a.Task, Fresh: true})
-	}), nil
+	}
+	var done <-chan error
+	if !s.ask(func() {
+		r := s.record(disk.Identity())
+		r.disk, r.meta = disk, meta
+		done = s.operate(r, "launch", "", launch)
+	}) {
+		return nil, errors.Join(errEnding, disk.Delete())
+	}
+	return done, nil
 }
 
 // resumed is what an agent is told when it goes on.

@@ -72,6 +72,8 @@ func (s *Supervisor) outcome(t *testing.T, done <-chan error) (err error) {
 
 type noCatalog struct{ Catalog }
 
+func (noCatalog) Agents() []string { return nil }
+
 var errNoProfile = errors.New("the manifest is broken")
 
 func (noCatalog) Profile(state.Metadata) (Profile, error) { return Profile{}, errNoProfile }
@@ -96,7 +98,18 @@ func (e *scripted) Attach(context.Context, string) (io.ReadWriteCloser, error) {
 	return nil, e.attach()
 }
 
-func (e *scripted) Info(context.Context) (EngineInfo, error) { return EngineInfo{}, e.info() }
+func (e *scripted) Info(context.Context) (EngineInfo, error) {
+	if e.info == nil {
+		return EngineInfo{}, nil
+	}
+	return EngineInfo{}, e.info()
+}
+
+func (e *scripted) Events(ctx context.Context, _ string) (<-chan Event, error) {
+	events := make(chan Event)
+	context.AfterFunc(ctx, func() { close(events) })
+	return events, nil
+}
 
 func (e *scripted) Logs(context.Context, string, int, bool) (io.ReadCloser, error) {
 	return nil, ErrNotFound
@@ -365,6 +378,57 @@ func TestALaunchOutlivesAnOlderListing(t *testing.T) {
 	}
 	close(let)
 	if err := s.outcome(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+// slowCatalog waits for let in whatever it is asked after the first question.
+type slowCatalog struct {
+	noCatalog
+	asked atomic.Bool
+	let   chan struct{}
+}
+
+func (c *slowCatalog) Agents() []string {
+	if c.asked.Swap(true) {
+		<-c.let
+	}
+	return []string{"tester"}
+}
+
+// However slow the disk is, and whether or not somebody takes what it tells, the owner goes on; and it makes no picture
+// of the world that nobody gets.
+func TestTheOwnerWaitsForNothing(t *testing.T) {
+	catalog := &slowCatalog{let: make(chan struct{})}
+	s := New(Config{Root: openRoot(t), Engine: &scripted{observe: func() (Observed, error) { return Observed{}, nil }}, Catalog: catalog})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, refused := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if err := s.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, err := s.Start(ctx, Launch{Agent: "tester"}); refused <- err }()
+	for range 200 {
+		if !s.ask(func() { s.alert(AlertDone, "tester-00000", "", "done") }) {
+			t.Fatal("it has ended")
+		}
+	}
+	var last uint64
+	for told := 0; told < 200; {
+		u := <-s.Updates()
+		if last != 0 && u.Snapshot.Version != last+1 {
+			t.Errorf("between two that were taken %d were made", u.Snapshot.Version-last-1)
+		}
+		last, told = u.Snapshot.Version, told+len(u.Alerts)
+	}
+	close(catalog.let)
+	if err := <-refused; !errors.Is(err, errNoProfile) {
+		t.Errorf("the launch ended with %v", err)
+	}
+	cancel()
+	for range s.Updates() {
+	}
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,13 +67,15 @@ type Supervisor struct {
 	once     once
 	patience time.Duration // how long an action waits for another program that is at something short
 
-	unwritten sync.Map      // identities whose audit log could not be written to the last time
+	unwritten sync.Map // identities whose audit log could not be written to the last time
+	disk      diskCache
 	listings  atomic.Uint64 // how many were begun
 
 	// Below: touched by the owner goroutine alone.
 	bottles   map[string]*record
 	problems  map[string][]Problem // by their source: "state", or a queue's identity
 	engine    EngineView
+	agents    []string
 	version   uint64
 	dirty     bool
 	alerts    []Alert
@@ -105,6 +108,7 @@ type record struct {
 	meta     state.Metadata
 	unread   string           // why meta could not be read
 	unlisted string           // why it could not be seen whether there is a state
+	read     uint64           // the number of the listing, or of the look at its state, that this is from
 	own      bool             // it has a Dockerfile of its own
 	journal  *state.Operation // on disk: in flight here, elsewhere, or interrupted
 	force    inForce          // what its gates let through
@@ -191,23 +195,31 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return fmt.Errorf("watch the requests in %s: %w", queueRoot, err)
 	}
 	defer watcher.Close()
+	states := s.cfg.Root.Watch(ctx)
+	defer states.Close()
+	s.disk.watch()
+	s.agents = s.cfg.Catalog.Agents()
 	s.scanDisk() // the first snapshot needs no engine
 	close(s.started)
 	s.spawn(func() { s.watchEngine(ctx) })
 	s.spawn(func() { s.watchQueue(ctx, watcher) })
+	s.spawn(func() { s.watchState(states) })
+	s.spawn(func() { s.watchAgents(ctx, s.agents) })
 	s.spawn(func() { s.keepTranscripts(ctx) })
 	s.spawn(func() { s.summariseAll(ctx) })
 
 	s.dirty = true
 	var next time.Time // when a snapshot without an alert may go out
+	// One snapshot at a time is made and offered. While nobody takes it, none is made that would be dropped.
+	var out chan Update
+	var update Update
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		var out chan Update
-		var update Update
-		if s.dirty {
+		if s.dirty && out == nil {
 			if wait := time.Until(next); wait <= 0 || len(s.alerts) > 0 {
 				out, update = s.updates, Update{s.snapshot(), s.alerts}
+				s.dirty, s.alerts, next = false, nil, time.Now().Add(interval)
 			} else {
 				timer.Reset(wait)
 			}
@@ -216,7 +228,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		case f := <-s.inbox:
 			f()
 		case out <- update:
-			s.dirty, s.alerts, next = false, nil, time.Now().Add(interval)
+			out, update = nil, Update{}
 		case <-timer.C:
 		case <-ctx.Done():
 			return nil
@@ -396,6 +408,26 @@ func (s *Supervisor) watchQueue(ctx context.Context, w *queue.Watcher) {
 	}
 }
 
+// agentsEvery is between two looks at what the catalog offers.
+const agentsEvery = 2 * time.Second
+
+// watchAgents keeps the names of the agents that can be launched, which are on disk.
+func (s *Supervisor) watchAgents(ctx context.Context, known []string) {
+	tick := time.NewTicker(agentsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if now := s.cfg.Catalog.Agents(); !slices.Equal(known, now) {
+			known = now
+			s.post(func() { s.agents = now; s.changed() })
+		}
+	}
+}
+
 // observe lists the engine and the disk again. While one listing runs, the next waits for it, so that
 // a burst of events costs two. Owner only.
 func (s *Supervisor) observe() {
@@ -416,6 +448,7 @@ func (s *Supervisor) observe() {
 					s.engine.Err = ""
 				}
 			} else if s.ctx.Err() == nil {
+				s.takeIn(listing) // what the disk says
 				if !errors.Is(err, ErrUnavailable) {
 					s.ready(err)
 					s.engine.Err = err.Error()

@@ -16,7 +16,7 @@ import (
 // snapshot makes the picture of the world that is handed out. Owner only.
 func (s *Supervisor) snapshot() *Snapshot {
 	s.version++
-	snap := &Snapshot{Version: s.version, At: s.cfg.Now(), Engine: s.engine, Agents: s.cfg.Catalog.Agents()}
+	snap := &Snapshot{Version: s.version, At: s.cfg.Now(), Engine: s.engine, Agents: s.agents}
 	for _, r := range s.bottles {
 		if r.gone() {
 			continue
@@ -244,7 +244,7 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 		snap.Engine = EngineView{Err: err.Error()}
 	}
 	found := groupAll(have, others)
-	disk := readDisk(root)
+	disk := readDisk(root, readBottle)
 	snap.Problems = disk.problems
 	records := map[string]*record{}
 	for id, d := range disk.bottles {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -143,6 +144,15 @@ func (r *Root) Dir() string { return r.dir }
 func (r *Root) stateDir() string  { return filepath.Join(r.dir, "state") }
 func (r *Root) queueRoot() string { return filepath.Join(r.dir, "queue") }
 func (r *Root) auditDir() string  { return filepath.Join(r.dir, "audit") }
+
+// Watch tells of changes of the bottles' states: of each one's files, and of its coming and going. What is
+// there already is not told, the rest within about a second, whoever makes them and also where the kernel tells nothing. Transcripts and locks do not count.
+func (r *Root) Watch(ctx context.Context) *Watcher {
+	return Watch(ctx, r.stateDir(), Watching{
+		Every: time.Second, Alone: time.Second, Known: true, Within: []string{"config"},
+		Matters: func(name string) bool { return name != "lock" && name != "transcript" },
+	})
+}
 
 // QueueRoot is the directory that holds every bottle's queue directory.
 func (r *Root) QueueRoot() string { return r.queueRoot() }

@@ -1,4 +1,4 @@
-package queue
+package state
 
 import (
 	"os"
@@ -15,21 +15,21 @@ func TestAnOverflowSaysAll(t *testing.T) {
 	root := t.TempDir()
 	changes, errs := make(chan fsnotify.Event), make(chan error)
 	added := make(chan string, 100)
-	from := source{
+	from := notifier{
 		add:     func(dir string) error { added <- dir; return nil },
 		close:   func() error { return nil },
 		changes: changes, errors: errs,
 	}
-	w := watch(t.Context(), root, from, time.Hour)
+	w := watch(t.Context(), root, from, Watching{Every: time.Hour, Matters: func(name string) bool { return name == "r1.request.json" }})
 	defer w.Close()
-	receive := func() Event {
+	receive := func() Change {
 		t.Helper()
 		select {
 		case e := <-w.Events():
 			return e
 		case <-time.After(10 * time.Second):
 			t.Fatal("no event")
-			return Event{}
+			return Change{}
 		}
 	}
 	box := filepath.Join(root, "coder-aaaaa")
@@ -58,13 +58,17 @@ func TestAnOverflowSaysAll(t *testing.T) {
 // Without any help of the kernel the scans find what changed.
 func TestScansAloneFindChanges(t *testing.T) {
 	root := t.TempDir()
-	none := source{add: func(string) error { return nil }, close: func() error { return nil }}
-	w := watch(t.Context(), root, none, 5*time.Millisecond)
+	none := notifier{add: func(string) error { return nil }, close: func() error { return nil }}
+	w := watch(t.Context(), root, none, Watching{Every: 5 * time.Millisecond, Within: []string{"config"}, Matters: func(string) bool { return true }})
 	defer w.Close()
 	box := filepath.Join(root, "coder-aaaaa")
 	for i, change := range []func() error{
 		func() error { return os.Mkdir(box, 0o700) },
 		func() error { return os.WriteFile(filepath.Join(box, "r1.request.json"), nil, 0o600) },
+		func() error { return os.Mkdir(filepath.Join(box, "config"), 0o700) },
+		func() error { return os.WriteFile(filepath.Join(box, "config", "allowlist"), nil, 0o600) },
+		func() error { return os.Rename(root, root+".away") },
+		func() error { return os.Rename(root+".away", root) },
 		func() error { return os.RemoveAll(box) },
 	} {
 		if err := change(); err != nil {
@@ -77,6 +81,34 @@ func TestScansAloneFindChanges(t *testing.T) {
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("change %d was not found", i)
+		}
+	}
+}
+
+// With the kernel's help the same is told at once, also of what is in a directory that comes later.
+func TestChangesWithinAnIdentityAreTold(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "coder-aaaaa")
+	w := Watch(t.Context(), root, Watching{Every: time.Hour, Alone: 5 * time.Millisecond, Within: []string{"config"}, Matters: func(name string) bool { return name != "lock" }})
+	defer w.Close()
+	for i, change := range []func() error{
+		func() error { return os.Mkdir(dir, 0o700) },
+		func() error { return os.WriteFile(filepath.Join(dir, "grants.json"), nil, 0o600) },
+		func() error { return os.Mkdir(filepath.Join(dir, "config"), 0o700) },
+		func() error { return os.WriteFile(filepath.Join(dir, "config", "allowlist"), nil, 0o600) },
+		func() error { return os.Remove(filepath.Join(dir, "grants.json")) },
+		func() error { return os.RemoveAll(dir) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case e := <-w.Events():
+			if e.Identity != "coder-aaaaa" {
+				t.Errorf("change %d: %+v", i, e)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("change %d was not told", i)
 		}
 	}
 }
