@@ -13,12 +13,12 @@ import (
 )
 
 // listed is a listing of one bottle with the given containers.
-func listed(identity string, have map[Role]ContainerState) func() (Observed, error) {
+func listed(s *Supervisor, identity string, have map[Role]ContainerState) func() (Observed, error) {
 	return func() (o Observed, err error) {
 		for role, state := range have {
 			o.Containers = append(o.Containers, Container{
 				ID: "id-" + string(role), Name: containerName(role, identity), State: state,
-				Labels: map[string]string{LabelIdentity: identity, LabelRole: string(role)},
+				Labels: map[string]string{LabelRoot: s.cfg.Root.ID(), LabelIdentity: identity, LabelRole: string(role)},
 			})
 		}
 		return o, nil
@@ -42,7 +42,7 @@ func TestAnActionWaitsForWhatTheProgramDoesByItself(t *testing.T) {
 	e := &scripted{inspect: func() (Container, error) { <-let; return Container{}, ErrNotFound }}
 	s, b := owned(t, e)
 	id := b.Identity()
-	e.observe = listed(id, map[Role]ContainerState{RoleAgent: StateExited})
+	e.observe = listed(s, id, map[Role]ContainerState{RoleAgent: StateExited})
 	r := s.record(id)
 	r.have.containers[RoleAgent] = Container{ID: "id-agent", Name: agentName(id), State: StateExited}
 	begin := func(a Action) <-chan error {
@@ -97,11 +97,11 @@ func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
 		{"approve", Approve{Identity: id, Request: request.ID, Shown: queue.Hash([]byte(request.Proposed))}, running, ended, "nobody waits"},
 	} {
 		r.have, r.grants, r.ended = newParts(), []Grant{{ID: "g1", Tool: queue.ToolEgress}}, "id-agent"
-		thinks, _ := listed(id, c.thinks)()
+		thinks, _ := listed(s, id, c.thinks)()
 		for _, have := range thinks.Containers {
 			r.have.containers[Role(have.Labels[LabelRole])] = have
 		}
-		has.Store(new(listed(id, c.has)))
+		has.Store(new(listed(s, id, c.has)))
 		done, err := s.begin(c.action)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -115,7 +115,7 @@ func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
 		t.Errorf("the requests are %+v", r.requests)
 	}
 	r.requests = nil
-	has.Store(new(listed(id, nil)))
+	has.Store(new(listed(s, id, nil)))
 	done, err := s.begin(TearDown{Identity: id})
 	if err != nil {
 		t.Fatal(err)
