@@ -31,6 +31,7 @@ const (
 // told how much was written, at most every 50 ms and at the end. A git repository is copied as one of its own, in a state
 // in which it was at one moment; what could not be had so is in t.Unsettled.
 func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress func(files int, bytes int64)) error {
+	t.Unsettled = ""
 	root, err := os.OpenRoot(t.Dir)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", t.Dir, err)
