@@ -227,14 +227,14 @@ func (g *gitCopy) file(name string, c gitrepo.Content) error {
 	return nil
 }
 
-// parents writes the directories from a repository's `.git` on to a file.
+// parents writes the directories from a repository's own on to a file.
 func (g *gitCopy) parents(name string) error {
 	for i := range len(name) {
 		if name[i] != '/' {
 			continue
 		}
 		dir := name[:i]
-		if g.made[dir] || !strings.Contains("/"+dir+"/", "/"+dotGit+"/") {
+		if g.made[dir] || !strings.Contains("/"+dir+"/", "/"+dotGit+"/") && !g.a.tree.stored(strings.TrimPrefix(dir, g.a.tree.prefix())) {
 			continue
 		}
 		g.made[dir] = true
@@ -258,6 +258,9 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 	}
 	there := make(map[string]bool, len(now.entries))
 	for _, e := range now.entries {
+		if a.tree.stored(e.path) {
+			continue
+		}
 		there[e.path] = true
 		if err := a.enter(path.Dir(e.path)); err != nil {
 			continue // a.add says what there is to say of one that is still there

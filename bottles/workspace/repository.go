@@ -90,6 +90,9 @@ func (s *scanner) repositories() error {
 			return err
 		}
 	}
+	if err := s.stores(placed); err != nil {
+		return err
+	}
 	for _, f := range s.found {
 		dir := path.Join(s.o.Part, f.dir)
 		dot := path.Join(dir, dotGit)
@@ -118,6 +121,60 @@ func (s *scanner) repositories() error {
 		return s.around()
 	}
 	return nil
+}
+
+// stores takes in the repositories that lie within the directory under another name than `.git`, and that one of its
+// `.git` points to. They were met as directories like any other.
+func (s *scanner) stores(placed map[string]string) error {
+	for _, f := range s.found {
+		at, err := filepath.Rel(s.tree.Dir, f.repo.Common)
+		at = filepath.ToSlash(at)
+		if _, ok := placed[f.repo.Common]; ok || err != nil || !filepath.IsLocal(at) || at == "." || strings.Contains("/"+at+"/", "/"+dotGit+"/") {
+			continue
+		}
+		repo, err := gitrepo.OpenGit(f.repo.Common)
+		if err != nil {
+			return s.cannotRead(at, err)
+		}
+		if s.forget(at); s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+		if err := s.place(repository{repo: repo, place: path.Join(s.o.Part, at)}, placed, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget takes a directory out of what is copied file by file.
+func (s *scanner) forget(dir string) {
+	s.tree.stores = append(s.tree.stores, dir)
+	s.tree.entries = slices.DeleteFunc(s.tree.entries, func(e entry) bool {
+		if !s.tree.stored(e.path) {
+			return false
+		}
+		if s.seen--; e.kind == fs.ModeDir {
+			return true
+		}
+		s.tree.Files--
+		if info, err := s.root.Lstat(filepath.FromSlash(e.path)); err == nil && info.Mode().IsRegular() {
+			s.tree.Bytes -= min(info.Size(), s.tree.Bytes)
+		}
+		return true
+	})
+}
+
+// prefix is what stands before the paths of the directory in the copy.
+func (t *Tree) prefix() string {
+	if t.Part == "" {
+		return ""
+	}
+	return t.Part + "/"
+}
+
+// stored says whether a path belongs to a repository that is copied as one.
+func (t *Tree) stored(p string) bool {
+	return slices.ContainsFunc(t.stores, func(dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") })
 }
 
 // whole takes in the repository that the directory is a part of.

@@ -138,6 +138,16 @@ var shapes = []struct {
 		git(t, dir+"/main/.agents/two", "commit", "-q", "--allow-empty", "-m", "on no branch")
 		return dir + "/main"
 	}},
+	{".git file, the repository within", func(t testing.TB, dir string, files int) string {
+		dir = project(t, dir+"/apart", files)
+		if err := os.Rename(dir+"/.git", dir+"/.store"); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir+"/.git", "gitdir: .store\n")
+		write(t, dir+"/.store/info/exclude", "/.store/\n")
+		git(t, dir, "config", "remote.origin.url", dir)
+		return dir
+	}},
 	{"shared", func(t testing.TB, dir string, files int) string {
 		project(t, dir+"/main", files)
 		git(t, dir, "clone", "-q", "--shared", "main", "once")
@@ -362,7 +372,7 @@ func unread(t *testing.T, dir string) {
 func noPath(t *testing.T, dir, host string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.Contains(p, "/.git/") {
+		if err != nil || !d.Type().IsRegular() || !strings.Contains(p, "/.git/") && !strings.Contains(p, "/.store/") {
 			return err
 		}
 		text, err := os.ReadFile(p)
@@ -373,5 +383,34 @@ func noPath(t *testing.T, dir, host string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A directory without a repository of its own holds a bare one and its worktrees: they are that in the copy as well.
+func TestBareRepositoryWithWorktrees(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	project(t, home+"/origin", 10)
+	git(t, home, "clone", "-q", "--bare", "origin", "all/.bare")
+	git(t, home+"/all/.bare", "worktree", "add", "-q", "../main", "main")
+	git(t, home+"/all/.bare", "worktree", "add", "-q", "../feature", "-b", "feature")
+	write(t, home+"/all/feature/d1/f1", "changed\n")
+	to, tree := copyOf(t, home+"/all")
+	if tree.Unsettled != "" {
+		t.Error(tree.Unsettled)
+	}
+	for _, dir := range []string{"main", "feature"} {
+		if got, want := git(t, filepath.Join(to, dir), "status", "--porcelain=v2", "--branch"), git(t, filepath.Join(home, "all", dir), "status", "--porcelain=v2", "--branch"); got != want {
+			t.Errorf("git status in %s says\n%s\nand on the host\n%s", dir, got, want)
+		}
+	}
+	if got := git(t, to+"/.bare", "rev-parse", "--is-bare-repository"); got != "true\n" {
+		t.Errorf("is it bare? %s", got)
+	}
+	git(t, to+"/.bare", "fsck", "--full")
+	for _, name := range []string{"config", "worktrees/main/gitdir", "logs/HEAD"} {
+		if text, err := os.ReadFile(filepath.Join(to, ".bare", name)); bytes.Contains(text, []byte(home)) {
+			t.Errorf("%s tells of the host: %q, %v", name, text, err)
+		}
 	}
 }

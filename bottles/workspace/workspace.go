@@ -59,6 +59,7 @@ type Tree struct {
 	maxBytes int64
 	repos    []repository
 	pointers []pointer
+	stores   []string                                 // directories that are repositories and not called `.git`
 	again    func(ctx context.Context) (*Tree, error) // looks at the directory's own files again
 }
 

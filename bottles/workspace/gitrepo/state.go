@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -257,7 +258,7 @@ func scrubLog(log []byte, hostPaths []string) []byte {
 // those a copy keeps the time of the last change.
 func (r *Repo) config(place, work string) Content {
 	inside := []setting{
-		{section: "core", key: "bare", value: "false"},
+		{section: "core", key: "bare", value: strconv.FormatBool(r.Work == "" && r.bare())},
 		{section: "core", key: "checkstat", value: "minimal"},
 		{section: "core", key: "trustctime", value: "false"},
 	}
