@@ -18,13 +18,19 @@ import (
 type Bottle struct {
 	root     *Root
 	identity string
+	dir      string // while it is made; "": under its identity
 }
 
 // Identity is the bottle's identity.
 func (b *Bottle) Identity() string { return b.identity }
 
 // Dir is the absolute path of its state directory.
-func (b *Bottle) Dir() string { return filepath.Join(b.root.stateDir(), b.identity) }
+func (b *Bottle) Dir() string {
+	if b.dir != "" {
+		return b.dir
+	}
+	return filepath.Join(b.root.stateDir(), b.identity)
+}
 
 // briefly runs do alone on this bottle's files.
 func (b *Bottle) briefly(do func() error) error {

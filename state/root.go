@@ -18,6 +18,8 @@ const (
 	homeEnv     = "CLAUDE_BOTTLE_HOME"
 	mintTries   = 64
 	deletedMark = ".deleted-" // begins the name of a directory that is being deleted
+	draftMark   = ".new-"     // begins the name of a state directory that is being made
+	draftAge    = time.Hour   // until one is taken for what a crash left
 )
 
 // Root is a state root directory. Several programs may use one at the same time.
@@ -196,31 +198,34 @@ func (r *Root) Create(m Metadata) (*Bottle, error) {
 	return nil, fmt.Errorf("making a new identity for %q: %d tries were all taken under %s", m.AgentName, mintTries, r.dir)
 }
 
-// CreateAs is Create under an identity that was chosen before; ErrTaken when something here has or had it.
+// CreateAs is Create under an identity that was chosen before; ErrTaken when something here has or had it. The directory
+// appears whole: it is made under a hidden name, and renamed while nothing else is decided by its absence.
 func (r *Root) CreateAs(identity string, m Metadata) (*Bottle, error) {
 	if !ValidIdentity(identity) {
 		return nil, fmt.Errorf("%q is not an identity (an agent's name, a dash, five letters or digits)", identity)
 	}
 	b := &Bottle{root: r, identity: identity}
-	taken := fmt.Errorf("%w: %s; launch again for another one", ErrTaken, identity)
-	if r.known(identity) {
-		return nil, taken
-	}
-	err := os.Mkdir(b.Dir(), dirPerm) // exclusive: of two programs with the same luck one goes on
-	if errors.Is(err, fs.ErrExist) {
-		return nil, taken
-	}
-	if err == nil {
-		err = SyncDir(r.stateDir())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("making the state directory %s: %w%s", b.Dir(), err, adviceFor(err))
-	}
 	if m.StartedAt.IsZero() {
 		m.StartedAt = time.Now()
 	}
-	if err := b.createMetadata(m); err != nil {
-		_ = os.RemoveAll(b.Dir()) // best effort: the error says what matters
+	draft := &Bottle{root: r, identity: identity, dir: filepath.Join(r.stateDir(), draftMark+identity+"-"+RandomBase36(8))}
+	err := os.Mkdir(draft.Dir(), dirPerm)
+	if err != nil {
+		return nil, fmt.Errorf("making the state directory %s: %w%s", b.Dir(), err, adviceFor(err))
+	}
+	if err = draft.createMetadata(m); err == nil {
+		err = r.Alone(func() error {
+			if r.Has(identity) || r.known(identity) {
+				return fmt.Errorf("%w: %s; launch again for another one", ErrTaken, identity)
+			}
+			if err := os.Rename(draft.Dir(), b.Dir()); err != nil {
+				return fmt.Errorf("making the state directory %s: %w%s", b.Dir(), err, adviceFor(err))
+			}
+			return SyncDir(r.stateDir())
+		})
+	}
+	if err != nil {
+		_ = os.RemoveAll(draft.Dir()) // best effort: the error says what matters
 		return nil, err
 	}
 	return b, nil
@@ -253,6 +258,10 @@ func (r *Root) Bottle(identity string) (*Bottle, error) {
 	}
 	return b, nil
 }
+
+// Alone runs do while no other program or goroutine does so on this root, or makes a bottle in it. It is for what decides
+// by the absence of a bottle.
+func (r *Root) Alone(do func() error) error { return briefly(r.stateDir(), do) }
 
 // Listing is what stands under state/.
 type Listing struct {
@@ -333,14 +342,19 @@ func (r *Root) retire(dir string) error {
 	return nil
 }
 
-// sweep finishes deletions that a crash left half done. What resists waits for the next time.
+// sweep finishes deletions that a crash left half done, and removes what it left of a bottle that was being made. What resists waits for the next time.
 func (r *Root) sweep(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), deletedMark) && e.IsDir() {
+		old := false
+		if strings.HasPrefix(e.Name(), draftMark) {
+			info, err := e.Info()
+			old = err == nil && time.Since(info.ModTime()) > draftAge
+		}
+		if (old || strings.HasPrefix(e.Name(), deletedMark)) && e.IsDir() {
 			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}

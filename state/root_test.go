@@ -279,3 +279,50 @@ func TestAnIdentityThatWasChosenIsTakenOnce(t *testing.T) {
 		t.Error("a path is an identity")
 	}
 }
+
+// A bottle that is just being made is not seen before it is whole, and not made while something is decided by its absence.
+func TestABottleAppearsWhole(t *testing.T) {
+	r := open(t)
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		for range 40 {
+			if _, err := r.Create(state.Metadata{AgentName: "coder"}); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for going := true; going; {
+		select {
+		case <-made:
+			going = false
+		default:
+		}
+		l := r.Scan()
+		if len(l.Problems) > 0 {
+			t.Fatalf("%+v", l.Problems)
+		}
+		for _, b := range l.Bottles {
+			if _, err := b.Metadata(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const identity = "coder-00000"
+	created := make(chan error, 1)
+	err := r.Alone(func() error {
+		go func() { _, err := r.CreateAs(identity, state.Metadata{AgentName: "coder"}); created <- err }()
+		for range 50 {
+			if r.Has(identity) {
+				return errors.New("it was made meanwhile")
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, <-created); err != nil || !r.Has(identity) {
+		t.Error(err)
+	}
+	if hidden, err := filepath.Glob(filepath.Join(r.Dir(), "state", ".new-*")); len(hidden) > 0 || err != nil {
+		t.Error(hidden, err)
+	}
+}
