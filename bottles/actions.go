@@ -80,7 +80,7 @@ func (s *Supervisor) begin(a Action) (<-chan error, error) {
 		})
 	case Delete:
 		return s.onBottle(a.Identity, "delete", true, func(r *record) (work, error) {
-			if r.have.containers[RoleAgent].State == StateRunning {
+			if r.have.containers[RoleAgent].State.alive() {
 				return nil, refuse("%s is live; tear it down first", r.identity)
 			}
 			return s.remove, nil

@@ -1,6 +1,7 @@
 package bottles
 
 import (
+	"path/filepath"
 	"slices"
 
 	"bottle-tui/queue"
@@ -25,6 +26,7 @@ type listing struct {
 	n        uint64 // in the order in which the readings began; 0 is the first
 	bottles  map[string]onDisk
 	problems []Problem
+	strays   []Problem // those of the problems that are of no bottle
 	have     *Observed
 	others   map[string]*foreign // with have: what could be taken over
 	unusable map[string]string   // identity → why its entry under state/ can't be used
@@ -48,6 +50,9 @@ func readDisk(root *state.Root, read func(*state.Bottle) onDisk) listing {
 	l := listing{bottles: make(map[string]onDisk, len(there.Bottles)), unusable: there.Unusable, err: there.Err}
 	for _, p := range there.Problems {
 		l.problems = append(l.problems, Problem(p))
+		if there.Err == nil && !state.ValidIdentity(filepath.Base(p.Path)) {
+			l.strays = append(l.strays, Problem(p))
+		}
 	}
 	for _, b := range there.Bottles {
 		d := read(b)

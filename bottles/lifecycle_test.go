@@ -176,7 +176,7 @@ func TestOrphansAreListedAndCleanedUp(t *testing.T) {
 	if !slices.Contains(b.Objects, "container claude-bottle-"+id+" (running)") || !slices.Contains(b.Objects, "network claude-bottle-net-"+id) {
 		t.Errorf("its objects are %v", b.Objects)
 	}
-	w.must(bottles.Cleanup{Identities: []string{id}})
+	w.must(bottles.Cleanup{Identities: []string{id}, Objects: b.Objects})
 	w.await("it is gone", func(s *bottles.Snapshot) bool { _, ok := find(s, id); return !ok })
 	have, err := w.engine.Observe(t.Context(), w.root.ID())
 	if err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) != 0 {

@@ -241,8 +241,12 @@ type (
 	TearDown struct{ Identity string }
 	// Delete removes a bottle that is down, with its volumes and state; nothing brings it back.
 	Delete struct{ Identity string }
-	// Cleanup removes the engine's objects of orphans, by the names that were shown.
-	Cleanup struct{ Identities []string }
+	// Cleanup removes the engine's objects of orphans. Objects are those that were shown, as Bottle.Objects has them:
+	// an orphan that has others by then is left alone.
+	Cleanup struct {
+		Identities []string
+		Objects    []string
+	}
 	// Approve puts a request in force as the agent wrote it.
 	Approve struct {
 		Identity, Request, Shown string

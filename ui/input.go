@@ -315,7 +315,7 @@ func (m *model) askCleanup() {
 	}
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Clean up orphans?", Danger: true,
 		Text: "These belong to no bottle in " + orHere(m.o.Home) + ". Exactly this is removed:", List: objects, Verb: "remove them",
-		Act: bottles.Cleanup{Identities: identities}, Doing: "removing the orphans",
+		Act: bottles.Cleanup{Identities: identities, Objects: objects}, Doing: "removing the orphans",
 		Gone: func(s *bottles.Snapshot) string {
 			for _, identity := range identities {
 				if notNow(s, identity, bottles.Orphan) != "" {

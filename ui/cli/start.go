@@ -162,13 +162,19 @@ func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.C
 }
 
 // errNo is the operator's answer.
-var errNo = errors.New("you said no; nothing was created")
+var errNo = errors.New("you said no")
 
-// ask asks the operator; nil means yes.
+// ask asks the operator whether to create something; nil means yes.
 func (p *program) ask(ctx context.Context, question string) error {
+	return p.askOr(ctx, question, "nothing was created")
+}
+
+// askOr asks the operator; nil means yes. otherwise is what is so without one.
+func (p *program) askOr(ctx context.Context, question, otherwise string) error {
 	if !p.terminal {
-		return errors.New("there is no terminal to ask on: give --yes to go on unasked, or --dry-run to see the plan only; nothing was created")
+		return fmt.Errorf("there is no terminal to ask on: give --yes to go on unasked, or --dry-run to see the plan only; %s", otherwise)
 	}
+	no := fmt.Errorf("%w; %s", errNo, otherwise)
 	fmt.Fprintf(p.err, "\n%s", question)
 	in, err := cancelreader.NewReader(p.in)
 	if err != nil {
@@ -180,17 +186,17 @@ func (p *program) ask(ctx context.Context, question string) error {
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(p.err, "\nNothing was created.")
+		fmt.Fprintf(p.err, "\n%s\n", otherwise)
 		return ctx.Err()
 	case err != nil && answer == "":
 		fmt.Fprintln(p.err)
-		return errNo
+		return no
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
 	}
-	return errNo
+	return no
 }
 
 // flags are those to repeat in a command that is suggested; it may be given in another directory.

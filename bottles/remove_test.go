@@ -1,0 +1,165 @@
+package bottles
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"bottle-tui/state"
+)
+
+// removing is an engine with the objects of one bottle, which counts what is removed.
+type removing struct {
+	*scripted
+	before func() // a removal
+	mu     sync.Mutex
+	gone   []string
+}
+
+func (e *removing) remove(name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.before != nil {
+		e.before()
+	}
+	e.gone = append(e.gone, name)
+	return nil
+}
+
+func (e *removing) RemoveContainer(_ context.Context, name string) error { return e.remove(name) }
+func (e *removing) RemoveVolume(_ context.Context, name string) error    { return e.remove(name) }
+func (e *removing) Images(context.Context, string) (map[string]map[string]string, error) {
+	return nil, nil
+}
+
+// holding is an engine that has an agent's container and a workspace of a bottle.
+func holding(root *state.Root, identity string, s ContainerState) *removing {
+	label := func(role string) map[string]string {
+		return map[string]string{LabelRoot: root.ID(), LabelIdentity: identity, LabelRole: role}
+	}
+	agent := Container{ID: "c1", Name: agentName(identity), Labels: label(string(RoleAgent)), State: s}
+	return &removing{scripted: &scripted{
+		attach:  func() error { return ErrUnavailable },
+		inspect: func() (Container, error) { return agent, nil },
+		observe: func() (Observed, error) {
+			return Observed{
+				Containers: []Container{agent},
+				Volumes:    []Volume{{Name: volumeName(labelWork, identity), Labels: label(labelWork)}},
+			}, nil
+		},
+	}}
+}
+
+func kinds(t *testing.T, root *state.Root, identity string) (out []string) {
+	t.Helper()
+	entries, err := root.Audit(identity).Entries(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+// A bottle that another program brought back since it was shown as down is not deleted, nor is one that can't be
+// written down as deleted.
+func TestADeletionIsJudgedWhenItActs(t *testing.T) {
+	try := func(is ContainerState) (*state.Bottle, *removing, error) {
+		s, b := owned(t, &scripted{})
+		e := holding(s.cfg.Root, b.Identity(), is)
+		s.cfg.Engine = e
+		if is == StateExited {
+			if err := os.MkdirAll(s.cfg.Root.Audit(b.Identity()).Path(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done, err := s.begin(Delete{Identity: b.Identity()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b, e, s.outcome(t, done)
+	}
+	for state, want := range map[ContainerState]string{StateRunning: "is live", StatePaused: "is live", StateExited: "nothing was removed"} {
+		b, e, err := try(state)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", state, err)
+		}
+		if _, err := b.Metadata(); err != nil || len(e.gone) > 0 {
+			t.Errorf("%s: removed %v, %v", state, e.gone, err)
+		}
+		if op, err := b.Operation(); op != nil || err != nil {
+			t.Errorf("%s: a journal is left: %+v, %v", state, op, err)
+		}
+	}
+}
+
+// What was an orphan when it was shown is looked at again: it stays when it has a state by now, when something can't be
+// read, when there is more of it, and when its removal can't be written down.
+func TestACleanupIsJudgedWhenItActs(t *testing.T) {
+	const id = "orphan-00000"
+	names := []string{"container " + agentName(id) + " (running)", "volume " + volumeName(labelWork, id) + " (the workspace)"}
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, r *state.Root)
+		shown []string
+		want  string // in the refusal; "": it is removed
+	}{
+		{name: "an orphan", shown: names},
+		{name: "it has a state", shown: names, want: "its state is on disk", spoil: func(t *testing.T, r *state.Root) {
+			if _, err := r.CreateAs(id, state.Metadata{AgentName: "orphan"}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "it has a dangling link", shown: names, want: id + ": it is a link", spoil: func(t *testing.T, r *state.Root) {
+			if err := os.Symlink("/nowhere", filepath.Join(r.Dir(), "state", id)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "another can't be read", shown: names, want: "other-00000: it is not a directory", spoil: func(t *testing.T, r *state.Root) {
+			if err := os.WriteFile(filepath.Join(r.Dir(), "state", "other-00000"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "the root is gone", shown: names, want: "root", spoil: func(t *testing.T, r *state.Root) {
+			if err := os.Rename(r.Dir(), r.Dir()+"-away"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "it has more", shown: names[:1], want: "has changed since it was shown (volume"},
+		{name: "it was not shown as running", shown: []string{"container " + agentName(id), names[1]}, want: "(running)"},
+		{name: "unrecorded", shown: names, want: "could not be written down", spoil: func(t *testing.T, r *state.Root) {
+			if err := os.MkdirAll(r.Audit(id).Path(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, _ := owned(t, &scripted{})
+			root := s.cfg.Root
+			e := holding(root, id, StateRunning)
+			var before []string
+			e.before = func() { before = kinds(t, root, id) }
+			s.cfg.Engine = e
+			s.record(id).have = group(func() Observed { o, _ := e.observe(); return o }())[id]
+			if c.spoil != nil {
+				c.spoil(t, root)
+			}
+			done, err := s.begin(Cleanup{Identities: []string{id}, Objects: c.shown})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.outcome(t, done)
+			switch {
+			case c.want == "" && (err != nil || len(e.gone) != 2 || !slices.Contains(before, "cleanup")):
+				t.Errorf("%v; removed %v, told before %v", err, e.gone, before)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || len(e.gone) > 0):
+				t.Errorf("%v, and not %q; removed %v", err, c.want, e.gone)
+			}
+		})
+	}
+}
