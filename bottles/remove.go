@@ -113,7 +113,7 @@ func (s *Supervisor) beginCleanup(a Cleanup) (<-chan error, error) {
 // not shown, stays. It is in the audit log before anything is removed.
 func (s *Supervisor) cleanUp(ctx context.Context, x *execution, shown []string) error {
 	id := x.layout.identity
-	disk := s.readDisk()
+	disk := readDisk(s.cfg.Root, readBottle) // not what was read before
 	if bad := disk.unreadable(); len(bad) > 0 {
 		return refuse("nothing is cleaned up while something in the state root can't be read, since a bottle may be behind it: %s: %s", bad[0].Path, bad[0].Err)
 	}
@@ -145,4 +145,4 @@ func (l listing) unreadable() []Problem {
 }
 
 // Unreadable is what of the state root can't be read: while there is some of it nothing is cleaned up.
-func Unreadable(root *state.Root) []Problem { return readDisk(root).unreadable() }
+func Unreadable(root *state.Root) []Problem { return readDisk(root, readBottle).unreadable() }
