@@ -35,7 +35,7 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	l := &x.layout
 	l.profile, l.sidecars, l.owner = profile, image.Ref, sidecarOwner()
 	s.mu.Lock()
-	l.ownInit = s.ownInit // known since the sidecars' image was named
+	l.ownInit = !s.madeFor.Init // known since the sidecars' image was named
 	s.mu.Unlock()
 	l.queueDir = s.cfg.Root.QueueDir(l.identity)
 	l.dress(own)

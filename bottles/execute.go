@@ -102,7 +102,7 @@ func (x *execution) step(ctx context.Context, s Step) error {
 		if err != nil {
 			return err
 		}
-		return e.CreateContainer(ctx, spec)
+		return x.aboutMounts(spec.Name, e.CreateContainer(ctx, spec))
 	case doCompare:
 		return x.compareHome(ctx)
 	case doConfigure:
@@ -116,7 +116,7 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doAttach:
 		return x.sup.attach(ctx, x.layout.identity, s.Object, false)
 	case doStart:
-		return e.StartContainer(ctx, s.Object)
+		return x.aboutMounts(s.Object, e.StartContainer(ctx, s.Object))
 	case doReady:
 		return x.sup.awaitReady(ctx, x.layout.identity, x.role(s.Object), s.Object)
 	case doRunning:

@@ -42,7 +42,7 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.sidecar, s.binary, s.ownInit = image, binary, !info.Init
+		s.sidecar, s.binary, s.madeFor = image, binary, info
 		return nil
 	})
 	return made(), err

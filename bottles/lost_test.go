@@ -1,6 +1,7 @@
 package bottles_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,28 @@ func TestTheEndOfASidecarIsTold(t *testing.T) {
 		b, _ := find(s, id)
 		return b.Status == bottles.Live && b.Detail == ""
 	})
+}
+
+// unwritable is an engine that mounts the queue for reading only, as where its directory can't be written in the container.
+type unwritable struct{ bottles.Engine }
+
+func (u unwritable) CreateContainer(ctx context.Context, spec bottles.ContainerSpec) error {
+	for i := range spec.Mounts {
+		spec.Mounts[i].ReadOnly = spec.Mounts[i].Host != ""
+	}
+	return u.Engine.CreateContainer(ctx, spec)
+}
+
+// A bottle whose supervise can't write into the queue is not live, and whoever launched it is told what that queue is.
+func TestAQueueThatSuperviseCannotWriteStopsALaunch(t *testing.T) {
+	w := newWorld(t)
+	w.run(func(e bottles.Engine, _ func()) bottles.Engine { return unwritable{e} })
+	err := w.do(bottles.Launch{Agent: "tester"})
+	for _, want := range []string{"read-only file system", "Its queue is " + filepath.Join(w.root.Dir(), "queue"), "on the file system ", "the engine at "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the launch says nothing of %q: %v", want, err)
+		}
+	}
 }
 
 // A cred-proxy that has no routes is missed by nobody: when it is gone, the first route that is granted brings another.

@@ -98,7 +98,7 @@ type Supervisor struct {
 	copies    map[string]context.CancelFunc // end a minute's copy of a transcript, by identity
 	sidecar   *sidecars.Image               // the sidecars' image for the engine's platform
 	binary    *sidecars.Executable          // what it is made from, open with it
-	ownInit   bool                          // that engine has no init for containers
+	madeFor   EngineInfo                    // the engine that both are for
 }
 
 // record is what the owner knows of one bottle.

@@ -66,6 +66,7 @@ func (s *Supervisor) hear(v *voice, container string) {
 			delete(s.voices, container)
 		}
 		s.mu.Unlock()
+		s.post(func() { delete(s.problems, "trouble "+container); s.changed() })
 		s.post(s.observeLater) // its log may have ended, and not the sidecar
 		if v.role == RoleGitGate {
 			s.post(func() { s.takePushes(v) }) // whoever holds them is gone
@@ -157,6 +158,9 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	close(v.changed)
 	v.changed = make(chan struct{})
 	s.mu.Unlock()
+	if v.role == RoleSupervise {
+		s.heardTrouble(v, line)
+	}
 	switch line.Event {
 	case sidecars.EventRequest:
 		s.post(func() { s.lookAtBox(v.identity) }) // where the file system tells nothing, the voice does
@@ -171,6 +175,34 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 			}
 		})
 	}
+}
+
+// heardTrouble shows what supervise could not do, such as write into its queue, until a request gets through again or the
+// container is gone. The errors of the gates are in their feed.
+func (s *Supervisor) heardTrouble(v *voice, line sidecars.Line) {
+	if line.Event != sidecars.EventError && line.Event != sidecars.EventRequest {
+		return
+	}
+	container := sidecarName(v.role, v.identity)
+	s.post(func() {
+		key := "trouble " + container
+		if line.Event == sidecars.EventRequest {
+			if len(s.problems[key]) > 0 {
+				delete(s.problems, key)
+				s.changed()
+			}
+			return
+		}
+		now := Problem{container, "what the agent asks may not reach you: " + queue.VisibleText(cut(line.Reason, 500), 1000)}
+		if len(s.problems[key]) > 0 && s.problems[key][0] == now {
+			return
+		}
+		s.problems[key] = []Problem{now}
+		if s.cfg.Now().Sub(line.At) < time.Minute { // a log that is heard anew is no news
+			s.alert(AlertFailed, v.identity, "", v.identity+": supervise: "+now.Err)
+		}
+		s.changed()
+	})
 }
 
 // await waits until a sidecar's voice fulfils what; it ends with the sidecar or with ctx.
@@ -200,7 +232,11 @@ func (s *Supervisor) awaitReady(ctx context.Context, identity string, role Role,
 	defer cancel()
 	v := s.follow(identity, role, container)
 	if err := s.await(ctx, v, func(v *voice) (bool, error) { return v.ready, nil }); err != nil {
-		return fmt.Errorf("%s did not begin to serve: %w%s", container, err, s.lastWords(container))
+		err = fmt.Errorf("%s did not begin to serve: %w%s", container, err, s.lastWords(container))
+		if role == RoleSupervise {
+			err = s.aboutQueue(identity, err)
+		}
+		return err
 	}
 	return nil
 }

@@ -84,6 +84,29 @@ func (b *Box) Make(owner int) error {
 	return nil
 }
 
+// Probe says with an error why a request can't be put into the directory: it writes a file there, and removes it.
+func (b *Box) Probe() error {
+	fail := func(err error) error { return fmt.Errorf("writing into the queue %s: %w", b.dir, err) }
+	root, err := b.root()
+	if err != nil {
+		return fail(err)
+	}
+	defer root.Close()
+	name := ".probe." + state.RandomBase36(8) // no name of a request
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
+	if err != nil {
+		return fail(err)
+	}
+	_, err = f.WriteString("probe\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), root.Remove(name)); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
 // root opens the directory so that nothing the sidecar put there leads out of it.
 func (b *Box) root() (*os.Root, error) {
 	info, err := os.Lstat(b.dir)

@@ -141,6 +141,10 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	defer waitConfig()
 	defer cancel()
+	// Ready means that a request gets to the operator: a queue that only looks like one is found out before an agent asks.
+	if err := s.box.Probe(); err != nil {
+		return fmt.Errorf("supervise: %w", err)
+	}
 	s.desk = newDesk(s.box)
 	defer s.desk.close()
 
