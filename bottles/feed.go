@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,26 +80,41 @@ func (p Passage) alike(o Passage) bool {
 	return p.Gate == o.Gate && p.Verdict == o.Verdict && p.What == o.What && p.Via == o.Via && p.Why == o.Why
 }
 
-// feed is what the gates of one bottle told, the latest last; it is never changed, only replaced.
-type feed []Passage
+// feed is what the gates of one bottle told, the latest last.
+type feed struct {
+	list  []Passage
+	shown bool // list is in a snapshot: it is changed no more, but copied first
+}
 
-// with is the feed with one more.
-func (f feed) with(p Passage) feed {
-	out := make(feed, 0, len(f)+1)
-	for _, o := range f {
-		if o.alike(p) {
-			p.Count, p.First = p.Count+o.Count, o.First
-			continue
-		}
-		out = append(out, o)
+// add takes in one more.
+func (f *feed) add(p Passage) {
+	if f.shown {
+		f.list, f.shown = slices.Clone(f.list), false
 	}
-	return append(out[max(0, len(out)+1-maxFeed):], p)
+	for i := len(f.list) - 1; i >= 0; i-- {
+		if o := &f.list[i]; o.alike(p) {
+			p.Count, p.First = p.Count+o.Count, o.First
+			f.list = slices.Delete(f.list, i, i+1)
+			break
+		}
+	}
+	if len(f.list) == maxFeed {
+		f.list = slices.Delete(f.list, 0, 1)
+	}
+	f.list = append(f.list, p)
+}
+
+// show gives the feed to a snapshot.
+func (f *feed) show() []Passage {
+	f.shown = true
+	return f.list
 }
 
 // untold is what a bottle's gates told that the audit log does not have yet.
 type untold struct {
 	lines []said
-	more  int // that did not fit
+	more  int                // that did not fit
+	until map[Role]time.Time // of the latest, those that did not fit included
 }
 
 // said is what the container that has role told.
@@ -111,6 +127,12 @@ type said struct {
 const maxUntold = 2000
 
 func (u *untold) add(p said) {
+	if u.until == nil {
+		u.until = map[Role]time.Time{}
+	}
+	if p.Last.After(u.until[p.role]) {
+		u.until[p.role] = p.Last
+	}
 	if len(u.lines) == maxUntold {
 		u.more += p.Count
 		return
@@ -125,7 +147,7 @@ func (s *Supervisor) passed(identity string, role Role, p Passage, written bool)
 		if r == nil {
 			return
 		}
-		r.feed = r.feed.with(p)
+		r.feed.add(p)
 		if !written {
 			r.untold.add(said{p, role})
 		}
@@ -199,13 +221,77 @@ func (s *Supervisor) summarise(identity string) {
 }
 
 func (s *Supervisor) writeSummary(identity string, u untold) error {
-	_, err := s.cfg.Root.Audit(identity).AppendNext(auditGates, func(e *state.Entry) (any, error) {
-		if facts := summaryOf(u, summedIn(e)); len(facts.Passages) > 0 || facts.More > 0 {
-			return facts, nil
+	log := s.cfg.Root.Audit(identity)
+	room := s.summaryRoom(identity)
+	_, err := log.AppendNext(auditGates, func(e *state.Entry) (any, error) {
+		facts := summaryOf(u, summedIn(e))
+		if len(facts.Passages) == 0 && facts.More == 0 {
+			return nil, nil
 		}
-		return nil, nil
+		s.summaryWrote(identity, facts.cut(room))
+		return facts, nil
 	})
+	if size, unknown := log.Size(); unknown == nil && size > largeAudit {
+		s.post(func() {
+			s.problems["audit size "+identity] = []Problem{{log.Path(), fmt.Sprintf(
+				"the audit log of %s has %d MiB: look at the tab Egress for what asks so much of its gates", identity, size>>20)}}
+			s.changed()
+		})
+	}
 	return s.audited(identity, auditGates, err)
+}
+
+// What the summaries of one bottle may add to its audit log, in bytes: each, and while a day's are not above a bound. Then
+// a summary is little more than numbers. largeAudit is from where on the size of a log is told.
+const (
+	summaryBytes = 16 << 10
+	summaryDay   = 2 << 20
+	summaryLeast = 1 << 10
+	largeAudit   = 64 << 20
+)
+
+// summaryCount is how many bytes of summaries this program wrote into one audit log on a day.
+type summaryCount struct {
+	day   string
+	bytes int
+}
+
+// summaryRoom is how many bytes the next summary of a bottle may have.
+func (s *Supervisor) summaryRoom(identity string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.summaries[identity]; n.day == s.cfg.Now().UTC().Format(time.DateOnly) && n.bytes > summaryDay {
+		return summaryLeast
+	}
+	return summaryBytes
+}
+
+func (s *Supervisor) summaryWrote(identity string, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, day := s.summaries[identity], s.cfg.Now().UTC().Format(time.DateOnly)
+	if n.day != day {
+		n = summaryCount{day: day}
+	}
+	n.bytes += bytes
+	s.summaries[identity] = n
+}
+
+// cut leaves out the oldest passages, which are only counted then, until the rest has room in so many bytes, and says how
+// many the rest has.
+func (f *GateFacts) cut(room int) (bytes int) {
+	for i, p := range slices.Backward(f.Passages) {
+		text, err := json.Marshal(p)
+		if err != nil || bytes+len(text) > room {
+			for _, o := range f.Passages[:i+1] {
+				f.More += o.Count
+			}
+			f.Passages = f.Passages[i+1:]
+			return bytes
+		}
+		bytes += len(text)
+	}
+	return bytes
 }
 
 // summaryOf is what is to be entered of u by one who knows what the last summary has.
@@ -221,7 +307,7 @@ func summaryOf(u untold, last summed) GateFacts {
 		if !p.Last.After(last.of(p.role)) {
 			continue
 		}
-		all = all.with(p.Passage)
+		all.add(p.Passage)
 		facts.More += p.Count
 		if p.Last.After(facts.Until) {
 			facts.Until = p.Last
@@ -230,13 +316,21 @@ func summaryOf(u untold, last summed) GateFacts {
 			facts.Untils[p.role] = p.Last
 		}
 	}
-	if len(all) == 0 {
+	if len(all.list) == 0 {
 		return GateFacts{}
 	}
-	for _, p := range all {
+	for role, at := range u.until { // what did not fit is in this summary, too, as a number
+		if at.After(facts.Untils[role]) {
+			facts.Untils[role] = at
+		}
+		if at.After(facts.Until) {
+			facts.Until = at
+		}
+	}
+	for _, p := range all.list {
 		facts.More -= p.Count // those alone are left that all had no room for
 	}
-	facts.Passages, facts.More = all, facts.More+u.more
+	facts.Passages, facts.More = all.list, facts.More+u.more
 	return facts
 }
 

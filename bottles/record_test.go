@@ -118,7 +118,7 @@ func TestSummariesOfSeveralProgramsTellEachOnce(t *testing.T) {
 		for i := range 5 {
 			s.tested(id, RoleEgress, base, i, string(rune('a'+i)))
 		}
-		go func() { s.summarise(id); done <- struct{}{} }()
+		go func() { s.summarise(identity); done <- struct{}{} }()
 	}
 	for range 3 {
 		<-done

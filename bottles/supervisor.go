@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/sync/singleflight"
 
 	"bottle-tui/queue"
 	"bottle-tui/sidecars"
@@ -94,6 +93,8 @@ type Supervisor struct {
 	terminals map[string]*terminal          // by identity
 	released  bool                          // terminals are let go of until they are taken again
 	early     map[string]*early             // what was typed to agents without an open terminal, by identity
+	summaries map[string]summaryCount       // by identity
+	positions map[string]position           // up to where a container's log was heard, by its name
 	voices    map[string]*voice             // by container name
 	copies    map[string]context.CancelFunc // end a minute's copy of a transcript, by identity
 	sidecar   *sidecars.Image               // the sidecars' image for the engine's platform
@@ -166,6 +167,8 @@ func New(cfg Config) *Supervisor {
 		terminals: map[string]*terminal{},
 		early:     map[string]*early{},
 		voices:    map[string]*voice{},
+		summaries: map[string]summaryCount{},
+		positions: map[string]position{},
 		died:      map[string]bool{},
 		copies:    map[string]context.CancelFunc{},
 		patience:  shortPatience,
@@ -479,22 +482,4 @@ func (s *Supervisor) observeLater() {
 			s.observe()
 		}
 	})
-}
-
-// once runs a piece of work for all who want it at the same time.
-type once struct{ group singleflight.Group }
-
-func (o *once) do(ctx context.Context, key string, f func() error) error {
-	for {
-		result := o.group.DoChan(key, func() (any, error) { return nil, f() })
-		select {
-		case r := <-result:
-			if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
-				continue // it was another's context that ended
-			}
-			return r.Err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

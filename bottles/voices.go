@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"time"
 
@@ -32,6 +33,7 @@ type voice struct {
 	held     held            // of git-gate
 	received int64           // bytes through pipelock
 	ended    bool
+	again    bool      // what is heard was heard before; only hear touches it
 	written  time.Time // until when the audit log had what it told, as the hearing began; only hear touches it
 }
 
@@ -77,12 +79,114 @@ func (s *Supervisor) hear(v *voice, container string) {
 		last, _ := lastSummary(s.cfg.Root.Audit(v.identity))
 		v.written = last.of(v.role)
 	}
-	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, true)
+	s.mu.Lock()
+	from := s.positions[container]
+	s.mu.Unlock()
+	tail := 0
+	if v.role == RoleEgress || v.role == RoleCredProxy {
+		tail = tailLines // nothing older than that is asked of them but what was not summarised
+	}
+	r, err := s.cfg.Engine.Logs(s.ctx, container, tail, true)
 	if err != nil {
 		s.cfg.Log.Debug("follow", "container", container, "err", err)
 		return
 	}
 	defer r.Close()
+	v.again = from.set
+	first := tail > 0
+	err = eachLine(r, func(b []byte) bool {
+		own := true // the lines have times of their own
+		lines := v.role.lines(b, func() time.Time { own = false; return s.cfg.Now() })
+		if first && len(lines) > 0 {
+			first = false
+			if at := lines[0].At; lines[0].Event != sidecars.EventReady && at.After(v.written) && (!from.set || at.After(from.at)) {
+				s.hearEarlier(v, container, maphash.Bytes(lineSeed, b), from)
+			}
+		}
+		hash := maphash.Bytes(lineSeed, b)
+		for _, line := range lines {
+			v.again = v.again && !(own && line.At.After(from.at))
+			s.heard(v, line)
+			if own && line.At.After(from.at) {
+				from.at = line.At
+			}
+		}
+		if v.again {
+			v.again = hash != from.line
+		} else {
+			from.set, from.line = true, hash
+			s.mu.Lock()
+			s.positions[container] = from
+			s.mu.Unlock()
+		}
+		return true
+	})
+	if err != nil {
+		s.cfg.Log.Debug("follow", "container", container, "err", err)
+	}
+}
+
+// position is up to where the log of a container was heard. What is heard again, because the connection to the engine was
+// lost, is not told again.
+type position struct {
+	set  bool
+	line uint64    // hash of the last line
+	at   time.Time // of the latest
+}
+
+// lineSeed is that of all hashes of lines.
+var lineSeed = maphash.MakeSeed()
+
+// tailLines is how much of the end of a long log of a gate is read when a hearing begins.
+const tailLines = 2000
+
+// hearEarlier takes in what a gate told before the line with which its tail begins and after what is known already. What
+// finds no room in the next summary is only counted.
+func (s *Supervisor) hearEarlier(v *voice, container string, until uint64, from position) {
+	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, false)
+	if err != nil {
+		s.cfg.Log.Debug("hear earlier", "container", container, "err", err)
+		return
+	}
+	defer r.Close()
+	told := 0
+	err = eachLine(r, func(b []byte) bool {
+		if maphash.Bytes(lineSeed, b) == until {
+			return false
+		}
+		if told >= maxUntold && !bytes.Contains(b, []byte(`"suppressed":`)) {
+			if bytes.Contains(b, []byte(`"event":"refuse"`)) || bytes.Contains(b, []byte(`"event":"allow"`)) || bytes.Contains(b, []byte(`"event":"denied"`)) {
+				told++
+			}
+			return true
+		}
+		for _, line := range v.role.lines(b, s.cfg.Now) {
+			p, ok := PassageOf(v.role.Gate(), line)
+			if !ok || !p.Last.After(v.written) || from.set && !p.Last.After(from.at) {
+				continue
+			}
+			if told++; told <= maxUntold {
+				s.passed(v.identity, v.role, p, false)
+			} else {
+				told += p.Count - 1
+			}
+		}
+		return true
+	})
+	if err != nil {
+		s.cfg.Log.Debug("hear earlier", "container", container, "err", err)
+	}
+	if more := told - maxUntold; more > 0 {
+		s.post(func() {
+			if r := s.bottles[v.identity]; r != nil {
+				r.untold.more += more
+			}
+		})
+	}
+}
+
+// eachLine gives each line of a log to take, until that gives false.
+func eachLine(r io.Reader, take func(line []byte) bool) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for cut := false; ; {
 		b, err := lines.ReadSlice('\n')
@@ -90,17 +194,15 @@ func (s *Supervisor) hear(v *voice, container string) {
 			cut = true // no sidecar says so much in a line; its end must not pass for one
 			continue
 		}
-		if !cut {
-			for _, line := range v.role.lines(b, s.cfg.Now) {
-				s.heard(v, line)
-			}
+		if !cut && len(b) > 0 && !take(b) {
+			return nil
 		}
 		cut = false
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				s.cfg.Log.Debug("follow", "container", container, "err", err)
+			if errors.Is(err, io.EOF) {
+				return nil
 			}
-			return
+			return err
 		}
 	}
 }
@@ -144,7 +246,7 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 		v.cuts++
 		v.left[line.ID] = v.cuts
 	}
-	if p, ok := PassageOf(v.role.Gate(), line); ok {
+	if p, ok := PassageOf(v.role.Gate(), line); ok && !v.again {
 		defer s.passed(v.identity, v.role, p, !p.Last.After(v.written))
 	}
 	if line.Event == sidecars.EventTraffic {
