@@ -50,10 +50,16 @@ func DefaultDir() (string, error) {
 
 // Open opens the state root dir and makes what is missing of it. The permissions of a dir that exists
 // are left as they are; state/, queue/ and audit/ in it become 0700.
-func Open(dir string) (*Root, error) {
+func Open(dir string) (*Root, error) { return OpenWith(dir, Options{}) }
+
+// OpenWith is Open, with what it refuses allowed.
+func OpenWith(dir string, o Options) (*Root, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
 		err = mounted(abs)
+	}
+	if err == nil && !o.OtherOwner {
+		err = owned(abs)
 	}
 	if err == nil {
 		err = os.MkdirAll(abs, dirPerm)
@@ -70,7 +76,11 @@ func Open(dir string) (*Root, error) {
 		return nil, fmt.Errorf("opening the state directory %s: %s is missing, though bottles were kept there: bring it back, or make it with mkdir if it is to be empty", dir, r.stateDir())
 	}
 	for _, sub := range []string{r.stateDir(), r.queueRoot(), r.auditDir()} {
-		if err := makeDir(sub); err != nil {
+		err := makeDir(sub)
+		if err == nil && !o.Insecure {
+			err = private(sub)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("opening the state directory %s: %w%s, or %s", dir, err, adviceFor(err), chooseAnother)
 		}
 		r.sweep(sub)

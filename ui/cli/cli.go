@@ -53,6 +53,7 @@ type program struct {
 	terminal bool   // in is one, and so is err: the operator can be asked
 	home     string // the flag; "" stands for the default
 	manifest string // likewise
+	allow    state.Options
 	log      string // the flag: where to write what happens, for the curious
 }
 
@@ -96,6 +97,8 @@ func (p *program) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&p.home, "home", "", "state root (default $CLAUDE_BOTTLE_HOME, or ~/.claude-bottle)")
+	root.PersistentFlags().BoolVar(&p.allow.OtherOwner, "allow-other-owner", false, "use a state root or a home directory of another user")
+	root.PersistentFlags().BoolVar(&p.allow.Insecure, "insecure-state", false, "use a state root on a file system without permissions")
 	root.PersistentFlags().StringVar(&p.manifest, "manifest", "", "manifest (default ~/"+manifest.Name+")")
 	root.PersistentFlags().StringVar(&p.log, "log", "", "append what the program does to this file")
 	root.AddCommand(p.startCommand(), p.logCommand(), p.resumeCommand(), p.listCommand(), p.infoCommand(), p.demoCommand(), p.cleanupCommand(), p.auditCommand(), p.versionCommand())
@@ -129,7 +132,7 @@ func (p *program) dir() (string, error) {
 
 // open opens the state root and the engine. The engine need not answer.
 func (p *program) open(ctx context.Context) (*state.Root, bottles.Engine, error) {
-	return p.openWith(ctx, state.Open)
+	return p.openWith(ctx, func(dir string) (*state.Root, error) { return state.OpenWith(dir, p.allow) })
 }
 
 // openReadOnly is open for a command that only looks: it makes nothing, and so leaves nothing behind.

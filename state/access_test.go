@@ -1,0 +1,66 @@
+package state
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A root of another user, or in another user's home, is refused, unless that is meant.
+func TestARootOfAnotherUserIsRefused(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	dir := filepath.Join(home, ".claude-bottle")
+	if err := owned(dir); err != nil {
+		t.Error(err)
+	}
+	if os.Getuid() != 0 {
+		home = "/"
+		t.Setenv("HOME", home) // root's
+		dir = "/.claude-bottle"
+	} else if err := os.Chown(home, 1234, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := owned(dir); err == nil || !strings.Contains(err.Error(), "--allow-other-owner") {
+		t.Errorf("in another's home: %v", err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "--allow-other-owner") {
+		t.Errorf("it opens: %v", err)
+	}
+	if os.Getuid() != 0 {
+		return
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		t.Error("it was made all the same")
+	}
+	if _, err := OpenWith(dir, Options{OtherOwner: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenReadOnly(dir); err != nil {
+		t.Errorf("for looking: %v", err)
+	}
+	t.Setenv("HOME", t.TempDir())
+	if err := os.Chown(dir, 1234, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "1234") {
+		t.Errorf("another's root opens: %v", err)
+	}
+}
+
+func TestADirectoryThatStaysOpenToOthersIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := private(dir); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := private(dir); err == nil || !strings.Contains(err.Error(), "0777") || !strings.Contains(err.Error(), "--insecure-state") {
+		t.Error(err)
+	}
+}
