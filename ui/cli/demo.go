@@ -53,6 +53,27 @@ func (p *program) demoCommand() *cobra.Command {
 	return cmd
 }
 
+// claimDemo makes the root a demo's. Of several programs that do so at once the first launches its bottles.
+func claimDemo(root *state.Root) (first bool, err error) {
+	mark := filepath.Join(root.Dir(), demoMark)
+	err = root.Alone(func() error {
+		_, err := os.Lstat(mark)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		l := root.Scan()
+		if l.Err != nil {
+			return l.Err
+		}
+		if len(l.Bottles)+len(l.Unusable) > 0 {
+			return fmt.Errorf("%s holds bottles that are not a demo's; give the demo a directory of its own with --home", root.Dir())
+		}
+		first = true
+		return state.WriteFile(mark, []byte("bottle-tui demo\n"), 0o600)
+	})
+	return first, err
+}
+
 func roleNames() []string {
 	names := []string{demo.QuietRole.Name}
 	for _, r := range demo.Roles {
@@ -73,16 +94,12 @@ func (p *program) demo(ctx context.Context, only []string, again string) error {
 	if _, err := c.image(ctx); err != nil {
 		return err // without an engine there is nothing to demonstrate, and the error says what to do
 	}
-	mark := filepath.Join(root.Dir(), demoMark)
-	_, statErr := os.Stat(mark)
-	if statErr == nil {
-		return p.showDemo(ctx, root, engine, c, again, nil) // an earlier demo, with whatever was done to its bottles
-	}
-	if existing, _ := root.List(); len(existing) > 0 {
-		return fmt.Errorf("%s holds bottles that are not a demo's; give the demo a directory of its own with --home", root.Dir())
-	}
-	if err := state.WriteFile(mark, []byte("bottle-tui demo\n"), 0o600); err != nil {
+	first, err := claimDemo(root)
+	if err != nil {
 		return err
+	}
+	if !first {
+		return p.showDemo(ctx, root, engine, c, again, nil) // an earlier demo, with whatever was done to its bottles
 	}
 	launches := make([]bottles.Launch, 0, len(demo.Roles))
 	for _, r := range demo.Roles {

@@ -365,6 +365,36 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
+// Of two demos that begin at once one launches the bottles.
+func TestADemoIsClaimedOnce(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "root")
+	claims := make(chan bool, 8)
+	for range cap(claims) {
+		go func() {
+			root, err := state.Open(home)
+			if err != nil {
+				t.Error(err)
+				claims <- false
+				return
+			}
+			first, err := claimDemo(root)
+			if err != nil {
+				t.Error(err)
+			}
+			claims <- first
+		}()
+	}
+	n := 0
+	for range cap(claims) {
+		if <-claims {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d of them launch it", n)
+	}
+}
+
 // What another program makes of a new root while it is looked at stays there.
 func TestLookingRemovesNothing(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "none"))
