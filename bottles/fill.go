@@ -12,7 +12,9 @@ import (
 
 // fillWorkspace copies the operator's directory into the workspace of an agent that was not started yet.
 func (x *execution) fillWorkspace(ctx context.Context, container string) error {
-	tree, err := workspace.Scan(ctx, x.layout.fill, workspace.Options{SkipIgnored: x.layout.skipIgnored, Part: x.layout.part})
+	tree, err := workspace.Scan(ctx, x.layout.fill, workspace.Options{
+		SkipIgnored: x.layout.skipIgnored, Part: x.layout.part, Never: []string{x.sup.cfg.Root.Dir()},
+	})
 	if err != nil {
 		return fmt.Errorf("fill the workspace: %w", err)
 	}

@@ -27,6 +27,8 @@ const (
 	NoticeLeftGit      = "git-left-out"
 	NoticeLeftTracked  = "tracked-left-out"
 	NoticeLargeIgnored = "large-ignored"
+	NoticeStateRoot    = "state-root-left-out"
+	NoticeNotAsItIs    = "not-copied-as-it-is"
 )
 
 // skipsIgnored says whether the copy of a launch is without what git ignores.
@@ -50,8 +52,8 @@ func partOf(meta state.Metadata) string {
 }
 
 // planCopy looks at what would be copied.
-func (s *Supervisor) planCopy(ctx context.Context, dir, part string, skipIgnored bool, p *Preflight) {
-	tree, err := workspace.Scan(ctx, dir, workspace.Options{SkipIgnored: skipIgnored, Part: part})
+func planCopy(ctx context.Context, dir string, o workspace.Options, p *Preflight) {
+	tree, err := workspace.Scan(ctx, dir, o)
 	var refused *workspace.Refused
 	switch {
 	case errors.As(err, &refused):
@@ -59,7 +61,7 @@ func (s *Supervisor) planCopy(ctx context.Context, dir, part string, skipIgnored
 	case err != nil:
 		p.conflict(Conflict{err.Error(), "choose another directory"})
 	default:
-		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored, SkipIgnored: skipIgnored, GitIgnored: tree.GitIgnored, Git: tree.Git()}
+		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored, SkipIgnored: o.SkipIgnored, GitIgnored: tree.GitIgnored, Git: tree.Git()}
 		p.notice(copyNotices(tree)...)
 		for _, n := range tree.Notes {
 			p.notice(Notice{ID: n.ID, What: n.What, Fix: n.Fix})
@@ -92,6 +94,18 @@ func copyNotices(t *workspace.Tree) (out []Notice) {
 		}
 		add(NoticeLargeIgnored, "leave out what git ignores with --skip-ignored (i in the plan on the screen) or copy.skip_ignored in the manifest",
 			"git ignores these large directories, which are copied: %s", strings.Join(names, ", "))
+	}
+	if t.Never.Count > 0 {
+		add(NoticeStateRoot, "", "the state root is in the directory and is left out: %s", t.Never)
+	}
+	if t.Skipped.Count > 0 {
+		add(NoticeNotAsItIs, "", "sockets, named pipes and devices are not copied: %s", t.Skipped)
+	}
+	if t.HardLinks.Count > 0 {
+		add(NoticeNotAsItIs, "", "hard links become files of their own: %s", t.HardLinks)
+	}
+	if t.Sparse.Count > 0 {
+		add(NoticeNotAsItIs, "leave them out with "+ignore, "sparse files are written out, with %s of zeros: %s", workspace.Size(t.SparseBytes), t.Sparse)
 	}
 	return out
 }

@@ -50,7 +50,7 @@ func TestThePlanSaysWhatOfADirectoryIsCopied(t *testing.T) {
 	dir := planted(t, files, large)
 	plan := func(skip bool) *Preflight {
 		var p Preflight
-		(&Supervisor{}).planCopy(t.Context(), dir, "", skip, &p)
+		planCopy(t.Context(), dir, workspace.Options{SkipIgnored: skip}, &p)
 		if p.Copy == nil || len(p.Conflicts) != 0 {
 			t.Fatalf("the plan is %+v", p)
 		}
@@ -64,7 +64,7 @@ func TestThePlanSaysWhatOfADirectoryIsCopied(t *testing.T) {
 		return strings.Join(ids, " ")
 	}
 	p := plan(false)
-	if got := ids(p); got != NoticeDockerignore+" "+NoticeLargeIgnored || p.Copy.Bytes < 300<<20 || p.Copy.Ignored != 0 {
+	if got := ids(p); got != NoticeDockerignore+" "+NoticeLargeIgnored+" "+NoticeNotAsItIs || p.Copy.Bytes < 300<<20 || p.Copy.Ignored != 0 {
 		t.Errorf("notices %s of %+v", got, p.Copy)
 	}
 	if n := p.Notices[1]; !strings.Contains(n.What, `"node_modules" (300 MiB)`) || !strings.Contains(n.Fix, "--skip-ignored") {
@@ -84,6 +84,24 @@ func TestThePlanSaysWhatOfADirectoryIsCopied(t *testing.T) {
 	}
 	if n := p.Notices[1]; !strings.Contains(n.What, `".dockerignore", "README.md"`) {
 		t.Errorf("of tracked files it says %+v", n)
+	}
+}
+
+// The state root lies beneath the directory: no other bottle's conversation gets into this one.
+func TestTheStateRootIsNeverCopied(t *testing.T) {
+	dir := planted(t, map[string]string{"a.go": "."}, map[string]int64{"bottles/state/x-1/transcript/t": 10})
+	root := filepath.Join(dir, "bottles")
+	o := workspace.Options{Never: []string{root}}
+	var p Preflight
+	planCopy(t.Context(), dir, o, &p)
+	if p.Copy == nil || len(p.Notices) != 1 || p.Notices[0].ID != NoticeStateRoot || !strings.Contains(p.Notices[0].What, `"bottles"`) {
+		t.Errorf("the plan is %+v, %v", p.Copy, p.Notices)
+	}
+	for _, in := range []string{root, filepath.Join(root, "state")} {
+		p = Preflight{}
+		if planCopy(t.Context(), in, o, &p); p.Copy != nil || len(p.Conflicts) != 1 || !strings.Contains(p.Conflicts[0].What, "in the state root "+root) {
+			t.Errorf("of %s the plan is %+v, %v", in, p.Copy, p.Conflicts)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"bottle-tui/bottles/workspace"
 	"bottle-tui/queue"
 	"bottle-tui/state"
 )
@@ -159,7 +160,7 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 		if l, ok := a.(Launch); ok {
 			skip, part = l.skipsIgnored(profile), partOf(meta)
 		}
-		s.planCopy(ctx, meta.CWD, part, skip, &p)
+		planCopy(ctx, meta.CWD, workspace.Options{SkipIgnored: skip, Part: part, Never: []string{s.cfg.Root.Dir()}}, &p)
 	}
 	p.planGitUser(ctx, profile, meta)
 	p.noNulls()

@@ -52,7 +52,7 @@ func (t *Tree) Archive(ctx context.Context, w io.Writer, uid, gid int, progress 
 	}
 	for _, e := range t.entries {
 		if err := a.add(e); err != nil {
-			return fmt.Errorf("copy %s: %w", filepath.Join(t.Dir, filepath.FromSlash(e.path)), err)
+			return fmt.Errorf("copy %s: %w", filepath.Join(t.Dir, filepath.FromSlash(short(e.path))), err)
 		}
 	}
 	if err := git.finish(ctx); err != nil {

@@ -271,7 +271,7 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 			continue
 		}
 		if err := a.add(e); err != nil {
-			return fmt.Errorf("copy %s: %w", filepath.Join(a.tree.Dir, filepath.FromSlash(e.path)), err)
+			return fmt.Errorf("copy %s: %w", filepath.Join(a.tree.Dir, filepath.FromSlash(short(e.path))), err)
 		}
 	}
 	a.stale = Names{}

@@ -31,8 +31,9 @@ const largeIgnored = 50_000_000
 
 // Options say how a directory is copied.
 type Options struct {
-	SkipIgnored bool   // without what git ignores
-	Part        string // the directory is this one of the repository that it is in, as PartOf gives it; "": it is copied by itself
+	SkipIgnored bool     // without what git ignores
+	Part        string   // the directory is this one of the repository that it is in, as PartOf gives it; "": it is copied by itself
+	Never       []string // directories that are not copied, wherever they are met: the state root
 }
 
 // Tree is what would be copied from a directory. It holds the names alone; Archive reads the rest.
@@ -49,7 +50,11 @@ type Tree struct {
 	LeftGit      Names  // what of repositories themselves .bottleignore leaves out
 	LeftTracked  Names  // files that git tracks and .bottleignore leaves out
 	Large        []Part // directories that git ignores, of more than 50 MB, and that are copied; the largest first
+	Never        Names  // directories of Options.Never that were met
 	Skipped      Names  // devices, sockets and named pipes
+	HardLinks    Names  // files that other names share their content with, and that become files of their own
+	Sparse       Names  // files with holes, which are written out
+	SparseBytes  int64  // what those take beyond what they take on the host
 	Notes        []Note // what the operator should know of the repositories in it
 
 	// Unsettled is set by Archive where a repository could not be copied as it was at one moment: what is wrong with it.
@@ -130,6 +135,10 @@ func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error
 	if err != nil {
 		return nil, err
 	}
+	never, err := protected(abs, o.Never)
+	if err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(abs)
 	if err != nil {
 		return nil, fmt.Errorf("open the directory %s to copy it: %w", abs, err)
@@ -139,7 +148,7 @@ func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{ctx: ctx, root: root, o: o, ignore: ignore, most: most, tree: &Tree{Dir: abs, Part: o.Part, maxBytes: most.bytes}}
+	s := &scanner{ctx: ctx, root: root, o: o, never: never, ignore: ignore, most: most, tree: &Tree{Dir: abs, Part: o.Part, maxBytes: most.bytes}}
 	var at place
 	var above []*gitignore.List
 	if at.tree, above = worktreeAbove(abs); at.tree != nil {
@@ -163,6 +172,9 @@ func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error
 	case s.unreadable.Count > 0:
 		return nil, &Refused{"these can't be read, so they can't be copied: " + s.unreadable.String(),
 			"make them readable, or list them in " + filepath.Join(abs, ignoreFile)}
+	case s.long.Count > 0:
+		return nil, &Refused{fmt.Sprintf("these paths are longer than a container takes, which is %s bytes: %s", Count(maxPath), s.long),
+			"make them shorter, or list what they are in in " + filepath.Join(abs, ignoreFile)}
 	case s.unknown != nil:
 		return nil, &Refused{fmt.Sprintf("what git tracks in %s is not known, so what it ignores can't be left out (%v)", abs, s.unknown),
 			"mend the repository, or copy what git ignores, too"}
@@ -171,41 +183,6 @@ func scan(ctx context.Context, dir string, o Options, most limits) (*Tree, error
 	s.tree.Dockerignore = err == nil
 	slices.SortStableFunc(s.tree.Large, func(a, b Part) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return s.tree, nil
-}
-
-// resolve gives the directory's own path, or refuses it.
-func resolve(dir string) (string, error) {
-	const fix = "name the directory of a project with --cwd"
-	abs, err := filepath.Abs(dir)
-	if err == nil {
-		abs, err = filepath.EvalSymlinks(abs)
-	}
-	var info fs.FileInfo
-	if err == nil {
-		info, err = os.Stat(abs)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", &Refused{fmt.Sprintf("there is no directory %s", dir), fix}
-	case err != nil:
-		return "", &Refused{fmt.Sprintf("the directory %s can't be looked at (%v)", dir, err), "make it readable, or " + fix}
-	case !info.IsDir():
-		return "", &Refused{fmt.Sprintf("%s is not a directory", dir), fix}
-	case abs == filepath.VolumeName(abs)+string(filepath.Separator):
-		return "", &Refused{abs + " is the root of the whole file system", fix}
-	}
-	home, err := os.UserHomeDir()
-	if err == nil {
-		home, err = filepath.EvalSymlinks(home)
-	}
-	switch {
-	case err != nil: // without a home directory there is none to protect
-	case abs == home:
-		return "", &Refused{abs + " is your home directory, with everything that is in it", fix}
-	case strings.HasPrefix(home, abs+string(filepath.Separator)):
-		return "", &Refused{fmt.Sprintf("%s holds your home directory %s", abs, home), fix}
-	}
-	return abs, nil
 }
 
 // scanner walks a directory.
@@ -219,6 +196,8 @@ type scanner struct {
 
 	seen       int // entries to copy, also beyond the limit
 	unreadable Names
+	long       Names // paths that no container takes
+	never      []fs.FileInfo
 	unknown    error   // why it is not known what git tracks, where that decides
 	room       []taker // what is directly under the directory, the largest few of each kind
 	size       taker   // of the top-level entry that is being looked at
@@ -358,6 +337,14 @@ func readable(where *os.Root, name string, info fs.FileInfo) bool {
 // take adds an entry, and what is below it.
 func (s *scanner) take(f found) error {
 	t := s.tree
+	switch {
+	case len(f.path) > maxPath:
+		s.long.add(short(f.path))
+		return nil // nor can what is below it
+	case f.info.IsDir() && slices.ContainsFunc(s.never, func(info fs.FileInfo) bool { return os.SameFile(info, f.info) }):
+		t.Never.add(f.path)
+		return nil
+	}
 	if path.Base(f.path) == dotGit {
 		if is, err := s.repository(f); is || err != nil {
 			return err
@@ -377,6 +364,7 @@ func (s *scanner) take(f found) error {
 	case 0:
 		t.Files++
 		s.add(f.path, kind, f.info.Size())
+		s.form(f)
 		if f.at.ignored && f.at.large != nil {
 			f.at.large.Bytes = sum(f.at.large.Bytes, f.info.Size())
 		}
