@@ -205,6 +205,7 @@ type Image struct {
 	ID     string // sha256 digest of its configuration
 	Labels map[string]string
 	User   string // as its configuration says
+	Layers int    // 0: not known
 }
 
 // ImageConfig is the configuration of an imported image.

@@ -134,7 +134,7 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have part
 	req.Stale = q.CurrentHash != "" && q.CurrentHash != queue.Hash(current)
 	switch q.Tool {
 	case queue.ToolCapability:
-		req.Findings = dockerfile.Check(current, []byte(q.Proposed))
+		req.Findings = append(s.layersFinding(s.ctx, disk, current, []byte(q.Proposed)), dockerfile.Check(current, []byte(q.Proposed))...)
 	case queue.ToolEgress, queue.ToolCredProxy:
 		if now, err := s.current(disk); err == nil {
 			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {

@@ -325,6 +325,11 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	if err := s.box(id).Archive(j.Request); err != nil {
 		return err
 	}
+	keep := []string{x.layout.image}
+	if j.OldOwn {
+		keep = append(keep, imageRef(id, []byte(j.Old)))
+	}
+	s.dropImages(ctx, id, keep...)
 	return b.ClearOperation()
 }
 

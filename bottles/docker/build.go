@@ -47,7 +47,11 @@ func (e *Engine) Build(ctx context.Context, spec bottles.BuildSpec, progress fun
 			if log.at != "" {
 				what += ", in " + log.at
 			}
-			return &failure{what: what, cause: err, kind: bottles.ErrBuild}
+			f := &failure{what: what, cause: err, kind: bottles.ErrBuild}
+			if says(err, "max depth exceeded") {
+				f.hint = "the image would have more layers than the engine can stack, some 125: each RUN, COPY and ADD is one, besides those of the base; join RUN instructions with &&, or start from another base"
+			}
+			return f
 		}
 		ref := log.image
 		if ref == "" {

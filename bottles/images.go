@@ -1,0 +1,83 @@
+package bottles
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bottle-tui/bottles/dockerfile"
+	"bottle-tui/state"
+)
+
+// The layers of an image. An engine's storage stacks some 125 of them; nothing says so before the build fails.
+const (
+	layersTold = 100
+	maxLayers  = 125
+)
+
+// layersFinding tells of a capability whose image would have many layers. The image that the bottle runs on shows how many
+// its base has.
+func (s *Supervisor) layersFinding(ctx context.Context, b *state.Bottle, current, proposed []byte) []dockerfile.Finding {
+	meta, err := b.Metadata()
+	if err != nil || meta.ImageDigest == "" {
+		return nil // it is shown as a problem, or never ran
+	}
+	image, err := s.cfg.Engine.Image(ctx, meta.ImageDigest)
+	if err != nil {
+		s.cfg.Log.Debug("count the layers of an image", "identity", b.Identity(), "err", err)
+		return nil
+	}
+	would := image.Layers - layersOf(current) + layersOf(proposed)
+	if image.Layers == 0 || would < layersTold {
+		return nil
+	}
+	found := dockerfile.Finding{Severity: dockerfile.Warning, Rule: "many-layers", Text: fmt.Sprintf(
+		"The image would have some %d layers; engines can stack no more than %d. Join RUN instructions with &&.", would, maxLayers)}
+	if would > maxLayers {
+		found.Severity = dockerfile.Danger
+	}
+	return []dockerfile.Finding{found}
+}
+
+// layersOf counts the instructions of a Dockerfile's last stage that make a layer.
+func layersOf(content []byte) (n int) {
+	continued := false
+	for lines := bufio.NewScanner(bytes.NewReader(content)); lines.Scan(); {
+		line := strings.TrimSpace(lines.Text())
+		if !continued {
+			word, _, _ := strings.Cut(line, " ")
+			switch strings.ToUpper(word) {
+			case "FROM":
+				n = 0
+			case "RUN", "COPY", "ADD", "WORKDIR":
+				n++
+			}
+		}
+		if line != "" && !strings.HasPrefix(line, "#") {
+			continued = strings.HasSuffix(line, "\\")
+		}
+	}
+	return n
+}
+
+// dropImages removes the images that were built for a bottle alone, except those to keep: the one that it runs on, and the
+// one that it can be put back to. The agent was confirmed to run, so no other is needed; one that can't be removed is left.
+func (s *Supervisor) dropImages(ctx context.Context, identity string, keep ...string) {
+	images, err := s.ownImages(ctx, identity)
+	if err != nil {
+		s.cfg.Log.Warn("list a bottle's older images", "identity", identity, "err", err)
+		return
+	}
+	images = slices.DeleteFunc(images, func(ref string) bool { return slices.Contains(keep, ref) })
+	if len(images) == 0 || s.audit(identity, "images", map[string]any{"removes": images}) != nil {
+		return
+	}
+	for _, ref := range images {
+		if err := s.cfg.Engine.RemoveImage(ctx, ref); err != nil {
+			s.cfg.Log.Warn("remove a bottle's older image", "identity", identity, "image", ref, "err", err)
+		}
+	}
+}
