@@ -45,6 +45,14 @@ func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, er
 func isLive(identity string) error { return refuse("%s is live already", identity) }
 func isDown(identity string) error { return refuse("%s is down already", identity) }
 
+// cancelledError is the end of an operation that the operator cancelled, in a word.
+type cancelledError struct{}
+
+func (cancelledError) Error() string { return "cancelled" }
+func (cancelledError) Unwrap() error { return context.Canceled }
+
+var errCancelled error = cancelledError{}
+
 var errEnding = refuse("the program is ending")
 
 func refuse(format string, args ...any) error {
@@ -147,6 +155,9 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 	s.spawn(func() {
 		defer cancel()
 		err := s.underLock(ctx, disk, op, func() error { return w(ctx, x) })
+		if Cancelled(err) && s.ctx.Err() == nil {
+			err = errCancelled
+		}
 		if kind == "delete" && errors.Is(err, state.ErrUnknown) {
 			err = nil // another program was first
 		}
@@ -216,8 +227,8 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 	}
 	view := op.view
 	view.Err = err.Error()
-	if errors.Is(err, context.Canceled) {
-		view.Err = "cancelled"
+	if Cancelled(err) {
+		view.Err = errCancelled.Error()
 	}
 	r.failed = &view
 	if r.disk != nil {

@@ -41,7 +41,21 @@ type execution struct {
 	added     *addedHome // what the agent's image adds to the home; nil: not compared yet
 }
 
-// run runs a plan, each step as soon as those it waits for are done. The first failure stops the rest.
+// whole bounds a step that is not cut off by the failure of another one, or by a cancel.
+const whole = time.Minute
+
+// uncut is the context of a step that makes an object of the engine. Where its call were broken off, the engine would go
+// on with it, and the object would be there after everything was looked for and removed. It ends with the program alone.
+func (x *execution) uncut(ctx context.Context, s Step) (context.Context, context.CancelFunc) {
+	switch s.Do {
+	case doNetwork, doVolume, doCreate, doStart:
+		return context.WithTimeout(x.sup.ctx, whole)
+	}
+	return ctx, func() {}
+}
+
+// run runs a plan, each step as soon as those it waits for are done. The first failure stops the rest, and those that are
+// being done are waited for.
 func (x *execution) run(ctx context.Context, p Plan) error {
 	done := make(map[string]chan struct{}, len(p))
 	for _, s := range p {
@@ -58,10 +72,15 @@ func (x *execution) run(ctx context.Context, p Plan) error {
 					return ctx.Err()
 				}
 			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			x.mu.Lock()
 			x.report(s.Key(), finished+1, len(p))
 			x.mu.Unlock()
 			began := time.Now()
+			ctx, cancel := x.uncut(ctx, s)
+			defer cancel()
 			err := x.step(ctx, s)
 			x.sup.cfg.Log.Debug("step", "identity", x.layout.identity, "step", s.Key(), "took", time.Since(began), "err", err)
 			if err != nil {
@@ -84,9 +103,9 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doImport:
 		return x.sup.importSidecars(ctx)
 	case doPrepare:
-		return x.sup.once.do(ctx, s.Key(), func() error { return x.layout.profile.Prepare(ctx, e) })
+		return x.sup.once.do(ctx, s.Key(), func(ctx context.Context) error { return x.layout.profile.Prepare(ctx, e) })
 	case doBuild:
-		return x.sup.once.do(ctx, s.Key(), func() error { _, err := x.build(ctx); return err })
+		return x.sup.once.do(ctx, s.Key(), func(ctx context.Context) error { _, err := x.build(ctx); return err })
 	case doNetwork:
 		return x.network(ctx, s.Object)
 	case doVolume:

@@ -24,7 +24,7 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 	if image := made(); image != nil {
 		return image, nil
 	}
-	err := s.once.do(ctx, "sidecars", func() error { // it may take long: nobody else waits for it
+	err := s.once.do(ctx, "sidecars", func(ctx context.Context) error { // it may take long: nobody else waits for it
 		if made() != nil {
 			return nil
 		}
@@ -54,7 +54,7 @@ func (s *Supervisor) importSidecars(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the sidecars' image: %w", err)
 	}
-	return s.once.do(ctx, image.Ref, func() error {
+	return s.once.do(ctx, image.Ref, func(ctx context.Context) error {
 		return ImportShared(ctx, s.cfg.Engine, image.Ref, image.RootFS(), ImageConfig(image.Config))
 	})
 }

@@ -189,7 +189,7 @@ func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j j
 		return err // the next program finishes it, or this one when the engine is back
 	}
 	why := "cancelled"
-	if !errors.Is(err, context.Canceled) {
+	if !Cancelled(err) {
 		why = kind + " failed: " + firstLine(err.Error())
 	}
 	if down := s.takeDown(s.ctx, x, why); down != nil {

@@ -234,7 +234,7 @@ func (s *Supervisor) settleRequest(identity, id string, err *error) {
 		}
 		s.change(identity, id, func(q *Request) {
 			q.State, q.Err = Unapplied, failure.Error()
-			if errors.Is(failure, context.Canceled) || errors.Is(failure, ErrRefused) {
+			if Cancelled(failure) || errors.Is(failure, ErrRefused) {
 				q.State = Waiting
 			}
 		})

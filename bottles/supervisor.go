@@ -172,6 +172,7 @@ func New(cfg Config) *Supervisor {
 		died:      map[string]bool{},
 		copies:    map[string]context.CancelFunc{},
 		patience:  shortPatience,
+		once:      once{calls: map[string]*call{}},
 	}
 }
 

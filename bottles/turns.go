@@ -50,7 +50,7 @@ func (r *record) queue(a Action) <-chan error {
 // forget cancels what waits for its turn. Owner only.
 func (r *record) forget() <-chan error {
 	for _, t := range r.waiting {
-		t.done <- context.Canceled
+		t.done <- errCancelled
 	}
 	r.waiting = nil
 	stop := make(chan error, 1)

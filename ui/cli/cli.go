@@ -75,7 +75,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &failed):
-		if !errors.Is(err, context.Canceled) {
+		if ctx.Err() == nil || !bottles.Cancelled(err) { // else the operator ended it, and nothing else is to be told
 			fmt.Fprintln(p.err, "bottle-tui:", err)
 		}
 		return 1
@@ -186,5 +186,9 @@ func (p *program) supervise(ctx context.Context, c bottles.Config, f func(contex
 	}()
 	err = f(ctx, sup)
 	cancel()
-	return errors.Join(err, <-ended)
+	failed := <-ended
+	if failed != nil && bottles.Cancelled(err) {
+		return failed // f ended because of it
+	}
+	return errors.Join(err, failed)
 }

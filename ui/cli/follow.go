@@ -60,7 +60,7 @@ func (p *program) follow(ctx context.Context, s follower, identity string, done 
 			if errors.Is(err, bottles.ErrBuild) {
 				t.log(updates)
 			}
-			if interrupt == nil && errors.Is(err, context.Canceled) {
+			if interrupt == nil && bottles.Cancelled(err) {
 				fmt.Fprintf(p.err, "%s: cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume %[1]s%s\n", identity, p.flags())
 			}
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -424,5 +425,24 @@ func TestQuoted(t *testing.T) {
 		if got := quoted(word); got != want {
 			t.Errorf("%q is %s", word, got)
 		}
+	}
+}
+
+// What ends the Supervisor is told, and not that it ended what ran beside it.
+func TestWhatEndsTheSupervisorIsTold(t *testing.T) {
+	p := newProgram(t)
+	root, err := state.Open(p.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(root.QueueRoot()); err != nil {
+		t.Fatal(err)
+	}
+	err = p.supervise(t.Context(), bottles.Config{Root: root}, func(ctx context.Context, _ *bottles.Supervisor) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if errors.Is(err, context.Canceled) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it ended with %v", err)
 	}
 }
