@@ -24,6 +24,8 @@ const (
 
 	maxNames    = 4096 // names in a queue directory that are looked at
 	maxRequests = 64   // request files that are read at once
+	maxDropped  = 200  // latest archived requests, which are kept however they ended
+	maxDone     = 1000 // archived requests that are kept
 )
 
 // Box is one bottle's queue directory.
@@ -408,8 +410,43 @@ func (b *Box) Archive(id string) error {
 		}
 		return nil
 	}
-	if err := errors.Join(state.SyncDir(filepath.Join(b.dir, doneDir)), state.SyncDir(b.dir)); err != nil {
+	if err := errors.Join(b.prune(root), state.SyncDir(filepath.Join(b.dir, doneDir)), state.SyncDir(b.dir)); err != nil {
 		return fail(err)
+	}
+	return nil
+}
+
+// prune removes archived requests when there are many: behind the latest maxDropped those that nobody decided on, and
+// behind maxDone all. The audit log has them.
+func (b *Box) prune(root *os.Root) error {
+	d, err := root.Open(doneDir)
+	if err != nil {
+		return err
+	}
+	names, err := d.Readdirnames(-1)
+	if err = errors.Join(err, d.Close()); err != nil || len(names) <= 2*maxDropped {
+		return err
+	}
+	slices.Sort(names) // an id begins with the time of its request
+	done := 0
+	for _, name := range slices.Backward(names) {
+		id, ok := strings.CutSuffix(name, requestSuffix)
+		if !ok || !ValidID(id) {
+			continue
+		}
+		if done++; done <= maxDropped {
+			continue
+		}
+		answer, err := readAnswer(filepath.Join(b.dir, doneDir, id+answerSuffix), id)
+		undecided := err == nil && (answer.Decision == Withdrawn || answer.Decision == Expired)
+		if done <= maxDone && !undecided {
+			continue
+		}
+		for _, suffix := range []string{answerSuffix, requestSuffix} {
+			if err := root.Remove(filepath.Join(doneDir, id+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 	}
 	return nil
 }
