@@ -161,7 +161,7 @@ func (p *program) logger() (log *slog.Logger, close func(), err error) {
 	if p.log == "" {
 		return slog.New(slog.DiscardHandler), func() {}, nil
 	}
-	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := openLog(p.log, maxLog)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log: %w", err)
 	}
