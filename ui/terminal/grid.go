@@ -309,8 +309,25 @@ func (g *grid) resize(cols, rows int) {
 		g.rotate(lines, over)
 	}
 	g.emu.Resize(cols, rows)
+	for _, b := range g.in.buffers {
+		b.Lines = clipped(b.Lines)
+	}
 	g.restored() // and no room is known
 	g.changed = true
+}
+
+// clipped gives back the room of lines and cells that a larger window had: a buffer that shrinks keeps all of it. Up to
+// twice what is in use stays, so that a window that is dragged does not copy its cells at each step.
+func clipped(lines []uv.Line) []uv.Line {
+	for i, l := range lines {
+		if cap(l) > 2*len(l) {
+			lines[i] = append(make(uv.Line, 0, len(l)), l...)
+		}
+	}
+	if cap(lines) > 2*len(lines) {
+		lines = append(make([]uv.Line, 0, len(lines)), lines...)
+	}
+	return lines
 }
 
 // reset forgets everything but the size.

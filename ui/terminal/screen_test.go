@@ -287,6 +287,19 @@ func TestWhatGoesToTheScrollback(t *testing.T) {
 	}
 }
 
+// What a window took while it was large is given back.
+func TestAWindowThatWasLargeLeavesNothing(t *testing.T) {
+	s := screen(t, 80, 24)
+	before := heap()
+	s.Resize(500, 200)
+	large := heap()
+	s.Resize(80, 24)
+	if after := heap(); after-before > (large-before)/5 {
+		t.Errorf("%d KiB at first, %d with the large window, %d afterwards", before>>10, large>>10, after>>10)
+	}
+	check(t, s)
+}
+
 func TestResizeKeepsTheCursorsLine(t *testing.T) {
 	s := screen(t, 10, 4)
 	write(t, s, "1\r\n2\r\n3\r\n4>")
