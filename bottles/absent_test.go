@@ -45,20 +45,21 @@ func init() {
 	os.Exit(0)
 }
 
-// surveyed says how a root lists a bottle that the engine has a running container and a workspace of.
+// surveyed says how a root lists a bottle that the engine has a running container and a workspace of, and what a cleanup
+// would remove of it.
 func surveyed(root *state.Root, identity, id string) (out []string) {
-	labels := func(role string) map[string]string {
-		return map[string]string{LabelRoot: id, LabelIdentity: identity, LabelRole: role}
-	}
-	engine := &scripted{info: func() error { return nil }, observe: func() (Observed, error) {
-		return Observed{
-			Containers: []Container{{ID: "c1", Name: agentName(identity), Labels: labels(string(RoleAgent)), State: StateRunning}},
-			Volumes:    []Volume{{Name: volumeName(labelWork, identity), Labels: labels(labelWork)}},
-		}, nil
-	}}
+	engine := holding(id, identity, StateRunning)
+	engine.info = func() error { return nil }
 	snap, err := Survey(context.Background(), root, engine, time.Now())
 	if err != nil {
 		return []string{err.Error()}
+	}
+	s := New(Config{Root: root, Engine: engine, Catalog: noCatalog{}})
+	s.ctx = context.Background()
+	all, _ := engine.observe() // it does not fail
+	x := &execution{sup: s, layout: layout{identity: identity}, report: func(string, int, int) {}}
+	if err := s.cleanUp(s.ctx, x, group(all)[identity].names()); len(engine.gone) > 0 {
+		out = append(out, fmt.Sprintf("removed as an orphan: %v (%v)", engine.gone, err))
 	}
 	for _, b := range snap.Bottles {
 		out = append(out, fmt.Sprintf("%s %s (%s)", b.Identity, b.Status, b.Detail))

@@ -37,9 +37,9 @@ func (e *removing) Images(context.Context, string) (map[string]map[string]string
 }
 
 // holding is an engine that has an agent's container and a workspace of a bottle.
-func holding(root *state.Root, identity string, s ContainerState) *removing {
+func holding(root, identity string, s ContainerState) *removing {
 	label := func(role string) map[string]string {
-		return map[string]string{LabelRoot: root.ID(), LabelIdentity: identity, LabelRole: role}
+		return map[string]string{LabelRoot: root, LabelIdentity: identity, LabelRole: role}
 	}
 	agent := Container{ID: "c1", Name: agentName(identity), Labels: label(string(RoleAgent)), State: s}
 	return &removing{scripted: &scripted{
@@ -71,7 +71,7 @@ func kinds(t *testing.T, root *state.Root, identity string) (out []string) {
 func TestADeletionIsJudgedWhenItActs(t *testing.T) {
 	try := func(is ContainerState) (*state.Bottle, *removing, error) {
 		s, b := owned(t, &scripted{})
-		e := holding(s.cfg.Root, b.Identity(), is)
+		e := holding(s.cfg.Root.ID(), b.Identity(), is)
 		s.cfg.Engine = e
 		if is == StateExited {
 			if err := os.MkdirAll(s.cfg.Root.Audit(b.Identity()).Path(), 0o700); err != nil {
@@ -95,6 +95,23 @@ func TestADeletionIsJudgedWhenItActs(t *testing.T) {
 		if op, err := b.Operation(); op != nil || err != nil {
 			t.Errorf("%s: a journal is left: %+v, %v", state, op, err)
 		}
+	}
+}
+
+// What was reported of a bottle goes with it.
+func TestAReportEndsWithItsBottle(t *testing.T) {
+	s, b := owned(t, &scripted{})
+	id := b.Identity()
+	for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id} {
+		s.problems[source] = []Problem{{"somewhere", "something"}}
+	}
+	s.problems["state"] = []Problem{{"elsewhere", "it stays"}}
+	if err := b.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	s.scanDisk()
+	if len(s.problems) > 1 || s.bottles[id] != nil {
+		t.Errorf("left: %v", s.problems)
 	}
 }
 
@@ -141,7 +158,7 @@ func TestACleanupIsJudgedWhenItActs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, _ := owned(t, &scripted{})
 			root := s.cfg.Root
-			e := holding(root, id, StateRunning)
+			e := holding(root.ID(), id, StateRunning)
 			var before []string
 			e.before = func() { before = kinds(t, root, id) }
 			s.cfg.Engine = e

@@ -197,7 +197,7 @@ func (b *Bottle) readMetadata() (Metadata, *Object, error) {
 			if _, gone := b.root.Bottle(b.identity); gone != nil {
 				return Metadata{}, nil, gone
 			}
-			return Metadata{}, nil, fmt.Errorf("%w: without it the bottle can't be resumed; put it back, or delete the bottle's state", err)
+			return Metadata{}, nil, fmt.Errorf("%w: without it the bottle can't be resumed; put it back, or delete the bottle (D)", err)
 		}
 		return Metadata{}, nil, err
 	}
@@ -211,7 +211,7 @@ func (b *Bottle) readMetadata() (Metadata, *Object, error) {
 		}
 	}
 	if err != nil {
-		return Metadata{}, nil, fmt.Errorf("reading %s: %w: mend or replace the file, or delete the bottle's state; it was left as it is", b.metadataPath(), err)
+		return Metadata{}, nil, fmt.Errorf("reading %s: %w: mend or replace the file, or delete the bottle (D); it was left as it is", b.metadataPath(), err)
 	}
 	return m, o, nil
 }

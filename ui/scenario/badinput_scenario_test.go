@@ -139,7 +139,7 @@ func TestBadMetadata(t *testing.T) {
 	for name := range bad {
 		op.sees(chopped("state/" + name + "/metadata.json"))
 	}
-	op.sees(words("mend or replace the file, or delete the bottle's state; it was left as it is"))
+	op.sees(words("mend or replace the file, or delete the bottle (D); it was left as it is"))
 	op.Press("esc")
 	for name, content := range bad {
 		if left, err := os.ReadFile(filepath.Join(s.home, "state", name, "metadata.json")); err != nil || string(left) != content {
