@@ -206,6 +206,7 @@ type Image struct {
 	Labels map[string]string
 	User   string // as its configuration says
 	Layers int    // 0: not known
+	Size   int64  // bytes, those shared with other images included
 }
 
 // ImageConfig is the configuration of an imported image.

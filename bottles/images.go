@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -80,4 +82,46 @@ func (s *Supervisor) dropImages(ctx context.Context, identity string, keep ...st
 			s.cfg.Log.Warn("remove a bottle's older image", "identity", identity, "image", ref, "err", err)
 		}
 	}
+}
+
+// SpareImage is an image that this program made and that no bottle's state names.
+type SpareImage struct {
+	Ref  string
+	Size int64 // bytes, those shared with other images included
+}
+
+// SpareImages lists the images that this program made out of itself, and those of profiles that no bottle of the state root
+// ran on last. Each can be made again; the engine does not remove one that a container uses. A state that can't be read is
+// an error: it may name any of them.
+func SpareImages(ctx context.Context, root *state.Root, engine Engine) ([]SpareImage, error) {
+	disk := readDisk(root, readBottle)
+	if bad := disk.unreadable(); len(bad) > 0 {
+		return nil, fmt.Errorf("find out which images no bottle needs: %s: %s", bad[0].Path, bad[0].Err)
+	}
+	needed := map[string]bool{}
+	for _, b := range disk.bottles {
+		needed[b.meta.ImageDigest] = true
+	}
+	var spare []SpareImage
+	owners := []string{SharedRoot}
+	if root.ID() != "" { // a root that is not there yet; "" would be those of all roots
+		owners = append(owners, root.ID())
+	}
+	for _, owner := range owners {
+		refs, err := engine.Images(ctx, owner)
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range slices.Sorted(maps.Keys(refs)) {
+			image, err := engine.Image(ctx, ref)
+			switch {
+			case errors.Is(err, ErrNotFound):
+			case err != nil:
+				return nil, err
+			case refs[ref][LabelIdentity] == "" && !needed[image.ID]:
+				spare = append(spare, SpareImage{ref, image.Size})
+			}
+		}
+	}
+	return spare, nil
 }

@@ -28,7 +28,7 @@ func (e *imageStore) RemoveImage(_ context.Context, ref string) error {
 }
 
 func (e *imageStore) Image(context.Context, string) (Image, error) {
-	return Image{ID: "sha256:1", Layers: e.layers}, nil
+	return Image{ID: "sha256:1", Layers: e.layers, Size: 7 << 20}, nil
 }
 
 // Of the images that were built for a bottle the one that it runs on and the one before stay; nobody else's is touched.
@@ -49,6 +49,22 @@ func TestOlderImagesOfABottleGo(t *testing.T) {
 	}
 	if got := entriesOf(t, root, id, "images"); len(got) != 1 {
 		t.Errorf("the audit log has %s", got)
+	}
+}
+
+// Spare are the images of this program and of profiles, where no bottle ran on them last; not a bottle's own.
+func TestSpareImages(t *testing.T) {
+	root := openRoot(t)
+	e := &imageStore{labels: map[string]map[string]string{"shared:1": {}, "own:1": {LabelIdentity: "tester-00000"}}}
+	spare, err := SpareImages(t.Context(), root, e)
+	if err != nil || len(spare) != 2 || spare[0] != (SpareImage{"shared:1", 7 << 20}) { // each root lists it here
+		t.Errorf("spare: %v, %v", spare, err)
+	}
+	if _, err := root.CreateAs("tester-00000", state.Metadata{AgentName: "tester", ImageDigest: "sha256:1"}); err != nil {
+		t.Fatal(err)
+	}
+	if spare, err := SpareImages(t.Context(), root, e); err != nil || len(spare) != 0 {
+		t.Errorf("spare although a bottle ran on it: %v, %v", spare, err)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func (p *program) cleanupCommand() *cobra.Command {
-	var dry, yes bool
+	var dry, yes, images bool
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove what bottles without a state left on the engine",
@@ -22,9 +22,15 @@ func (p *program) cleanupCommand() *cobra.Command {
 			"these. A workspace is among them and is named. While something in the state root can't be read nothing is removed:\n" +
 			"a bottle may be behind it.",
 		Args: cobra.NoArgs,
-		RunE: p.work(func(cmd *cobra.Command, _ []string) error { return p.cleanup(cmd.Context(), dry, yes) }),
+		RunE: p.work(func(cmd *cobra.Command, _ []string) error {
+			if images {
+				return p.cleanupImages(cmd.Context(), dry, yes)
+			}
+			return p.cleanup(cmd.Context(), dry, yes)
+		}),
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be removed and remove nothing")
+	cmd.Flags().BoolVar(&images, "images", false, "instead, the images that this program made and no bottle needs")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

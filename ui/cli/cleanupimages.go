@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"bottle-tui/bottles"
+	"bottle-tui/bottles/workspace"
+	"bottle-tui/queue"
+)
+
+// cleanupImages names the images that this program made and no bottle needs, asks, and removes those that no container
+// uses. What is needed again is made again.
+func (p *program) cleanupImages(ctx context.Context, dry, yes bool) error {
+	open := p.open
+	if dry {
+		open = p.openReadOnly
+	}
+	root, engine, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	spare, err := bottles.SpareImages(ctx, root, engine)
+	if err != nil {
+		return err
+	}
+	for _, image := range spare {
+		fmt.Fprintf(p.out, "image %s: %s\n", queue.Visible(image.Ref), workspace.Size(image.Size))
+	}
+	switch {
+	case len(spare) == 0:
+		fmt.Fprintln(p.out, "There are no images that no bottle needs.")
+		return nil
+	case dry:
+		fmt.Fprintln(p.out, "Those of these that no container uses would be removed; nothing was.")
+		return nil
+	}
+	if !yes {
+		if err := p.askOr(ctx, "Remove those of these that no container uses? [y/N] ", "nothing was removed"); err != nil {
+			return err
+		}
+	}
+	for _, image := range spare {
+		if err := engine.RemoveImage(ctx, image.Ref); err != nil {
+			fmt.Fprintf(p.out, "kept image %s: %s\n", queue.Visible(image.Ref), queue.Visible(err.Error()))
+			continue
+		}
+		fmt.Fprintf(p.out, "removed image %s\n", queue.Visible(image.Ref))
+	}
+	return ctx.Err()
+}
