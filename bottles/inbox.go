@@ -55,8 +55,9 @@ func (s *Supervisor) lookAtBox(identity string) {
 			}
 		})
 		for _, req := range fresh {
-			_ = s.auditArrival(identity, req.ID, map[string]any{
-				"tool": req.Tool, "justification": req.Justification, "arrived_at": req.ArrivedAt,
+			_ = s.auditAsked(identity, "request", "id", map[string]any{
+				"id":   req.ID,
+				"tool": req.Tool, "justification": cut(req.Justification, maxWords), "arrived_at": req.ArrivedAt,
 				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash, "session": req.Session,
 			})
 		}
@@ -176,6 +177,9 @@ func (s *Supervisor) auditArrival(identity, id string, facts map[string]any) err
 	return s.auditOnce(identity, "request", "id", facts)
 }
 
+// maxWords bounds what the audit log keeps of an agent's justification; the request's file has all of it.
+const maxWords = 4000
+
 // change changes one request of a bottle. Owner only.
 func (s *Supervisor) change(identity, id string, f func(*Request)) {
 	r, ok := s.bottles[identity]
@@ -238,7 +242,7 @@ func (s *Supervisor) withdraw(identity, id, why string) {
 	box := s.box(identity)
 	err := box.Answer(queue.Answer{Request: id, Decision: queue.Withdrawn, Note: why, DecidedAt: s.cfg.Now().UTC()})
 	if err == nil {
-		_ = s.auditOnce(identity, "withdrawn", "request", map[string]any{"request": id, "why": why})
+		_ = s.auditAsked(identity, "withdrawn", "request", map[string]any{"request": id, "why": why})
 		err = box.Archive(id)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/aymanbagabas/go-udiff"
 
@@ -62,4 +63,42 @@ func (s *Supervisor) decided(identity string, j journal, fact map[string]any) er
 	}
 	fact["id"] = j.ID
 	return s.auditOnce(identity, "decision", "id", fact)
+}
+
+// maxFacts bounds how many requests of a day, and as many withdrawals, are written down one by one for a bottle: an agent
+// can ask and run away as often as it likes. That more came is written down once a day, and told.
+const maxFacts = 1000
+
+// auditMore is the kind of the entry which says that from here on a day's requests are not written down.
+const auditMore = "more requests"
+
+// factCount is how many facts of one kind this program wrote into one audit log on a day.
+type factCount struct {
+	day string
+	n   int
+}
+
+// auditAsked is auditOnce for what an agent can bring about without end.
+func (s *Supervisor) auditAsked(identity, kind, member string, data map[string]any) error {
+	day := s.cfg.Now().UTC().Format(time.DateOnly)
+	s.mu.Lock()
+	c := s.asked[identity+" "+kind]
+	if c.day != day {
+		c = factCount{day: day}
+	}
+	c.n++
+	s.asked[identity+" "+kind] = c
+	s.mu.Unlock()
+	if c.n <= maxFacts {
+		return s.auditOnce(identity, kind, member, data)
+	}
+	if c.n > maxFacts+1 {
+		return nil
+	}
+	s.post(func() {
+		s.problems["asked "+identity] = []Problem{{"audit/" + identity + ".jsonl", fmt.Sprintf(
+			"%s asked more than %d times today: what it asks and drops is not written down one by one any more until tomorrow", identity, maxFacts)}}
+		s.changed()
+	})
+	return s.auditOnce(identity, auditMore, "day", map[string]any{"day": day + " " + kind, "after": maxFacts})
 }

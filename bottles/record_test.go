@@ -127,3 +127,33 @@ func TestSummariesOfSeveralProgramsTellEachOnce(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An agent that asks and runs away without end does not fill the audit log: a day's requests are bounded, and it is told.
+func TestTheRequestsOfADayAreBounded(t *testing.T) {
+	s, id, stop := owner(t, openRoot(t), &gateLogs{})
+	defer stop()
+	now := s.cfg.Now()
+	s.cfg.Now = func() time.Time { return now }
+	ask := func(q string) {
+		t.Helper()
+		if err := s.auditAsked(id, "request", "id", map[string]any{"id": q}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask("first")
+	s.mu.Lock()
+	c := s.asked[id+" request"]
+	c.n = maxFacts - 1
+	s.asked[id+" request"] = c
+	s.mu.Unlock()
+	for _, q := range []string{"last", "over", "more"} {
+		ask(q)
+	}
+	now = now.Add(24 * time.Hour)
+	ask("tomorrow")
+	requests := strings.Join(entriesOf(t, s.cfg.Root, id, "request"), " ")
+	if requests != `{"id":"first"} {"id":"last"} {"id":"tomorrow"}` || len(entriesOf(t, s.cfg.Root, id, auditMore)) != 1 {
+		t.Errorf("written: %s", requests)
+	}
+	within(t, "it is told", func() (told bool) { s.ask(func() { told = len(s.problems["asked "+id]) > 0 }); return told })
+}

@@ -93,6 +93,7 @@ type Supervisor struct {
 	terminals map[string]*terminal          // by identity
 	released  bool                          // terminals are let go of until they are taken again
 	early     map[string]*early             // what was typed to agents without an open terminal, by identity
+	asked     map[string]factCount          // by identity and kind
 	summaries map[string]summaryCount       // by identity
 	positions map[string]position           // up to where a container's log was heard, by its name
 	voices    map[string]*voice             // by container name
@@ -168,6 +169,7 @@ func New(cfg Config) *Supervisor {
 		early:     map[string]*early{},
 		voices:    map[string]*voice{},
 		summaries: map[string]summaryCount{},
+		asked:     map[string]factCount{},
 		positions: map[string]position{},
 		died:      map[string]bool{},
 		copies:    map[string]context.CancelFunc{},
