@@ -147,16 +147,18 @@ type Holder struct {
 
 // Container is a container as the engine lists it.
 type Container struct {
-	ID        string
-	Name      string // without the leading slash
-	Labels    map[string]string
-	State     ContainerState
-	ExitCode  int    // of an exited one; only Engine.Container fills it
-	Error     string // the engine's reason for a failed start; only Engine.Container fills it
-	Image     string // the reference it was created with
-	ImageID   string // digest of the image it runs on
-	CreatedAt time.Time
-	StartedAt time.Time // only Engine.Container fills it
+	ID          string
+	Name        string // without the leading slash
+	Labels      map[string]string
+	State       ContainerState
+	ExitCode    int    // of an exited one; only Engine.Container fills it
+	Error       string // the engine's reason for a failed start; only Engine.Container fills it
+	Image       string // the reference it was created with
+	ImageID     string // digest of the image it runs on
+	CreatedAt   time.Time
+	StartedAt   time.Time // only Engine.Container fills it
+	EndedAt     time.Time // likewise, of an exited one
+	OutOfMemory bool      // likewise: the kernel killed it, or a process in it, for want of memory
 }
 
 // ContainerState is the engine's word for what a container does.
@@ -193,7 +195,7 @@ type Volume struct {
 
 // Event is one change that the engine told of.
 type Event struct {
-	Action    string // "create", "start", "die", "destroy", "rename"
+	Action    string // "create", "start", "die", "destroy", "rename", "pause", "unpause", "oom"
 	Container string // its name
 	ID        string
 	Labels    map[string]string

@@ -294,14 +294,6 @@ func (x *execution) running(ctx context.Context, container string) error {
 	})
 }
 
-// ended says how a container ended.
-func ended(c Container) string {
-	if c.Error != "" {
-		return fmt.Sprintf("exit code %d, %s", c.ExitCode, c.Error)
-	}
-	return fmt.Sprintf("exit code %d", c.ExitCode)
-}
-
 // lastWords is the end of what a container printed, safe to show; "" when nothing can be had.
 func (s *Supervisor) lastWords(container string) string {
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)

@@ -405,7 +405,11 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 		if err == nil && meta.EndReason != "" {
 			return nil // it was seen to before
 		}
-		why := "the agent ended by itself, " + ended(c)
+		egress, err := s.cfg.Engine.Container(ctx, sidecarName(RoleEgress, r.identity))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		why := whyEnded(c, egress)
 		s.withdrawAll(r.identity, "", why)
 		s.summarise(r.identity)
 		x.findProfile()

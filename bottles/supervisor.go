@@ -124,6 +124,7 @@ type record struct {
 	received int64
 	have     parts
 	agent    Container // inspected, when it ended
+	oom      Container // that ran out of memory last, and when
 	requests []Request
 	looking  bool       // its box is being read, and
 	moved    bool       // something moved in it meanwhile
@@ -369,6 +370,9 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 					}
 					if ev.Action == "die" {
 						s.died[ev.ID] = true
+					}
+					if ev.Action == "oom" {
+						s.ranOut(ev)
 					}
 					s.observe()
 				})

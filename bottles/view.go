@@ -101,6 +101,8 @@ func (r *record) status() (Status, string) {
 	status, detail := observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
 	if lost := r.lost(); status == Live && len(lost) > 0 {
 		detail = lostText(lost)
+	} else if status == Live {
+		detail = orDefault(r.hindered(), detail)
 	}
 	return status, detail
 }
@@ -202,7 +204,7 @@ func observedStatus(have parts, inspected Container, meta state.Metadata, journa
 	case unread != "":
 		return Failed, unread
 	case exists && inspected.ID == agent.ID && inspected.ExitCode != 0:
-		return Failed, "the agent ended by itself, " + ended(inspected)
+		return Failed, orDefault(meta.EndReason, "the agent ended by itself, "+ended(inspected))
 	case exists && meta.EndReason != "":
 		return Down, meta.EndReason
 	case exists:

@@ -17,7 +17,7 @@ const backlog = 4096
 // Events streams changes of containers whose LabelRoot is root, with "" of every root. The engine's messages that it is made
 // of (API: GET /events; type container) are
 //
-//	create, start, die (attribute exitCode), destroy, rename (attribute oldName)
+//	create, start, die (attribute exitCode), destroy, rename (attribute oldName), pause, unpause, oom
 //
 // with the container's labels, its name and its image mixed into one map of attributes. A message of
 // the moment between the engine's answer and its subscription would be missed, so the stream is asked
@@ -33,7 +33,7 @@ func (e *Engine) Events(ctx context.Context, root string) (<-chan bottles.Event,
 		}
 		args := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)),
 			labelled(root))
-		for _, a := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionRename} {
+		for _, a := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionRename, events.ActionPause, events.ActionUnPause, events.ActionOOM} {
 			args.Add("event", string(a))
 		}
 		streamCtx, cancel := context.WithCancel(ctx)

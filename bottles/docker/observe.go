@@ -116,6 +116,7 @@ func (e *Engine) Container(ctx context.Context, name string) (bottles.Container,
 			ID: i.ID, Name: strings.TrimPrefix(i.Name, "/"), Labels: i.Config.Labels,
 			State: bottles.ContainerState(i.State.Status), ExitCode: i.State.ExitCode, Error: i.State.Error,
 			Image: i.Config.Image, ImageID: i.Image, CreatedAt: when(i.Created), StartedAt: when(i.State.StartedAt),
+			EndedAt: when(i.State.FinishedAt), OutOfMemory: i.State.OOMKilled,
 		}
 		return nil
 	})
