@@ -72,7 +72,10 @@ func OpenWith(dir string, o Options) (*Root, error) {
 	}
 	_ = SyncDir(filepath.Dir(abs)) // best effort: the parent may not be ours to open
 	r := &Root{dir: abs}
-	if _, err := os.Lstat(r.stateDir()); errors.Is(err, fs.ErrNotExist) && !r.bare() {
+	if bare := r.bare(); !bare { // looked at first: another program that makes the root makes state/ before all else
+		_, err = os.Lstat(r.stateDir())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the state directory %s: %s is missing, though bottles were kept there: bring it back, or make it with mkdir if it is to be empty", dir, r.stateDir())
 	}
 	for _, sub := range []string{r.stateDir(), r.queueRoot(), r.auditDir()} {
@@ -285,8 +288,12 @@ type Listing struct {
 func (r *Root) Scan() Listing {
 	l := Listing{Unusable: map[string]string{}}
 	entries, err := os.ReadDir(r.stateDir())
-	if err != nil && r.bare() {
-		err = nil // nothing was ever kept here
+	if errors.Is(err, fs.ErrNotExist) {
+		if r.bare() {
+			err = nil // nothing was ever kept here
+		} else {
+			entries, err = os.ReadDir(r.stateDir()) // it may have been made since
+		}
 	}
 	if err != nil {
 		l.Err = fmt.Errorf("listing the bottles in %s: %w%s", r.stateDir(), errors.Unwrap(err), adviceFor(err))
