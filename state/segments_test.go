@@ -25,14 +25,6 @@ func smallAudit(t testing.TB, size int64) (again func() *Audit) {
 	}
 }
 
-func numbers(entries []Entry) string {
-	var out []string
-	for _, e := range entries {
-		out = append(out, string(e.Data))
-	}
-	return strings.Join(out, " ")
-}
-
 // A log is closed into files by size, whoever writes: the chain goes through all of them.
 func TestAnAuditLogIsClosedIntoFiles(t *testing.T) {
 	open := smallAudit(t, 1000)
