@@ -322,6 +322,7 @@ type journal struct {
 	Task    string `json:"task,omitempty"`
 	Fresh   bool   `json:"fresh,omitempty"` // the session is to be begun, not gone on with
 	Message string `json:"message,omitempty"`
+	Aside   string `json:"aside,omitempty"` // what the agent is told without spending a turn on it
 	Reason  string `json:"reason,omitempty"`
 
 	// Of a rebuild.

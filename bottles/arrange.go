@@ -39,7 +39,7 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	s.mu.Unlock()
 	l.queueDir = s.cfg.Root.QueueDir(l.identity)
 	l.dress(own)
-	l.session = j.Session
+	l.session, l.aside = j.Session, j.Aside
 	if j.Fresh {
 		l.args = profile.Program.startArgs(j.Session, j.Task)
 	} else {

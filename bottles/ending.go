@@ -39,7 +39,7 @@ func whyEnded(agent, egress Container) string {
 	if agent.ExitCode != 0 && !agent.OutOfMemory && (egress.State == StateExited || egress.State == StateDead) && apart < together {
 		return "the container engine or the machine stopped, and the bottle with it; " + fmt.Sprintf("exit code %d", agent.ExitCode)
 	}
-	return "the agent ended by itself, " + ended(agent)
+	return endedByItself + ", " + ended(agent)
 }
 
 // oomAgain is between two times that a bottle's want of memory is told.

@@ -62,7 +62,10 @@ func (x *execution) startFiles(ctx context.Context, container string) ([]File, e
 	x.mu.Lock()
 	fresh := x.newHome
 	x.mu.Unlock()
-	files := append(currentFiles(x.layout), noteSession(x.layout.profile.Program, x.layout.session))
+	files := append(currentFiles(x.layout), noteSession(p, x.layout.session))
+	if x.layout.aside != "" && p.NoteFile != "" {
+		files = append(files, File{Path: p.NoteFile, Content: []byte(x.layout.aside + "\n"), Mode: 0o644})
+	}
 	for _, f := range x.layout.profile.Files {
 		switch {
 		case f.Merge && x.keepsHome && !fresh:

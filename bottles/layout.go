@@ -41,6 +41,7 @@ type layout struct {
 	args     []string
 	ownInit  bool   // the engine has no init: the agent's first process is this program's
 	session  string // that the agent begins or goes on with
+	aside    string // what it is told without a turn
 	cols     int
 	rows     int
 

@@ -41,6 +41,7 @@ func (s *Supervisor) startLaunch(a Launch) (<-chan error, error) {
 	meta.StartedAt = s.cfg.Now().UTC()
 	meta.Follow(uuid.NewString(), meta.StartedAt)
 	meta.Manifest, meta.Profile = profile.Manifest, profile.Name
+	meta.Task = a.Task
 	meta.SkipIgnored = a.skipsIgnored(profile)
 	create := s.cfg.Root.Create
 	if a.Identity != "" {
@@ -82,11 +83,11 @@ func (s *Supervisor) startLaunch(a Launch) (<-chan error, error) {
 	return done, nil
 }
 
-// resumed is what an agent is told when it goes on.
-const resumed = "You were stopped by the operator and run again now. Your workspace and this conversation are as you left them. Go on."
+// restarted is what an agent is told whose first start was interrupted after it had begun.
+const restarted = "Your start was interrupted, and you are run again now. Your workspace and this conversation are as you left them. Go on."
 
-// resumedWithout is what an agent is told whose workspace volume was gone.
-const resumedWithout = "You were stopped and run again now. Your workspace was lost: /workspace is a new one, without what you had changed. This conversation is as you left it. Look at what is there before you go on."
+// byOperator is the reason of an end that the operator asked for.
+const byOperator = "torn down by the operator"
 
 // resume brings a bottle that is down back to life. Whether it is, is looked at now, under its lock.
 func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
@@ -135,15 +136,18 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 			return err // it is live, and this root's now
 		}
 	}
-	j := journal{Message: resumed}
+	var j journal
 	if workspaceMissing(meta, have.parts) {
 		if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Filled = false }); err != nil {
 			return err
 		}
-		j.Message = resumedWithout
 	}
 	if err := s.takeUp(ctx, x, &j); err != nil {
 		return err
+	}
+	busy := wasBusy(x.bottle, j.Session)
+	if j.Message = resumeMessage(meta, have.parts, busy); !busy && profile.Program.NoteFile != "" {
+		j.Message, j.Aside = "", j.Message
 	}
 	err = x.bottle.UpdateMetadata(func(m *state.Metadata) {
 		if m.Manifest != "" {
@@ -329,7 +333,7 @@ func (s *Supervisor) tearDown(ctx context.Context, x *execution) error {
 	if op, err := x.bottle.Operation(); have.empty() && err == nil && op == nil {
 		return isDown(x.layout.identity)
 	}
-	return s.takeDown(ctx, x, "torn down by the operator")
+	return s.takeDown(ctx, x, byOperator)
 }
 
 // takeDown ends a bottle, journaled, and writes down why.

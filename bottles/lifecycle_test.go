@@ -71,6 +71,37 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 	}
 }
 
+// The first message reaches the agent once, whatever becomes of its first start.
+func TestTheTaskOutlivesAFailedStart(t *testing.T) {
+	w := newWorld(t)
+	w.cat.tune = func(p *bottles.Profile) {
+		if _, err := os.Stat(filepath.Join(w.root.Dir(), "mended")); err != nil {
+			p.Dockerfile = append(p.Dockerfile, "RUN [\"/agent\", \"fail\"]\n"...)
+		}
+	}
+	w.run(nil)
+	if err := w.do(bottles.Launch{Agent: "tester", Task: "count the files"}); err == nil {
+		t.Fatal("a start on an image that can't be built went well")
+	}
+	s := w.await("it is down", func(s *bottles.Snapshot) bool { return len(s.Bottles) == 1 && s.Bottles[0].Operation != nil })
+	id := s.Bottles[0].Identity
+	if err := os.WriteFile(filepath.Join(w.root.Dir(), "mended"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := w.sup.Preflight(t.Context(), bottles.Resume{Identity: id})
+	if err != nil || plan.Task != "count the files" {
+		t.Errorf("the plan of the resume has the task %q, %v", plan.Task, err)
+	}
+	w.must(bottles.Resume{Identity: id, Agreed: plan.Asks()})
+	w.awaitText(id, "-- count the files")
+	w.must(bottles.TearDown{Identity: id})
+	w.must(bottles.Resume{Identity: id})
+	w.awaitText(id, "run again now")
+	if said := w.screen(id).String(); strings.Count(said, "-- count the files") != 1 {
+		t.Errorf("it was told its task more or less than once:\n%s", said)
+	}
+}
+
 // What is typed before the terminal of an agent that runs was found reaches it as well.
 func TestWhatIsTypedEarlyArrives(t *testing.T) {
 	w := newWorld(t)

@@ -225,6 +225,9 @@ func (s *Supervisor) planned(a Action, x *execution, p *Preflight) (state.Metada
 		if err != nil {
 			return meta, nil, err
 		}
+		if !meta.TaskGiven {
+			p.Task = meta.Task
+		}
 		grants, err := readGrants(b)
 		running := slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool { return !g.running(s.cfg.Now()) || g.Scope.Profile })
 		return meta, running, err

@@ -78,6 +78,9 @@ type Program struct {
 	Home     string        // what Claude Code keeps, in the agent's home directory, e.g. /home/agent/.claude
 	Dir      string        `json:",omitempty"` // where it is started; "": Workspace
 	Grace    time.Duration // from SIGTERM to SIGKILL
+	// NoteFile is a file that the program tells its agent of when it starts, without a turn of the conversation; "": it
+	// has no such way, and is told everything by a message.
+	NoteFile string
 }
 
 // File is one file of an agent container, made through the engine before the container starts.
@@ -202,8 +205,11 @@ func (p Program) startArgs(session, task string) []string {
 
 // resumeArgs are the arguments with which an agent goes on with an earlier session.
 func (p Program) resumeArgs(session, message string) []string {
-	args := append([]string{}, p.Command...)
-	return append(args, "--resume", session, "--", message)
+	args := append(append([]string{}, p.Command...), "--resume", session)
+	if message == "" {
+		return args // it waits for its operator
+	}
+	return append(args, "--", message)
 }
 
 // projects is the directory of the transcripts; its base name is "projects".

@@ -3,10 +3,8 @@ package bottles
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +16,6 @@ import (
 	"bottle-tui/sidecars/supervise"
 	"bottle-tui/state"
 )
-
-// recordedWithin bounds the wait for the agent's transcript to hold the answer to its call.
-const recordedWithin = 2 * time.Second
 
 // decide answers a request. shown is the hash of what the operator saw. Owner only.
 func (s *Supervisor) decide(identity, id, shown string, decision queue.Decision, note string, edited []byte, terms Terms) (<-chan error, error) {
@@ -417,45 +412,6 @@ func (s *Supervisor) staysUp(ctx context.Context, x *execution) error {
 		}
 	}
 	return x.running(ctx, agentName(x.layout.identity))
-}
-
-// recorded waits until the agent's transcript holds the answer to its call, so that the agent that
-// goes on knows it. It is bounded, and what it misses the resume message says again.
-func (s *Supervisor) recorded(ctx context.Context, x *execution, j journal, before int64) {
-	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
-	defer cancel()
-	name, file := agentName(x.layout.identity), x.layout.profile.Program.transcript(j.Session)
-	x.report("the agent records the answer", 0, 0)
-	s.told(ctx, x.layout.identity, j.Request, recordedWithin)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for size := before; ; {
-		now, err := s.cfg.Engine.FileSize(ctx, name, file)
-		if err != nil {
-			return // nothing is recorded there: no such file, or the agent is gone
-		}
-		if now != size && (j.ToolUse == "" || s.holdsResult(ctx, name, file, j.ToolUse)) {
-			return
-		}
-		size = now
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// holdsResult says whether the end of a transcript has the result of a tool call.
-func (s *Supervisor) holdsResult(ctx context.Context, container, file, toolUse string) bool {
-	r, err := s.cfg.Engine.CopyOut(ctx, container, file)
-	if err != nil {
-		return false
-	}
-	defer r.Close()
-	content, err := io.ReadAll(io.LimitReader(r, 64<<20))
-	quoted, _ := json.Marshal(toolUse) // a string
-	return err == nil && bytes.Contains(content, append([]byte(`"tool_use_id":`), quoted...))
 }
 
 // rollBack puts an agent that did not come up on its new image back on the old one, with its Dockerfile.

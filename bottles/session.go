@@ -174,13 +174,18 @@ func (s *Supervisor) takeUp(ctx context.Context, x *execution, j *journal) error
 	}
 	switch exists, spoken := hasSession(x.bottle, j.Session); {
 	case spoken && j.Fresh:
-		j.Fresh, j.Message = false, resumed
+		j.Fresh, j.Message = false, restarted
 	case spoken:
 	case j.Fresh && !exists:
 	default:
 		j.Fresh = true
 		if exists || j.Session == "" {
 			j.Session = uuid.NewString()
+		}
+	}
+	if j.Fresh && meta.Task != "" {
+		if j.Task = meta.Task; meta.TaskGiven {
+			j.Task = "" // it had it in a conversation that is lost
 		}
 	}
 	if j.Session == meta.SessionID {

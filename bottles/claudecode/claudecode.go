@@ -41,6 +41,7 @@ const (
 	SettingsFile = etc + "/settings.json"
 	MCPFile      = etc + "/mcp.json"
 	PromptFile   = etc + "/prompt.md"
+	NoteFile     = etc + "/resumed.md"       // there only where the agent is resumed and was not in the middle of something
 	StateFile    = HomeDir + "/.claude.json" // Claude Code's own notes; it writes into them
 	SkillsDir    = ConfigDir + "/skills"
 )
@@ -97,6 +98,7 @@ func Program(o Options) bottles.Program {
 		p.Command = append(append([]string{}, o.Command...), o.Args...)
 		return p
 	}
+	p.NoteFile = NoteFile
 	// The bottle is the boundary, not a question at each step.
 	p.Command = []string{"claude", "--dangerously-skip-permissions", "--settings", SettingsFile}
 	if o.Prompt != "" {
@@ -191,7 +193,7 @@ type hook struct {
 
 // noteSession writes down which session Claude Code is in. It runs whenever one begins or is chosen: at the start, and
 // at /clear, /resume, /branch and /compact. What it prints the model would read.
-const noteSession = `f=` + ConfigDir + "/" + bottles.SessionFileName + `; { cat >"$f.new" && mv -f "$f.new" "$f"; } >/dev/null 2>&1; exit 0`
+const noteSession = `f=` + ConfigDir + "/" + bottles.SessionFileName + `; { cat >"$f.new" && mv -f "$f.new" "$f"; } >/dev/null 2>&1; cat ` + NoteFile + ` 2>/dev/null; exit 0`
 
 // stateFile is ~/.claude.json: that the questions of a first start were answered.
 type stateFile struct {

@@ -92,7 +92,7 @@ func TestClaudeIsKilledInACallAndResumed(t *testing.T) {
 	op.sees("I ask once more.")
 	op.sees(" 1 live · 1 waits for you")
 	screen := op.sees("❯ It needs more.")
-	for _, want := range []string{"I ask the operator.", "You were stopped by the operator and run again now."} {
+	for _, want := range []string{"I ask the operator.", "Your process ended by itself, exit code 137"} {
 		if !strings.Contains(screen, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, screen)
 		}

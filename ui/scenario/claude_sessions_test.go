@@ -58,12 +58,21 @@ func TestClaudeChangesItsSession(t *testing.T) {
 			t.Fatalf("docker kill: %v\n%s", err, said)
 		}
 		op.sees(words("the agent ended by itself, exit code 137"))
-		c.says("resume", id)
+		c.says("resume", id, "--manifest", c.manifest)
 		screen := op.sees(told)
 		if !strings.Contains(screen, change.word) {
 			t.Errorf("after %s and a crash it shows:\n%s", change.command, screen)
 		}
 		sessions[change.word] = c.facts(id).meta.SessionID
+	}
+	// It had finished, so it waits, and is told why it ended with the operator's next words.
+	if turns := c.api.Turns(); strings.Contains(turns[len(turns)-1].Turn.Text, "run again now") {
+		t.Error("a turn was spent on telling it that it was run again")
+	}
+	c.api.When(says("Say what happened")).Says("I was killed.")
+	op.tells(id, "Say what happened")
+	if told := c.turn("the operator's next words", messages.User("Say what happened")); !strings.Contains(string(c.api.Turns()[len(c.api.Turns())-1].Body), "Your process ended by itself, exit code 137") {
+		t.Errorf("it is not told why it ended: %s", told.History)
 	}
 	if sessions["BETA"] == first || sessions["GAMMA"] == first || sessions["GAMMA"] == sessions["BETA"] || sessions["DELTA"] != first {
 		t.Errorf("the first session is %s, then they are %v", first, sessions)
