@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,14 +83,21 @@ func (p *program) manifestPath() (string, error) {
 	return filepath.Join(home, manifest.Name), nil
 }
 
-// project is the directory whose manifest may add agents: cwd, or the current one.
+// project is the directory whose manifest may add agents: cwd, or the current one. "" is none: a current directory that
+// was deleted or may not be entered has no agents to add, and is in nobody's way.
 func project(cwd string) (string, error) {
-	if cwd == "" {
-		cwd = "."
+	dir, err := filepath.Abs(cmp.Or(cwd, "."))
+	if err == nil && cwd == "" {
+		_, err = os.Stat(filepath.Join(dir, manifest.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = os.Stat(dir)
+		}
 	}
-	dir, err := filepath.Abs(cwd)
-	if err != nil {
-		return "", fmt.Errorf("find the directory %s: %w", cwd, err)
+	switch {
+	case err != nil && cwd == "":
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("find the directory %s: %w; name it by its whole path", cwd, err)
 	}
 	return dir, nil
 }
@@ -128,10 +137,14 @@ func (p *program) needManifest(cwd, name string) error {
 	}
 	m, err := manifest.Load(path, dir)
 	if errors.Is(err, manifest.ErrNone) {
+		own := "looked for: " + filepath.Join(dir, manifest.Name)
+		if dir == "" {
+			own = "the current directory can't be looked at"
+		}
 		return noAgent{fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
-			"A project's own (looked for: %s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+
+			"A project's own (%s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+
 			"To see bottles at work without a manifest: bottle-tui demo",
-			name, path, filepath.Join(dir, manifest.Name), example)}
+			name, path, own, example)}
 	}
 	found := false
 	if m != nil {

@@ -113,3 +113,24 @@ func TestLookingMakesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A current directory that was deleted has no manifest to add, and is in nobody's way; one that was named is missed.
+func TestACurrentDirectoryThatIsGoneHasNoProject(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if got, err := project(""); got != dir || err != nil {
+		t.Errorf("while it is there: %q, %v", got, err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := project(""); got != "" || err != nil {
+		t.Errorf("once it is gone: %q, %v", got, err)
+	}
+	if got, err := project("sub"); err == nil {
+		t.Errorf("a directory in it is taken for %q", got)
+	}
+}
