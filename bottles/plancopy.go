@@ -63,6 +63,11 @@ func planCopy(ctx context.Context, dir string, o workspace.Options, p *Preflight
 	default:
 		p.Copy = &PlannedCopy{Files: tree.Files, Bytes: tree.Bytes, Ignored: tree.Ignored, SkipIgnored: o.SkipIgnored, GitIgnored: tree.GitIgnored, Git: tree.Git()}
 		p.notice(copyNotices(tree)...)
+		secrets, err := copiedSecrets(ctx, tree)
+		if err != nil && ctx.Err() == nil {
+			secrets = []Notice{{ID: NoticeSecrets, What: "whether files with credentials are among what is copied could not be looked at: " + err.Error()}}
+		}
+		p.notice(secrets...)
 		for _, n := range tree.Notes {
 			p.notice(Notice{ID: n.ID, What: n.What, Fix: n.Fix})
 		}

@@ -29,10 +29,10 @@ func (s *scanner) form(f found) {
 		return
 	}
 	if stat.Nlink > 1 {
-		s.tree.HardLinks.add(f.path)
+		s.tree.HardLinks.Add(f.path)
 	}
 	if holes := f.info.Size() - stat.Blocks*512; holes >= leastHoles && s.hasHole(f.path) {
-		s.tree.Sparse.add(f.path)
+		s.tree.Sparse.Add(f.path)
 		s.tree.SparseBytes = sum(s.tree.SparseBytes, holes)
 	}
 }

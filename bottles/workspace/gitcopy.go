@@ -277,7 +277,7 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 	a.stale = Names{}
 	for _, name := range slices.Sorted(maps.Keys(a.marks)) {
 		if !there[name] {
-			a.stale.add(name)
+			a.stale.Add(name)
 		}
 	}
 	return nil

@@ -136,7 +136,7 @@ func (s *scanner) leftOut(path, name string, dir bool, at place) (left, ignored 
 		s.tree.Ignored++
 		switch {
 		case inGit && !at.ignored:
-			s.tree.LeftGit.add(path)
+			s.tree.LeftGit.Add(path)
 		case !inGit && at.tree != nil:
 			s.leaveTracked(path, at.tree)
 		}
@@ -167,9 +167,9 @@ func (s *scanner) leaveTracked(path string, w *worktree) {
 	in := w.path(path)
 	itself, below := w.tracks(in)
 	if itself {
-		s.tree.LeftTracked.add(path)
+		s.tree.LeftTracked.Add(path)
 	}
 	for _, b := range below {
-		s.tree.LeftTracked.add(path + strings.TrimPrefix(b, in))
+		s.tree.LeftTracked.Add(path + strings.TrimPrefix(b, in))
 	}
 }

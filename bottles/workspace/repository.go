@@ -199,7 +199,7 @@ func (s *scanner) place(r repository, placed map[string]string, depth int) error
 	s.size = taker{name: r.place}
 	err := r.repo.Count(s.ctx, func(name string, bytes int64, readable bool) bool {
 		if !readable {
-			s.unreadable.add(filepath.Join(r.repo.Git, filepath.FromSlash(name)))
+			s.unreadable.Add(filepath.Join(r.repo.Git, filepath.FromSlash(name)))
 		}
 		s.tree.Files++
 		s.seen++

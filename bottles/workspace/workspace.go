@@ -89,7 +89,8 @@ type Names struct {
 // named is how many files are named where there may be many.
 const named = 5
 
-func (n *Names) add(path string) {
+// Add counts a path, and keeps it where few are.
+func (n *Names) Add(path string) {
 	if n.Count++; len(n.First) < named {
 		n.First = append(n.First, path)
 	}
@@ -339,10 +340,10 @@ func (s *scanner) take(f found) error {
 	t := s.tree
 	switch {
 	case len(f.path) > maxPath:
-		s.long.add(short(f.path))
+		s.long.Add(short(f.path))
 		return nil // nor can what is below it
 	case f.info.IsDir() && slices.ContainsFunc(s.never, func(info fs.FileInfo) bool { return os.SameFile(info, f.info) }):
-		t.Never.add(f.path)
+		t.Never.Add(f.path)
 		return nil
 	}
 	if path.Base(f.path) == dotGit {
@@ -369,7 +370,7 @@ func (s *scanner) take(f found) error {
 			f.at.large.Bytes = sum(f.at.large.Bytes, f.info.Size())
 		}
 	default:
-		t.Skipped.add(f.path)
+		t.Skipped.Add(f.path)
 	}
 	return nil
 }
@@ -401,6 +402,6 @@ func (s *scanner) cannotRead(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	s.unreadable.add(filepath.Join(s.tree.Dir, path))
+	s.unreadable.Add(filepath.Join(s.tree.Dir, path))
 	return nil
 }

@@ -1,0 +1,47 @@
+package workspace
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Read gives visit the regular files of at most most bytes whose paths want takes, as they are now, until visit says that it
+// has enough. What can't be read at this moment is passed over: the copy itself tells of that. A git repository's own
+// files are not among them.
+func (t *Tree) Read(ctx context.Context, most int64, want func(path string) bool, visit func(path string, content []byte) (more bool)) error {
+	root, err := os.OpenRoot(t.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, e := range t.entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.kind != 0 || !want(e.path) {
+			continue
+		}
+		content, err := readSmall(root, e.path, most)
+		if err == nil && content != nil && !visit(e.path, content) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// readSmall reads a regular file; nil where it is another kind of file, or larger.
+func readSmall(root *os.Root, path string, most int64) ([]byte, error) {
+	f, err := root.OpenFile(filepath.FromSlash(path), openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Mode().Type()&fs.ModeType != 0 || info.Size() > most {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
