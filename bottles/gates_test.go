@@ -276,6 +276,7 @@ func TestAKilledGrantIsFinishedByTheNextProgram(t *testing.T) {
 				dying = &killer{Engine: e, kill: kill, at: point, dead: make(chan struct{})}
 				return dying
 			})
+			w.awaitRequests(id, 1)
 			if _, err := w.sup.Start(t.Context(), bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash}); err != nil {
 				t.Fatal(err)
 			}

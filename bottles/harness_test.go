@@ -405,3 +405,12 @@ func (w *world) history(id string) []string {
 	}
 	return kinds
 }
+
+// awaitRequests waits until a program shows so many requests of a bottle: it reads them some time after its start.
+func (w *world) awaitRequests(id string, n int) {
+	w.t.Helper()
+	w.await(fmt.Sprintf("%d requests of %s are shown", n, id), func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return len(b.Requests) == n
+	})
+}

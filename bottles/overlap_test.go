@@ -114,12 +114,11 @@ func TestRoutesLeaveTheAgentsOwnSettings(t *testing.T) {
 	w.must(bottles.Revoke{Identity: id, Grant: one.ID})
 	shows(".gitconfig", "[user]\n\tname = Mine\n")
 
-	// In a new container it is the image's again.
+	// A new container has what it wrote: its home is a volume.
 	w.must(bottles.TearDown{Identity: id})
 	w.must(bottles.Resume{Identity: id})
-	shows(".gitconfig", "[user]\n\tname = Of The Image\n")
-	w.sup.Type(id, []byte("cat /home/agent/.npmrc\n"))
-	w.awaitText(id, `"fund=false\n# claude-bottle`)
+	shows(".gitconfig", "[user]\n\tname = Mine\n")
+	w.insist(id, "cat /home/agent/.npmrc", `"fund=true\n# claude-bottle`)
 	if strings.Contains(w.screen(id).String(), "logins: []") {
 		t.Error("tea was told of nothing")
 	}

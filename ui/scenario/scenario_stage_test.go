@@ -365,10 +365,12 @@ type parts struct {
 // onEngine looks at what the engine has of a bottle.
 func (s *stage) onEngine(identity string) parts {
 	s.t.Helper()
-	have, err := s.engine.Observe(s.t.Context(), s.root.ID())
+	have, err := s.engine.Observe(s.t.Context(), "")
 	s.must(err)
 	p := parts{containers: map[bottles.Role]bottles.Container{}}
-	mine := func(labels map[string]string) bool { return labels[bottles.LabelIdentity] == identity }
+	mine := func(labels map[string]string) bool {
+		return labels[bottles.LabelIdentity] == identity && s.root.Owns(identity, labels[bottles.LabelRoot])
+	}
 	for _, c := range have.Containers {
 		if mine(c.Labels) {
 			p.containers[bottles.Role(c.Labels[bottles.LabelRole])] = c
