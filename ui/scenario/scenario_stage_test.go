@@ -289,10 +289,13 @@ func (o *operator) answers(key string, done func(screen string) bool) {
 	o.s.t.Fatalf("%s was never taken; the screen:\n%s", key, o.Screen())
 }
 
-// approves approves what is shown.
+// approves approves what is shown. After an editor the screen is drawn anew: one that is not drawn to its last line shows
+// nothing yet, and not that the dialog is gone.
 func (o *operator) approves() {
 	o.s.t.Helper()
-	o.answers("y", func(screen string) bool { return !strings.Contains(screen, "n deny") })
+	o.answers("y", func(screen string) bool {
+		return !strings.Contains(screen, "n deny") && strings.Count(screen, "\n")+1 == len(o.Rows())
+	})
 }
 
 // denies says no to what is shown.
