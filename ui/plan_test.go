@@ -188,6 +188,9 @@ func TestResumeWithANoticeAsks(t *testing.T) {
 	}
 	s.press("r")
 	s.sees("Resume a-11111", "the workspace is gone", "→ copy it again", "something else")
+	if screen := s.text(); strings.Index(screen, "the workspace is gone") > strings.Index(screen, "profile") {
+		t.Errorf("the notices are not on top:\n%s", screen)
+	}
 	if got := s.sup.asked(); len(got) != 0 {
 		t.Fatalf("asked for %v", got)
 	}

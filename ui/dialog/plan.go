@@ -2,6 +2,7 @@ package dialog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -85,7 +86,8 @@ func (d *Plan) Refresh(s *bottles.Snapshot) Result {
 // labelWidth is the width of the labels of a plan.
 const labelWidth = 12
 
-// lines are the plan's rows set for w cells, its conflicts first: they are what there is to be done about.
+// lines are the plan's rows set for w cells, its conflicts first, which are what there is to be done about, and then its
+// notices, which are what a yes should know.
 func (d *Plan) lines(w int) []string {
 	s := d.Styles
 	rows := preflight.Rows(d.Plan)
@@ -110,7 +112,14 @@ func (d *Plan) lines(w int) []string {
 		}
 		out = append(out, "")
 	}
-	for _, row := range rows[:at] {
+	rows = rows[:at]
+	if i := slices.IndexFunc(rows, func(r preflight.Row) bool { return r.Label == preflight.LabelNotice }); i >= 0 {
+		for _, row := range rows[i:] {
+			out = append(out, d.row(row, w)...)
+		}
+		rows, out = rows[:i], append(out, "")
+	}
+	for _, row := range rows {
 		out = append(out, d.row(row, w)...)
 	}
 	return out

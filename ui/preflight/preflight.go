@@ -35,6 +35,9 @@ type Row struct {
 	Style Style
 }
 
+// LabelNotice is the label of a notice; the rows from the first one on are notices, up to the conflicts.
+const LabelNotice = "notice"
+
 // rows collects rows.
 type rows []Row
 
@@ -43,7 +46,7 @@ func (r *rows) add(label string, style Style, format string, args ...any) {
 	*r = append(*r, Row{label, queue.Visible(fmt.Sprintf(format, args...)), style})
 }
 
-// Rows are the rows of a plan, its conflicts last.
+// Rows are the rows of a plan, its notices and conflicts last.
 func Rows(p *bottles.Preflight) []Row {
 	var r rows
 	launch := "a new bottle"
@@ -78,7 +81,7 @@ func Rows(p *bottles.Preflight) []Row {
 		r.add(first(i, "granted"), Warn, "%s", Grant(g))
 	}
 	for _, n := range p.Notices {
-		r.add("notice", Warn, "%s", n.What)
+		r.add(LabelNotice, Warn, "%s", n.What)
 		if n.Fix != "" {
 			r.add("", OK, "→ %s", n.Fix)
 		}
