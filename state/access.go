@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 )
 
 // Options allow what Open refuses otherwise.
@@ -44,6 +45,27 @@ func private(path string) error {
 	}
 	if mode := info.Mode().Perm(); mode&^dirPerm != 0 {
 		return fmt.Errorf("%s stays at the permissions %04o: its file system keeps none, so other users can read what is in it, and answer requests. Choose a directory on another one with --home, or say --insecure-state", path, mode&fs.ModePerm)
+	}
+	return nil
+}
+
+// spelled refuses a path, or the place that its links lead to, that is not UTF-8: JSON and labels of the engine hold it
+// with other characters in their place, which are another path. It makes nothing.
+func spelled(path string) error {
+	real := path
+	for at := path; ; at = filepath.Dir(at) { // the last parts may be missing
+		if dir, err := filepath.EvalSymlinks(at); err == nil {
+			real = dir
+			break
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+	}
+	for _, name := range []string{path, real} {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("the path %q is not UTF-8, and could not be written down as it is", name)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // A root of another user, or in another user's home, is refused, unless that is meant.
@@ -62,5 +63,29 @@ func TestADirectoryThatStaysOpenToOthersIsRefused(t *testing.T) {
 	}
 	if err := private(dir); err == nil || !strings.Contains(err.Error(), "0777") || !strings.Contains(err.Error(), "--insecure-state") {
 		t.Error(err)
+	}
+}
+
+// A path that could not be written down is refused before anything is made, also where a link leads to it.
+func TestARootThatIsNotUTF8IsRefused(t *testing.T) {
+	parent := t.TempDir()
+	odd := filepath.Join(parent, "caf\xe9")
+	if err := os.Mkdir(odd, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(parent, "link")
+	if err := os.Symlink(odd, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{odd, filepath.Join(odd, "new"), link, filepath.Join(link, "new", "root")} {
+		for _, open := range []func(string) (*Root, error){Open, OpenReadOnly} {
+			_, err := open(dir)
+			if err == nil || !strings.Contains(err.Error(), "caf\\xe9") || !strings.Contains(err.Error(), "is not UTF-8") || !strings.Contains(err.Error(), "--home") || !utf8.ValidString(err.Error()) {
+				t.Errorf("%q: %v", dir, err)
+			}
+		}
+	}
+	if made, err := os.ReadDir(odd); err != nil || len(made) != 0 {
+		t.Errorf("it made %v, %v", made, err)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ErrUnknown: there is no bottle of that identity under the state root, or it was deleted meanwhile.
@@ -56,6 +58,9 @@ func Open(dir string) (*Root, error) { return OpenWith(dir, Options{}) }
 func OpenWith(dir string, o Options) (*Root, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
+		err = spelled(abs)
+	}
+	if err == nil {
 		err = mounted(abs)
 	}
 	if err == nil && !o.OtherOwner {
@@ -68,7 +73,7 @@ func OpenWith(dir string, o Options) (*Root, error) {
 		abs, err = filepath.EvalSymlinks(abs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
+		return nil, notOpened(dir, err)
 	}
 	_ = SyncDir(filepath.Dir(abs)) // best effort: the parent may not be ours to open
 	r := &Root{dir: abs}
@@ -102,6 +107,9 @@ func OpenWith(dir string, o Options) (*Root, error) {
 func OpenReadOnly(dir string) (*Root, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
+		err = spelled(abs)
+	}
+	if err == nil {
 		err = mounted(abs)
 	}
 	r := &Root{dir: abs, readOnly: true}
@@ -122,12 +130,19 @@ func OpenReadOnly(dir string) (*Root, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
+		return nil, notOpened(dir, err)
 	}
 	return r, nil
 }
 
 const chooseAnother = "choose another directory with --home or " + homeEnv
+
+func notOpened(dir string, err error) error {
+	if !utf8.ValidString(dir) {
+		dir = strconv.Quote(dir) // a terminal would not show its bytes
+	}
+	return fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
+}
 
 // bare says whether nothing was ever kept here: no state/, and nothing beside it that would go with one.
 func (r *Root) bare() bool {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/manifest"
@@ -74,17 +75,30 @@ func (c *catalog) close() { c.demo.close() }
 // manifestPath is the operator's own manifest: of --manifest, or in the home directory.
 func (p *program) manifestPath() (string, error) {
 	if p.manifest != "" {
-		return filepath.Abs(p.manifest)
+		path, err := filepath.Abs(p.manifest)
+		if err != nil { // the current directory is gone
+			return "", fmt.Errorf("find the manifest %q: %w; name it by its whole path", p.manifest, err)
+		}
+		return path, spelled("the manifest", path, "rename it")
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return "", fmt.Errorf("find the manifest: %w: set HOME, or name it with --manifest", err)
 	}
-	return filepath.Join(home, manifest.Name), nil
+	path := filepath.Join(home, manifest.Name)
+	return path, spelled("the manifest in HOME", path, "name another with --manifest")
+}
+
+// spelled refuses a path that is not UTF-8: in JSON it would turn into another one.
+func spelled(what, path, fix string) error {
+	if utf8.ValidString(path) {
+		return nil
+	}
+	return fmt.Errorf("find %s: the path %q is not UTF-8, and could not be written down as it is; %s", what, path, fix)
 }
 
 // project is the directory whose manifest may add agents: cwd, or the current one. "" is none: a current directory that
-// was deleted or may not be entered has no agents to add, and is in nobody's way.
+// was deleted or may not be entered, or whose path is not UTF-8, has no agents to add, and is in nobody's way.
 func project(cwd string) (string, error) {
 	dir, err := filepath.Abs(cmp.Or(cwd, "."))
 	if err == nil && cwd == "" {
@@ -94,12 +108,12 @@ func project(cwd string) (string, error) {
 		}
 	}
 	switch {
-	case err != nil && cwd == "":
+	case cwd == "" && (err != nil || !utf8.ValidString(dir)):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("find the directory %s: %w; name it by its whole path", cwd, err)
+		return "", fmt.Errorf("find the directory %q: %w; name it by its whole path", cwd, err)
 	}
-	return dir, nil
+	return dir, spelled("the directory", dir, "rename it, or name another with --cwd")
 }
 
 // catalog gives what can be launched on a directory; cwd "" is the current one.
@@ -139,7 +153,7 @@ func (p *program) needManifest(cwd, name string) error {
 	if errors.Is(err, manifest.ErrNone) {
 		own := "looked for: " + filepath.Join(dir, manifest.Name)
 		if dir == "" {
-			own = "the current directory can't be looked at"
+			own = "the current directory can't be looked at, or its path is not UTF-8"
 		}
 		return noAgent{fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
 			"A project's own (%s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+

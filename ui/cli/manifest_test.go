@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/manifest"
@@ -132,5 +133,35 @@ func TestACurrentDirectoryThatIsGoneHasNoProject(t *testing.T) {
 	}
 	if got, err := project("sub"); err == nil {
 		t.Errorf("a directory in it is taken for %q", got)
+	}
+}
+
+// Paths that could not be written down are refused with what to do, before anything is made; a current directory that
+// is one has no project.
+func TestPathsThatAreNotUTF8(t *testing.T) {
+	p := newProgram(t)
+	odd := filepath.Join(t.TempDir(), "caf\xe9")
+	if err := os.Mkdir(odd, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(odd, manifest.Name), `{"bottles": {"dev": {}}, "agents": {"coder": {"bottle": "dev"}}}`)
+	refused := func(env string, args ...string) {
+		t.Helper()
+		t.Setenv("HOME", env)
+		p.err.Reset()
+		if code := p.run(t.Context(), args); code != 1 || !strings.Contains(p.err.String(), "is not UTF-8") || !utf8.ValidString(p.err.String()) || !strings.Contains(p.err.String(), "name another") && !strings.Contains(p.err.String(), "rename it") {
+			t.Errorf("HOME=%q, %q ended with %d: %s", env, args, code, &p.err)
+		}
+	}
+	home := os.Getenv("HOME")
+	refused(odd, "start", "coder", "--dry-run")
+	refused(home, "start", "coder", "--dry-run", "--manifest", filepath.Join(odd, manifest.Name))
+	refused(home, "start", "coder", "--dry-run", "--cwd", odd)
+	if _, err := os.Stat(p.home); !os.IsNotExist(err) {
+		t.Errorf("the state root: %v", err)
+	}
+	t.Chdir(odd)
+	if dir, err := project(""); dir != "" || err != nil {
+		t.Errorf("the project is %q, %v", dir, err)
 	}
 }
