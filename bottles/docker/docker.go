@@ -45,11 +45,15 @@ type Engine struct {
 	patience time.Duration // endWithin; shorter in a test
 }
 
-var _ bottles.Engine = (*Engine)(nil)
+var (
+	_ bottles.Engine  = (*Engine)(nil)
+	_ bottles.Chooser = (*Engine)(nil)
+)
 
 // Open makes an Engine for the address in DOCKER_HOST or, when that is not set, for the default
 // socket (/var/run/docker.sock). DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as
-// they do for the docker command; its contexts do not: who uses one sets DOCKER_HOST to its endpoint.
+// they do for the docker command; its contexts do not: who uses one sets DOCKER_HOST to its endpoint, and Choice tells
+// of it.
 //
 // Open asks nothing of the engine and does not fail when none answers: Info tells. It fails when the
 // environment names an engine in a way that can't be used.

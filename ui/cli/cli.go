@@ -117,9 +117,32 @@ func (p *program) work(run func(*cobra.Command, []string) error) func(*cobra.Com
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		Run: func(*cobra.Command, []string) { fmt.Fprintln(p.out, "bottle-tui", Version()) },
+		Use: "version", Short: "Print the version, and which engine is used", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(p.out, "bottle-tui", Version())
+			engine, err := docker.Open(cmd.Context())
+			if err != nil {
+				fmt.Fprintln(p.out, "engine: none:", err)
+				return
+			}
+			defer engine.Close()
+			for _, line := range engineLines(engine.Choice()) {
+				fmt.Fprintln(p.out, line)
+			}
+		},
 	}
+}
+
+// engineLines say which engine is used and why, and where the docker command uses another.
+func engineLines(c bottles.EngineChoice) []string {
+	lines := []string{"engine: " + c.Address + ", " + c.Why}
+	switch {
+	case c.Other != "":
+		lines = append(lines, "the docker command uses "+c.Other+", "+c.OtherWhy)
+	case c.Doubt != "":
+		lines = append(lines, "which engine the docker command uses can't be told: "+c.Doubt)
+	}
+	return lines
 }
 
 // dir is the directory of the state root.

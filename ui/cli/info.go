@@ -239,6 +239,7 @@ type bottleFacts struct {
 	Image       string          `json:"image"`
 	ImageDigest string          `json:"image_digest"`
 	Rebuilt     bool            `json:"rebuilt"`
+	Engine      string          `json:"engine"` // its address, and why it was chosen
 	Allow       []string        `json:"allowlist"`
 	Routes      []route         `json:"routes"`
 	Dockerfile  string          `json:"dockerfile"` // in force; "" when it was never launched by this version
@@ -273,6 +274,9 @@ func (p *program) infoBottle(ctx context.Context, root *state.Root, engine bottl
 	}
 	for _, r := range b.Requests {
 		f.Requests = append(f.Requests, asked{r.ID, r.Tool, string(r.State), r.Justification, r.ArrivedAt})
+	}
+	if c, ok := engine.(bottles.Chooser); ok {
+		f.Engine = strings.TrimPrefix(strings.Join(engineLines(c.Choice()), "; "), "engine: ")
 	}
 	meta, err := disk.Metadata()
 	if err == nil {
@@ -322,6 +326,7 @@ func (f bottleFacts) text(out io.Writer, disk *state.Bottle) error {
 	} else {
 		t.row("Dockerfile", "its profile's")
 	}
+	t.row("engine", f.Engine)
 	t.rows("egress", "no host can be reached", f.Allow)
 	t.rows("routes", "none", routeLines(f.Routes))
 	var grants, requests []string

@@ -165,3 +165,25 @@ func TestPathsThatAreNotUTF8(t *testing.T) {
 		t.Errorf("the project is %q, %v", dir, err)
 	}
 }
+
+// version and the plan name the engine, and that the docker command uses another one.
+func TestTheEngineIsNamed(t *testing.T) {
+	p := newProgram(t)
+	home, _ := os.UserHomeDir()
+	write(t, filepath.Join(home, manifest.Name), `{"bottles": {"dev": {}}, "agents": {"coder": {"bottle": "dev"}}}`)
+	config := t.TempDir()
+	write(t, filepath.Join(config, "config.json"), `{"currentContext": "gone"}`)
+	t.Setenv("DOCKER_CONFIG", config)
+	for host, want := range map[string]string{"": `names the context "gone"`, "unix:///nowhere.sock": "engine: unix:///nowhere.sock, DOCKER_HOST"} {
+		t.Setenv("DOCKER_HOST", host)
+		p.out.Reset()
+		if code := p.run(t.Context(), []string{"version"}); code != 0 || !strings.HasPrefix(p.out.String(), "bottle-tui ") || !strings.Contains(p.out.String(), want) {
+			t.Errorf("DOCKER_HOST=%q: version ended with %d: %s", host, code, &p.out)
+		}
+		p.out.Reset()
+		p.run(t.Context(), []string{"start", "coder", "--dry-run", "--format", "json"}) // the engine may answer, or not
+		if planned := strings.Contains(p.out.String(), bottles.NoticeEngine); planned != (host == "") {
+			t.Errorf("DOCKER_HOST=%q: the plan is %s", host, &p.out)
+		}
+	}
+}
