@@ -48,6 +48,27 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 	return made(), err
 }
 
+// NoticeCompiles is the ID of the notice that the program compiles itself before it can make the sidecars' image.
+const NoticeCompiles = "compiles-itself"
+
+// planBinary tells of an executable that the sidecars can't run: a launch would begin with a compilation, or fail.
+func (s *Supervisor) planBinary(p *Preflight) {
+	s.mu.Lock()
+	made := s.sidecar != nil
+	s.mu.Unlock()
+	if made {
+		return
+	}
+	const fix = "build it static: make build, or CGO_ENABLED=0 go build -trimpath -o bin/bottle-tui . in its source checkout"
+	switch why, cannot := s.cfg.Compiles(); {
+	case why != nil && cannot != nil:
+		p.conflict(Conflict{fmt.Sprintf("the sidecars can't run this program, and it can't be compiled anew: %v; %v", why, cannot), fix})
+	case why != nil:
+		p.notice(Notice{ID: NoticeCompiles, Fix: fix,
+			What: fmt.Sprintf("the sidecars can't run this program, which is compiled anew first, from its source checkout as that is now; it takes up to some minutes and 400 MB of the Go build cache: %v", why)})
+	}
+}
+
 // importSidecars puts the sidecars' image on the engine.
 func (s *Supervisor) importSidecars(ctx context.Context) error {
 	image, err := s.sidecarImage(ctx)

@@ -246,6 +246,7 @@ func (s *Supervisor) noAgent(name string) error {
 // planEngine looks at what the engine has already.
 func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Metadata, p *Preflight) {
 	p.planChoice(s.cfg.Engine)
+	s.planBinary(p)
 	have, others, err := observeRoot(ctx, s.cfg.Engine, s.cfg.Root)
 	if err != nil {
 		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})

@@ -31,6 +31,8 @@ type Config struct {
 	// Binary opens this program's linux executable for an architecture, for the sidecars' image.
 	// nil: sidecars.Binary.
 	Binary func(ctx context.Context, goos, goarch string) (*sidecars.Executable, error)
+	// Compiles says why Binary would compile the program first, and what is missing for that. nil: sidecars.Compiles.
+	Compiles func() (why, cannot error)
 	// Resolve gives the value of a token_ref. It may run a password manager; its errors hold no value. nil: none can
 	// be had.
 	Resolve func(ctx context.Context, ref string) (string, error)
@@ -156,6 +158,9 @@ func New(cfg Config) *Supervisor {
 	}
 	if cfg.Binary == nil {
 		cfg.Binary = sidecars.Binary
+	}
+	if cfg.Compiles == nil {
+		cfg.Compiles = sidecars.Compiles
 	}
 	return &Supervisor{
 		cfg:       cfg,

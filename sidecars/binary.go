@@ -65,6 +65,31 @@ func Binary(ctx context.Context, goos, goarch string) (*Executable, error) {
 		ErrNoBinary, goos, goarch, ownErr, embErr, goErr)
 }
 
+// ErrDynamic: an executable needs a dynamic loader, which the sidecars' image does not have.
+var ErrDynamic = errors.New("it is linked dynamically (build with CGO_ENABLED=0)")
+
+// Compiles says whether Binary would have to compile this program for every engine, because it was linked dynamically: why
+// is then not nil, and cannot says what is missing for that, if anything is. It compiles nothing.
+func Compiles() (why, cannot error) {
+	e, err := own(runtime.GOOS, runtime.GOARCH)
+	if err == nil {
+		e.Close()
+	}
+	return compiles(err)
+}
+
+// compiles is Compiles, by what own said of this program's file.
+func compiles(own error) (why, cannot error) {
+	if !errors.Is(own, ErrDynamic) || embedded != nil {
+		return nil, nil
+	}
+	if _, err := sourceDir(); err != nil {
+		return own, err
+	}
+	_, err := exec.LookPath("go")
+	return own, err
+}
+
 // own is the file that this process runs from, even if it was replaced meanwhile.
 func own(goos, goarch string) (*Executable, error) {
 	if runtime.GOOS != goos || runtime.GOARCH != goarch {
@@ -100,7 +125,7 @@ func static(f *os.File) (*Executable, error) {
 	}
 	for _, p := range bin.Progs {
 		if p.Type == elf.PT_INTERP {
-			return nil, errors.New("it is linked dynamically (build with CGO_ENABLED=0)")
+			return nil, ErrDynamic
 		}
 	}
 	info, err := f.Stat()

@@ -1,0 +1,51 @@
+package sidecars
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A dynamic executable would be compiled anew; what is missing for that is told before. Other reasons are no such ones.
+func TestCompiles(t *testing.T) {
+	program := func(kind elf.ProgType) error {
+		t.Helper()
+		var b bytes.Buffer
+		head := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT), Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64}
+		copy(head.Ident[:], elf.ELFMAG+string([]byte{byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}))
+		for _, part := range []any{head, elf.Prog64{Type: uint32(kind), Align: 1}} {
+			if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		_, err = static(f)
+		return err
+	}
+	if why, cannot := compiles(program(elf.PT_LOAD)); why != nil || cannot != nil {
+		t.Errorf("a static one: %v, %v", why, cannot)
+	}
+	if why, cannot := compiles(errors.New("this program is for another system")); why != nil || cannot != nil {
+		t.Errorf("another system's: %v, %v", why, cannot)
+	}
+	dynamic := program(elf.PT_INTERP)
+	if why, cannot := compiles(dynamic); !errors.Is(why, ErrDynamic) || cannot != nil {
+		t.Errorf("a dynamic one with Go in PATH: %v, %v", why, cannot)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if why, cannot := compiles(dynamic); !errors.Is(why, ErrDynamic) || cannot == nil {
+		t.Errorf("a dynamic one without Go in PATH: %v, %v", why, cannot)
+	}
+}
