@@ -89,3 +89,20 @@ func TestARootThatIsNotUTF8IsRefused(t *testing.T) {
 		t.Errorf("it made %v, %v", made, err)
 	}
 }
+
+// Where the current directory was deleted, a root that was named from there can't be looked for: it is not an empty one.
+func TestARootFromADirectoryThatIsGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, open := range []func(string) (*Root, error){Open, OpenReadOnly} {
+		if r, err := open("root"); err == nil || !strings.Contains(err.Error(), "--home") {
+			t.Errorf("it is %v, %v", r, err)
+		}
+	}
+}

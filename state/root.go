@@ -106,9 +106,10 @@ func OpenWith(dir string, o Options) (*Root, error) {
 // there is an empty one.
 func OpenReadOnly(dir string) (*Root, error) {
 	abs, err := filepath.Abs(dir)
-	if err == nil {
-		err = spelled(abs)
+	if err != nil { // the current directory is gone: that is not a root that is not there
+		return nil, notOpened(dir, err)
 	}
+	err = spelled(abs)
 	if err == nil {
 		err = mounted(abs)
 	}
