@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -51,15 +52,19 @@ func main() {
 	case "serve":
 		serve(args[0])
 	case "dial":
+		var all sync.WaitGroup // at once: the host has an address for each network of whatever tests run beside
 		for _, to := range args {
-			conn, err := net.DialTimeout("tcp", to, 10*time.Second)
-			if err != nil {
-				fmt.Printf("%s no: %v\n", to, err)
-				continue
-			}
-			reply, _ := io.ReadAll(conn)
-			fmt.Printf("%s yes: %s\n", to, reply)
+			all.Go(func() {
+				conn, err := net.DialTimeout("tcp", to, 10*time.Second)
+				if err != nil {
+					fmt.Printf("%s no: %v\n", to, err)
+					return
+				}
+				reply, _ := io.ReadAll(conn)
+				fmt.Printf("%s yes: %s\n", to, reply)
+			})
 		}
+		all.Wait()
 	case "shout": // each line of its input, in capitals
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			fmt.Println("got", strings.ToUpper(lines.Text()))
