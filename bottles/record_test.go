@@ -23,8 +23,12 @@ func unwritable(t *testing.T, root *state.Root, identity string) {
 // What the operator decides is not applied where it can't be written down, whatever it is about, and also when another
 // program finishes it.
 func TestADecisionThatCanNotBeWrittenDownIsNotApplied(t *testing.T) {
-	s, b := owned(t, &gateLogs{fed: func(string) error { t.Error("git-gate was given the decision"); return nil }})
+	logs := &gateLogs{fed: func(string) error { t.Error("git-gate was given the decision"); return nil }}
+	s, b := owned(t, logs)
 	id := b.Identity()
+	end := make(chan struct{}) // git-gate's log goes on as long as the test: what it holds goes with it
+	defer close(end)
+	logs.end = map[string]chan struct{}{sidecarName(RoleGitGate, id): end}
 	q := put(t, s, id, queue.ToolCapability, "FROM scratch\n")
 	unwritable(t, s.cfg.Root, id)
 	x := &execution{sup: s, bottle: b, layout: layout{identity: id}, report: func(string, int, int) {}}
