@@ -211,8 +211,8 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 		s.expireLater(r)
 	}
 	switch {
-	case op.byItself() && (errors.Is(err, errHeld) || errors.Is(err, errNothing) || errors.Is(err, state.ErrUnknown)):
-		return // another program's matter
+	case op.byItself() && (errors.Is(err, errHeld) || errors.Is(err, errNothing) || errors.Is(err, state.ErrUnknown) || errors.Is(err, state.ErrGone)):
+		return // another program's matter, or the root's, which is shown by itself
 	case op.byItself() && op.view.Kind != "recover" && err == nil:
 		return // told by itself
 	case errors.Is(err, ErrRefused) && !op.byItself() && op.view.Kind != "launch" && op.view.Step == "":

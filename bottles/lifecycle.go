@@ -389,7 +389,7 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 	s.operate(r, "end", "", func(ctx context.Context, x *execution) (err error) {
 		runs := false
 		defer func() {
-			if !runs && !errors.Is(err, ErrUnavailable) { // or it is seen to when the engine is back
+			if !runs && !errors.Is(err, ErrUnavailable) && !errors.Is(err, state.ErrGone) { // or it is seen to when the engine or the root is back
 				s.post(func() { r.ended = agent.ID })
 			}
 		}()

@@ -114,6 +114,8 @@ func (s *Supervisor) lock(ctx context.Context, b *state.Bottle, op *operation) (
 	case errors.Is(err, errHeld):
 		other, _ := b.Operation() // for the words alone
 		return nil, fmt.Errorf("%w%s; try again when it is done", err, inBrackets(other))
+	case errors.Is(err, state.ErrGone):
+		return nil, refuse("%w", err)
 	case errors.Is(err, state.ErrUnknown) && op.view.Kind != "delete":
 		return nil, refuse("%s was deleted meanwhile", b.Identity())
 	}

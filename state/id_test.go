@@ -66,6 +66,12 @@ func TestARootThatIsGoneIsNotEmpty(t *testing.T) {
 		if l := r.Scan(); !errors.Is(l.Err, state.ErrGone) || !strings.Contains(l.Err.Error(), r.Dir()) || len(l.Bottles) > 0 {
 			t.Errorf("%s: %+v", when, l)
 		}
+		if _, err := r.Bottle(b.Identity()); !errors.Is(err, state.ErrGone) || errors.Is(err, state.ErrUnknown) {
+			t.Errorf("%s, of a bottle in it: %v", when, err)
+		}
+		if err := b.Delete(); !errors.Is(err, state.ErrGone) {
+			t.Errorf("%s, a deletion says %v", when, err)
+		}
 	}
 	gone("moved away")
 	if err := os.MkdirAll(filepath.Join(r.Dir(), "state"), 0o700); err != nil {

@@ -270,7 +270,7 @@ func (r *Root) known(identity string) bool {
 	return false
 }
 
-// Bottle finds a bottle that has a state directory; else the error is ErrUnknown.
+// Bottle finds a bottle that has a state directory; else the error is ErrUnknown, or ErrGone where the root is not there.
 func (r *Root) Bottle(identity string) (*Bottle, error) {
 	if !ValidIdentity(identity) {
 		return nil, fmt.Errorf("%w: %q is not an identity (an agent's name, a dash, five letters or digits)", ErrUnknown, identity)
@@ -279,6 +279,9 @@ func (r *Root) Bottle(identity string) (*Bottle, error) {
 	info, err := os.Lstat(b.Dir())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("looking for the bottle %s: %w", identity, err) // it is not known to be gone
+		}
 		return nil, fmt.Errorf("%w: %s has no state under %s", ErrUnknown, identity, r.stateDir())
 	case err != nil:
 		return nil, fmt.Errorf("looking for the bottle %s: %w%s", identity, err, adviceFor(err))
@@ -356,12 +359,12 @@ func (r *Root) List() ([]*Bottle, []Problem) {
 }
 
 // retire deletes dir, which lies directly under a directory of the root: first its name goes, at once,
-// then its content. One that is not there is not an error.
+// then its content. One that is not there is not an error, unless the root is not there either.
 func (r *Root) retire(dir string) error {
 	gone := filepath.Join(filepath.Dir(dir), deletedMark+filepath.Base(dir)+"-"+RandomBase36(8))
 	err := os.Rename(dir, gone)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return r.Check()
 	}
 	if err == nil {
 		err = SyncDir(filepath.Dir(dir))
