@@ -113,6 +113,9 @@ func (s *Supervisor) takeIn(l listing) {
 		}
 	}
 	s.changed()
+	if l.err != nil {
+		s.observeLater() // no event tells of a root that came back before the watcher missed it
+	}
 	if have == nil {
 		return
 	}

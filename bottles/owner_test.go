@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -431,4 +432,26 @@ func TestTheOwnerWaitsForNothing(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// While the root is away no bottle is said to be deleted, and that it is back is seen though no event tells of it: it may
+// have been away for too short a time to be missed by the watcher.
+func TestARootThatWasBrieflyAwayIsListedAgain(t *testing.T) {
+	s, b := owned(t, &scripted{observe: func() (Observed, error) { return Observed{}, nil }})
+	root, r := s.cfg.Root, s.bottles[b.Identity()]
+	if err := os.Rename(root.Dir(), root.Dir()+".away"); err != nil {
+		t.Fatal(err)
+	}
+	done, err := s.begin(Delete{Identity: b.Identity()})
+	if err == nil {
+		err = s.outcome(t, done)
+	}
+	if !errors.Is(err, state.ErrGone) || !errors.Is(err, ErrRefused) {
+		t.Errorf("a deletion says %v", err)
+	}
+	s.until(t, "it is missed", func() bool { return r.unlisted != "" })
+	if err := os.Rename(root.Dir()+".away", root.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, "it is back", func() bool { return r.unlisted == "" && r.disk != nil })
 }
