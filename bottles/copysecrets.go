@@ -3,7 +3,6 @@ package bottles
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -46,11 +45,12 @@ var (
 // copiedSecrets is the notice of what in a copy looks like a credential: nothing of it is shown but the files' names.
 func copiedSecrets(ctx context.Context, t *workspace.Tree) ([]Notice, error) {
 	var found workspace.Names
-	var unsure []string // only the rules tell
+	var byRule []string // named last: only what is in them gives them away
+	var search ruleSearch
 	err := t.Read(ctx, secretFile, func(name string) bool {
 		return named(name, keyFiles) || named(name, configFiles) && !named(name, examples)
 	},
-		func(name string, content []byte) bool {
+		func(name string, content []byte) error {
 			switch base := path.Base(name); {
 			case len(bytes.TrimSpace(content)) == 0:
 			case named(name, keyFiles), bytes.Contains(content, []byte("PRIVATE KEY-----")):
@@ -58,46 +58,53 @@ func copiedSecrets(ctx context.Context, t *workspace.Tree) ([]Notice, error) {
 			case strings.Contains(base, ".env") && assignment.Match(content), base == ".npmrc" && npmAuth.Match(content):
 				found.Add(name)
 			default:
-				unsure = append(unsure, name)
+				secret, err := search.finds(ctx, name, content)
+				if secret {
+					byRule = append(byRule, name)
+				}
+				return err
 			}
-			return true
+			return nil
 		})
 	if err != nil {
 		return nil, err
 	}
-	all, err := searchSecrets(ctx, t, unsure, found.Add)
-	if err != nil || found.Count == 0 {
-		return nil, err
+	for _, name := range byRule {
+		found.Add(name)
+	}
+	if found.Count == 0 {
+		return nil, nil
 	}
 	what := fmt.Sprintf("these look like credentials, and the agent can read them: %s", found)
-	if !all {
+	if search.cut {
 		what += "; not all files were looked into"
 	}
 	return []Notice{{ID: NoticeSecrets, What: what, Fix: "list them in " + filepath.Join(t.Dir, ".bottleignore") + " unless the agent needs them; a route gives it a credential that it never holds"}}, nil
 }
 
-// searchSecrets looks into files by the rules that pushes are held to, for as long as a plan can wait. all says that it
-// came to the end of them.
-func searchSecrets(ctx context.Context, t *workspace.Tree, names []string, find func(string)) (all bool, err error) {
-	if len(names) == 0 {
-		return true, nil
-	}
-	rules, err := gitgate.NewScanner()
-	if err != nil {
-		return false, err
-	}
-	within, cancel := context.WithTimeout(ctx, secretSearch)
-	defer cancel()
-	err = t.Read(within, secretFile, func(name string) bool { return slices.Contains(names, name) }, func(name string, content []byte) bool {
-		if rules.Rule(within, name, content) != "" {
-			find(name)
-		}
-		return true
-	})
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+// ruleSearch looks into files by the rules that pushes are held to, from the first one on for as long as a plan can wait.
+type ruleSearch struct {
+	rules *gitgate.Scanner // nil before the first file
+	until time.Time
+	cut   bool // the time was over before the end of a file, and for all after it
+}
+
+func (r *ruleSearch) finds(ctx context.Context, name string, content []byte) (bool, error) {
+	if r.cut {
 		return false, nil
 	}
-	return within.Err() == nil, err
+	if r.rules == nil {
+		rules, err := gitgate.NewScanner()
+		if err != nil {
+			return false, err
+		}
+		r.rules, r.until = rules, time.Now().Add(secretSearch)
+	}
+	within, cancel := context.WithDeadline(ctx, r.until)
+	defer cancel()
+	rule := r.rules.Rule(within, name, content)
+	r.cut = within.Err() != nil
+	return rule != "", nil
 }
 
 // named says whether the last part of a path matches one of the patterns.

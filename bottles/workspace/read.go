@@ -2,16 +2,14 @@ package workspace
 
 import (
 	"context"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
 
-// Read gives visit the regular files of at most most bytes whose paths want takes, as they are now, until visit says that it
-// has enough. What can't be read at this moment is passed over: the copy itself tells of that. A git repository's own
-// files are not among them.
-func (t *Tree) Read(ctx context.Context, most int64, want func(path string) bool, visit func(path string, content []byte) (more bool)) error {
+// Read gives visit the regular files of at most most bytes whose paths want takes, as they are now, until visit gives an
+// error, which is Read's. What can't be read at this moment is passed over: the copy itself tells of that. A git
+// repository's own files are not among them.
+func (t *Tree) Read(ctx context.Context, most int64, want func(path string) bool, visit func(path string, content []byte) error) error {
 	root, err := os.OpenRoot(t.Dir)
 	if err != nil {
 		return err
@@ -24,24 +22,22 @@ func (t *Tree) Read(ctx context.Context, most int64, want func(path string) bool
 		if e.kind != 0 || !want(e.path) {
 			continue
 		}
-		content, err := readSmall(root, e.path, most)
-		if err == nil && content != nil && !visit(e.path, content) {
-			return nil
+		text, err := readSmall(root, e.path, most)
+		if err != nil {
+			continue
+		}
+		if err := visit(e.path, text); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// readSmall reads a regular file; nil where it is another kind of file, or larger.
 func readSmall(root *os.Root, path string, most int64) ([]byte, error) {
 	f, err := root.OpenFile(filepath.FromSlash(path), openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || info.Mode().Type()&fs.ModeType != 0 || info.Size() > most {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(f, most))
+	return content(f, most)
 }
