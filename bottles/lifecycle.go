@@ -109,9 +109,9 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 		if err := s.move(x.bottle, a.Profile); err != nil {
 			return err
 		}
-	}
-	if meta, err = x.bottle.Metadata(); err != nil {
-		return err
+		if meta, err = x.bottle.Metadata(); err != nil {
+			return err
+		}
 	}
 	profile, err := s.cfg.Catalog.Profile(meta) // what it is brought to life with; from here on it is the bottle's
 	if err != nil {
@@ -192,7 +192,7 @@ func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j j
 	if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 		return err // the next program finishes it, or this one when the engine is back
 	}
-	why := "cancelled"
+	why := errCancelled.Error()
 	if !Cancelled(err) {
 		why = kind + " failed: " + firstLine(err.Error())
 	}

@@ -1,13 +1,14 @@
 package bottles
 
 import (
-	"bottle-tui/queue"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"bottle-tui/queue"
 )
 
 // takeBack takes grants back: one that the operator revokes, or all whose time is over.
@@ -94,7 +95,7 @@ func (s *Supervisor) beginRevoke(a Revoke) (<-chan error, error) {
 			if err != nil {
 				return err
 			}
-			if err := s.auditRevocation(x, a.Grant); err != nil {
+			if err := s.audit(x.layout.identity, "decision", map[string]any{"grant": a.Grant, "decision": "revoked by the operator"}); err != nil {
 				return err
 			}
 			return s.takeBack(ctx, x, func(g Grant) bool { return g.ID == a.Grant }, "the operator took it back")
@@ -112,15 +113,6 @@ func revocable(grants []Grant, id string) error {
 		return refuse("it is part of the profile now: take it out of the manifest, then x and r")
 	}
 	return nil
-}
-
-// auditRevocation writes down that the operator ends a grant, if it still is one.
-func (s *Supervisor) auditRevocation(x *execution, grant string) error {
-	grants, err := readGrants(x.bottle)
-	if err != nil || !slices.ContainsFunc(grants, func(g Grant) bool { return g.ID == grant }) {
-		return err // takeBack says so
-	}
-	return s.audit(x.layout.identity, "decision", map[string]any{"grant": grant, "decision": "revoked by the operator"})
 }
 
 // expire takes back what is over. Owner only.

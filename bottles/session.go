@@ -1,7 +1,6 @@
 package bottles
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -48,23 +47,14 @@ func (s *Supervisor) liveSession(ctx context.Context, container string, p Progra
 	if err != nil {
 		return "", err
 	}
-	defer r.Close()
-	archive := tar.NewReader(r)
-	h, err := archive.Next()
-	if err != nil {
-		return "", fmt.Errorf("read %s of %s: %w", p.sessionFile(), container, err)
-	}
-	if h.Typeflag != tar.TypeReg || h.Size > maxSessionFile {
-		return "", nil
-	}
-	content, err := io.ReadAll(io.LimitReader(archive, maxSessionFile))
-	if err != nil {
+	var f File
+	if _, err := fileOf(r, &f, maxSessionFile); err != nil { // a link is not followed: it is no session's
 		return "", fmt.Errorf("read %s of %s: %w", p.sessionFile(), container, err)
 	}
 	var said struct {
 		SessionID string `json:"session_id"`
 	}
-	if json.Unmarshal(content, &said) != nil || !validSession(said.SessionID) {
+	if json.Unmarshal(f.Content, &said) != nil || !validSession(said.SessionID) {
 		return "", nil
 	}
 	return said.SessionID, nil

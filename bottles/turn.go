@@ -102,7 +102,7 @@ const endedByItself = "the agent ended by itself"
 func resumeMessage(meta state.Metadata, have parts, busy bool) string {
 	var b strings.Builder
 	switch reason := meta.EndReason; {
-	case reason == byOperator || reason == "cancelled":
+	case reason == byOperator || reason == errCancelled.Error():
 		b.WriteString("You were stopped by the operator and run again now.")
 	case reason == "":
 		b.WriteString("Your container ended while nobody watched: the container engine or the machine stopped, or it was removed. You are run again now.")

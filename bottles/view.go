@@ -204,7 +204,7 @@ func observedStatus(have parts, inspected Container, meta state.Metadata, journa
 	case unread != "":
 		return Failed, unread
 	case exists && inspected.ID == agent.ID && inspected.ExitCode != 0:
-		return Failed, orDefault(meta.EndReason, "the agent ended by itself, "+ended(inspected))
+		return Failed, orDefault(meta.EndReason, endedByItself+", "+ended(inspected))
 	case exists && meta.EndReason != "":
 		return Down, meta.EndReason
 	case exists:
