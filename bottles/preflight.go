@@ -104,6 +104,21 @@ func (p *Preflight) Asks() string {
 	return strings.Join(slices.Compact(ids), ",")
 }
 
+// Noticed says whether the plan has the notice of that ID.
+func (p *Preflight) Noticed(id string) bool {
+	return slices.ContainsFunc(p.Notices, func(n Notice) bool { return n.ID == id })
+}
+
+// Yes is what the operator asks for by saying yes to the plan of a resume: with its notices that need a yes, and in the
+// profile that it shows where that is another one.
+func (p *Preflight) Yes() Resume {
+	r := Resume{Identity: p.Identity, Agreed: p.Asks()}
+	if p.Was != "" {
+		r.Profile = p.Profile
+	}
+	return r
+}
+
 // unagreed are the notices that need a yes and are not among those that the operator said yes to.
 func unagreed(notices []Notice, agreed string) (out []Notice) {
 	known := strings.Split(agreed, ",")
@@ -155,7 +170,7 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	p.conflict(missing...)
 	_, missing = x.keys(ctx, profile.Git)
 	p.conflict(missing...)
-	if s.planEngine(ctx, x, meta, &p); meta.CopyCWD && (!meta.Filled || slices.ContainsFunc(p.Notices, func(n Notice) bool { return n.ID == NoticeWorkspace })) {
+	if s.planEngine(ctx, x, meta, &p); meta.CopyCWD && (!meta.Filled || p.Noticed(NoticeWorkspace)) {
 		skip, part := meta.SkipIgnored, meta.Part
 		if l, ok := a.(Launch); ok {
 			skip, part = l.skipsIgnored(profile), partOf(meta)

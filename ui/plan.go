@@ -53,9 +53,9 @@ func resuming(identity string) string { return "resuming " + identity }
 
 // resumable resumes a bottle that nothing is in the way of, in the profile that it was in; otherwise it shows the plan.
 func (m *model) resumable(r resumableMsg) tea.Cmd {
-	a, doing := bottles.Resume{Identity: r.identity}, resuming(r.identity)
+	doing := resuming(r.identity)
 	if r.err == nil && len(r.plan.Conflicts) == 0 && r.plan.Was == "" && r.plan.Asks() == "" {
-		return m.start(a, doing)
+		return m.start(bottles.Resume{Identity: r.identity}, doing)
 	}
 	delete(m.pending, r.identity)
 	if r.err != nil {
@@ -76,11 +76,7 @@ func (m *model) resumable(r resumableMsg) tea.Cmd {
 		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+why, true)
 		return nil
 	}
-	a.Agreed = r.plan.Asks()
-	if r.plan.Was != "" {
-		a.Profile = r.plan.Profile
-	}
-	m.dialog = &dialog.Plan{Styles: m.styles, Plan: r.plan, Act: a, Doing: doing,
+	m.dialog = &dialog.Plan{Styles: m.styles, Plan: r.plan, Act: r.plan.Yes(), Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, r.identity, bottles.Down, bottles.Failed) }}
 	return nil
 }

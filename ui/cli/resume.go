@@ -62,7 +62,6 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags, 
 	if flags.dry {
 		return nil
 	}
-	resume := bottles.Resume{Identity: identity, Agreed: plan.Asks()}
 	if asks && !yes {
 		question := "Resume this bottle? [y/N] "
 		if plan.Was != "" {
@@ -72,10 +71,7 @@ func (p *program) resume(ctx context.Context, identity string, flags planFlags, 
 			return err
 		}
 	}
-	if plan.Was != "" {
-		resume.Profile = plan.Profile
-	}
-	if err := p.carry(ctx, config, identity, resume); err != nil {
+	if err := p.carry(ctx, config, identity, plan.Yes()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\n", identity, p.flags())

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -212,7 +211,7 @@ func (r *rows) directory(p *bottles.Preflight) {
 			left += fmt.Sprintf("; without what git ignores (%s)", workspace.Count(p.Copy.GitIgnored))
 		}
 		r.add("", OK, "%s, %s, copied into the workspace%s", number(p.Copy.Files, "file", "files"), workspace.Size(p.Copy.Bytes), left)
-	case p.Resume && slices.ContainsFunc(p.Notices, func(n bottles.Notice) bool { return n.ID == bottles.NoticeWorkspace }):
+	case p.Resume && p.Noticed(bottles.NoticeWorkspace):
 		r.add("", Warn, "the workspace is a new one")
 	case p.Resume:
 		r.add("", OK, "the workspace is as it was left")
