@@ -353,14 +353,7 @@ func summedIn(e *state.Entry) summed {
 
 // summariseAll writes the summaries of all bottles, again and again.
 func (s *Supervisor) summariseAll(ctx context.Context) {
-	tick := time.NewTicker(summariseEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, summariseEvery, func() {
 		var ids []string
 		s.ask(func() {
 			for id, r := range s.bottles {
@@ -372,5 +365,5 @@ func (s *Supervisor) summariseAll(ctx context.Context) {
 		for _, id := range ids {
 			s.summarise(id)
 		}
-	}
+	})
 }

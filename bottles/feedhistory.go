@@ -131,14 +131,14 @@ const (
 func (h *History) Follow(ctx context.Context, say func(Passage) error) error {
 	var changes <-chan fsnotify.Event
 	var failures <-chan error
-	every := lookAlone
+	interval := lookAlone
 	if w, err := fsnotify.NewWatcher(); err == nil {
 		defer w.Close()
 		if w.Add(filepath.Dir(h.audit.Path())) == nil {
-			changes, failures, every = w.Events, w.Errors, lookSafety
+			changes, failures, interval = w.Events, w.Errors, lookSafety
 		}
 	}
-	look := time.NewTicker(every)
+	look := time.NewTicker(interval)
 	defer look.Stop()
 	for {
 		over := ctx.Err() != nil

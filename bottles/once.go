@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 )
 
 // once runs a piece of work for all who want it at the same time. It is nobody's: it goes on until the last of them has
@@ -80,4 +81,18 @@ func Cancelled(err error) bool {
 		texts, all = append(texts, e.Error()), all && Cancelled(e)
 	}
 	return all || strings.Join(texts, "\n") != err.Error() // one that says something of its causes is not a joined one
+}
+
+// every does a piece of work after each interval, one time after the other, until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -428,19 +428,12 @@ const agentsEvery = 2 * time.Second
 
 // watchAgents keeps the names of the agents that can be launched, which are on disk.
 func (s *Supervisor) watchAgents(ctx context.Context, known []string) {
-	tick := time.NewTicker(agentsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, agentsEvery, func() {
 		if now := s.cfg.Catalog.Agents(); !slices.Equal(known, now) {
 			known = now
 			s.post(func() { s.agents = now; s.changed() })
 		}
-	}
+	})
 }
 
 // observe lists the engine and the disk again. While one listing runs, the next waits for it, so that

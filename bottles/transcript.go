@@ -108,14 +108,7 @@ const (
 // keepTranscripts snapshots the transcript of every live bottle that talked since the last time.
 func (s *Supervisor) keepTranscripts(ctx context.Context) {
 	kept := map[string]keptAt{}
-	tick := time.NewTicker(snapshotEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, snapshotEvery, func() {
 		live := map[string]onDisk{}
 		s.ask(func() {
 			for id, r := range s.bottles {
@@ -137,7 +130,7 @@ func (s *Supervisor) keepTranscripts(ctx context.Context) {
 			}
 			kept[id] = at
 		}
-	}
+	})
 }
 
 // keepTranscript copies the transcript of a live bottle if it changed since the last copy.
