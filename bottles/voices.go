@@ -94,7 +94,7 @@ func (s *Supervisor) hear(v *voice, container string) {
 	defer r.Close()
 	v.again = from.set
 	first := tail > 0
-	err = eachLine(r, func(b []byte) bool {
+	err = EachLine(r, func(b []byte) bool {
 		own := true // the lines have times of their own
 		lines := v.role.lines(b, func() time.Time { own = false; return s.cfg.Now() })
 		if first && len(lines) > 0 {
@@ -150,7 +150,7 @@ func (s *Supervisor) hearEarlier(v *voice, container string, until uint64, from 
 	}
 	defer r.Close()
 	told := 0
-	err = eachLine(r, func(b []byte) bool {
+	err = EachLine(r, func(b []byte) bool {
 		if maphash.Bytes(lineSeed, b) == until {
 			return false
 		}
@@ -185,8 +185,8 @@ func (s *Supervisor) hearEarlier(v *voice, container string, until uint64, from 
 	}
 }
 
-// eachLine gives each line of a log to take, until that gives false.
-func eachLine(r io.Reader, take func(line []byte) bool) error {
+// EachLine gives each line of a log, with its end, to take, until that gives false. One of more than 64 KiB is passed over.
+func EachLine(r io.Reader, take func(line []byte) bool) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for cut := false; ; {
 		b, err := lines.ReadSlice('\n')

@@ -138,7 +138,7 @@ func BenchmarkHear(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			err = eachLine(tail, func(line []byte) bool {
+			err = EachLine(tail, func(line []byte) bool {
 				for _, l := range RoleEgress.lines(line, s.cfg.Now) {
 					if p, ok := PassageOf(RoleEgress, l); ok {
 						f.add(p)

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"hash/maphash"
-	"io"
 	"sync"
 
 	"bottle-tui/bottles"
@@ -48,26 +46,12 @@ func listen(ctx context.Context, engine bottles.Engine, name string, follow bool
 		return err
 	}
 	defer r.Close()
-	lines := bufio.NewReaderSize(r, 64<<10)
-	for cut := false; ; {
-		b, err := lines.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			cut = true // no gate says so much in a line; its end must not pass for one
-			continue
-		}
-		if !cut {
-			if err := hear(bytes.TrimSpace(b)); err != nil {
-				return err
-			}
-		}
-		cut = false
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-	}
+	var heard error
+	err = bottles.EachLine(r, func(line []byte) bool {
+		heard = hear(bytes.TrimSpace(line))
+		return heard == nil
+	})
+	return errors.Join(heard, err)
 }
 
 // follow prints what comes after what was read, until the gates end or ctx does: what the gates say themselves, and from
