@@ -24,7 +24,7 @@ const (
 func resumeNotices(b *state.Bottle, meta state.Metadata, now Profile, have parts) ([]Notice, error) {
 	identity := b.Identity()
 	var out []Notice
-	if meta.Manifest != "" && !sameManifest(meta.Manifest, now.Manifest) {
+	if meta.Manifest != "" && !SameFile(meta.Manifest, now.Manifest) {
 		out = append(out, Notice{ID: NoticeManifest, Ask: true, What: fmt.Sprintf(
 			"its agent was declared in %s, which is gone; this plan is what %s declares of %s", meta.Manifest, now.Manifest, meta.AgentName)})
 	}
@@ -78,8 +78,8 @@ func homeNotices(identity string, meta state.Metadata, have parts) (out []Notice
 	return out
 }
 
-// sameManifest says whether two names of manifests are of one.
-func sameManifest(a, b string) bool {
+// SameFile says whether two paths lead to one file. Equal ones do, whether it is there or not.
+func SameFile(a, b string) bool {
 	if a == b {
 		return true
 	}

@@ -108,10 +108,5 @@ func sameEngine(a, b string) bool {
 	}
 	aPath, aUnix := strings.CutPrefix(a, "unix://")
 	bPath, bUnix := strings.CutPrefix(b, "unix://")
-	if !aUnix || !bUnix {
-		return false
-	}
-	aInfo, aErr := os.Stat(aPath)
-	bInfo, bErr := os.Stat(bPath)
-	return aErr == nil && bErr == nil && os.SameFile(aInfo, bInfo)
+	return aUnix && bUnix && bottles.SameFile(aPath, bPath)
 }

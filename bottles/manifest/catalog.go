@@ -149,7 +149,7 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 		projects = []string{"", c.project}
 	case meta.Manifest == "":
 		projects = []string{"", meta.CWD, c.project}
-	case sameFile(meta.Manifest, c.home):
+	case bottles.SameFile(meta.Manifest, c.home):
 		projects = []string{""}
 	case gone(meta.Manifest): // moved or renamed: what is declared here is shown to the operator, who is asked
 		projects, meta.Manifest = []string{"", c.project}, ""
@@ -169,7 +169,7 @@ func (c *Catalog) find(meta state.Metadata) (*Manifest, Agent, error) {
 		m, err := c.load(project)
 		if m != nil {
 			// What a project declared is not what the operator's own manifest has by the same name.
-			if a, ok := m.Agent(meta.AgentName); ok && (meta.Manifest == "" || sameFile(a.At.File, meta.Manifest)) {
+			if a, ok := m.Agent(meta.AgentName); ok && (meta.Manifest == "" || bottles.SameFile(a.At.File, meta.Manifest)) {
 				return m, a, nil
 			}
 			known = m.names()
@@ -215,16 +215,6 @@ func gone(file string) bool {
 func (c *Catalog) another(meta state.Metadata) error {
 	return fmt.Errorf("%w for %s: it was declared in %s, and the manifest here is %s; name that one with --manifest",
 		bottles.ErrNoProfile, quoted(meta.AgentName), quoted(meta.Manifest), c.home)
-}
-
-// sameFile says whether two paths lead to one file.
-func sameFile(a, b string) bool {
-	if a == b {
-		return true
-	}
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 func (m *Manifest) names() []string {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"bottle-tui/bottles"
 )
 
 // Load reads the operator's own manifest, a file, and the one that the directory project holds, if any; project
@@ -88,7 +90,7 @@ func (m *Manifest) profileNames() []string {
 // not read; it never is a project's.
 func isDefault(file string) bool {
 	home, err := os.UserHomeDir()
-	return err == nil && sameFile(file, filepath.Join(home, Name))
+	return err == nil && bottles.SameFile(file, filepath.Join(home, Name))
 }
 
 // addProject adds the agents of a project's manifest, unless it has faults. own is the operator's own file;
