@@ -181,16 +181,7 @@ func (w *walker) walk(dir *os.Root, name string) error {
 			if w.shared && name == "" && private(full) {
 				continue
 			}
-			sub, err := dir.OpenRoot(base)
-			if err != nil {
-				if err := gone(err); err != nil {
-					return err
-				}
-				continue
-			}
-			err = w.walk(sub, full)
-			sub.Close()
-			if err != nil {
+			if err := inDir(dir, base, func(sub *os.Root) error { return w.walk(sub, full) }); err != nil {
 				return err
 			}
 		case !info.Mode().IsRegular() && full != "HEAD":
@@ -203,6 +194,16 @@ func (w *walker) walk(dir *os.Root, name string) error {
 		}
 	}
 	return nil
+}
+
+// inDir does something in a directory of another one, if it is there.
+func inDir(parent *os.Root, name string, do func(*os.Root) error) error {
+	dir, err := parent.OpenRoot(name)
+	if err != nil {
+		return gone(err)
+	}
+	defer dir.Close()
+	return do(dir)
 }
 
 // listDir lists a directory in the order of the names' bytes.
@@ -267,16 +268,7 @@ func (r *Repo) eachObject(root *os.Root, tell func(File) error) error {
 		if name != "pack" && !(len(name) == 2 && isHex(name)) {
 			continue
 		}
-		dir, err := root.OpenRoot(name)
-		if err != nil {
-			if err := gone(err); err != nil {
-				return err
-			}
-			continue
-		}
-		err = r.objectsIn(dir, name, tell)
-		dir.Close()
-		if err != nil {
+		if err := inDir(root, name, func(dir *os.Root) error { return r.objectsIn(dir, name, tell) }); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -277,9 +278,11 @@ func (r *Repo) partial() error {
 	return nil
 }
 
-// get is the last setting of a name without a subsection: the one that holds.
-func (r *Repo) get(name string) (last setting, ok bool) {
-	for _, s := range r.settings {
+func (r *Repo) get(name string) (last setting, ok bool) { return lastOf(r.settings, name) }
+
+// lastOf is the last setting of a name without a subsection: the one that holds.
+func lastOf(settings []setting, name string) (last setting, ok bool) {
+	for _, s := range settings {
 		if s.sub == "" && s.name() == name {
 			last, ok = s, true
 		}
@@ -357,19 +360,11 @@ func unquote(line string) string {
 // Places are the directories that a copy is made from.
 func (r *Repo) Places() []string {
 	out := []string{r.Git}
-	for _, p := range append(append([]string{r.Common}, r.objects...), values(r.links)...) {
+	for _, p := range slices.Concat([]string{r.Common}, r.objects, slices.Sorted(maps.Values(r.links))) {
 		if !slices.ContainsFunc(out, func(known string) bool { return within(p, known) }) {
 			out = append(out, p)
 		}
 	}
-	return out
-}
-
-func values(m map[string]string) (out []string) {
-	for _, v := range m {
-		out = append(out, v)
-	}
-	slices.Sort(out)
 	return out
 }
 

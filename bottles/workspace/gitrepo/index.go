@@ -78,6 +78,27 @@ func eachEntry(index []byte, idLen int, fn func(indexEntry)) (int, error) {
 	return e.to, nil
 }
 
+const extensionHeader = 8 // bytes of an extension's name and length in front of what is in it
+
+// eachExtension tells fn the parts of an index that follow its entries, from the offset at on: what each is called, and
+// all of it with its header. index is without its checksum.
+func eachExtension(index []byte, at int, fn func(kind string, whole []byte) error) error {
+	for at < len(index) {
+		if at+extensionHeader > len(index) {
+			return errIndex
+		}
+		next := at + extensionHeader + int(binary.BigEndian.Uint32(index[at+4:]))
+		if next > len(index) || next < at+extensionHeader {
+			return errIndex
+		}
+		if err := fn(string(index[at:at+4]), index[at:next]); err != nil {
+			return err
+		}
+		at = next
+	}
+	return nil
+}
+
 // The bits of an entry's flags that are needed here: that more flags follow, among those that the file is not in the
 // worktree, and that there is a conflict about it.
 const (
@@ -142,24 +163,20 @@ func portableIndex(index []byte, idLen int, below string) ([]byte, error) {
 	end := len(index) - idLen
 	changes := below != ""
 	var kept []byte
-	for from := at; from < end; {
-		if from+8 > end {
-			return nil, errIndex
-		}
-		next := from + 8 + int(binary.BigEndian.Uint32(index[from+4:]))
-		if next > end || next < from {
-			return nil, errIndex
-		}
-		switch kind := string(index[from : from+4]); {
+	err = eachExtension(index[:end], at, func(kind string, whole []byte) error {
+		switch {
 		case kind == "UNTR" || kind == "FSMN":
 			changes = true
 		case kind == "link" && below != "":
-			return nil, errSplit
+			return errSplit
 		case slices.Contains(hostExtensions, kind):
 		default:
-			kept = append(kept, index[from:next]...)
+			kept = append(kept, whole...)
 		}
-		from = next
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if !changes {
 		return index, nil

@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"net/url"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -79,7 +80,7 @@ func hostOnly(s setting, key string) bool {
 	case (s.section == "alias" || s.section == "submodule" && s.key == "update") && strings.HasPrefix(s.value, "!"):
 		return true
 	case s.key == "hookspath": // a directory of the repository itself is copied with it
-		return path.IsAbs(s.value) || strings.HasPrefix(s.value, "~") || !fsLocal(s.value)
+		return strings.HasPrefix(s.value, "~") || !filepath.IsLocal(path.Clean(s.value))
 	}
 	for _, word := range []string{"token", "password", "passwd", "secret", "apikey"} {
 		if strings.Contains(s.key, word) {
@@ -87,12 +88,6 @@ func hostOnly(s setting, key string) bool {
 		}
 	}
 	return false
-}
-
-// fsLocal says whether a relative path stays in the directory it is relative to.
-func fsLocal(p string) bool {
-	p = path.Clean(p)
-	return p != ".." && !strings.HasPrefix(p, "../")
 }
 
 // pathOfHost says whether a setting's name or value is a path that is the host's.

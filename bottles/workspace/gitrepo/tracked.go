@@ -1,7 +1,6 @@
 package gitrepo
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,24 +38,17 @@ func (r *Repo) tracked(name string, fn func(path string)) error {
 	if err != nil {
 		return err
 	}
-	for end := len(index) - r.idLen; at < end; {
-		if at+8 > end {
-			return errIndex
+	return eachExtension(index[:len(index)-r.idLen], at, func(kind string, whole []byte) error {
+		body := whole[extensionHeader:]
+		if kind != "link" || name != "index" || len(body) < r.idLen {
+			return nil
 		}
-		next := at + 8 + int(binary.BigEndian.Uint32(index[at+4:]))
-		if next > end || next < at+8 {
-			return errIndex
+		id := fmt.Sprintf("%x", body[:r.idLen])
+		if strings.Trim(id, "0") == "" {
+			return nil
 		}
-		if kind, body := string(index[at:at+4]), index[at+8:next]; kind == "link" && name == "index" && len(body) >= r.idLen {
-			if id := fmt.Sprintf("%x", body[:r.idLen]); strings.Trim(id, "0") != "" {
-				if err := r.tracked("sharedindex."+id, fn); err != nil {
-					return err
-				}
-			}
-		}
-		at = next
-	}
-	return nil
+		return r.tracked("sharedindex."+id, fn)
+	})
 }
 
 // Excludes are the files with what git ignores in the whole worktree, besides its .gitignore files: the repository's own,
@@ -67,25 +59,12 @@ func (r *Repo) Excludes() []string {
 	if err != nil {
 		return out
 	}
-	own := os.Getenv("XDG_CONFIG_HOME")
-	if own == "" {
-		own = filepath.Join(home, ".config")
-	}
-	path := ""
-	for _, file := range []string{filepath.Join(own, "git", "config"), filepath.Join(home, ".gitconfig")} {
-		if text, err := readSmall(file, maxConfig); err == nil {
-			settings, err := parseConfig([]byte(text))
-			if last, ok := (&Repo{settings: settings}).get("core.excludesfile"); ok && err == nil {
-				path = last.value
-			}
-		}
-	}
-	if last, ok := r.get("core.excludesfile"); ok {
-		path = last.value
-	}
+	own, xdg := homeSettings(home)
+	last, _ := lastOf(append(own, r.settings...), "core.excludesfile")
+	path := last.value
 	switch rest, ok := strings.CutPrefix(path, "~/"); {
 	case path == "":
-		path = filepath.Join(own, "git", "ignore")
+		path = filepath.Join(xdg, "git", "ignore")
 	case ok:
 		path = filepath.Join(home, rest)
 	case !filepath.IsAbs(path):
