@@ -36,11 +36,7 @@ func (p *program) cleanupCommand() *cobra.Command {
 }
 
 func (p *program) cleanup(ctx context.Context, dry, yes bool) error {
-	open := p.open
-	if dry {
-		open = p.openReadOnly
-	}
-	root, engine, err := open(ctx)
+	root, engine, err := p.openFor(ctx, dry)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,7 @@ import (
 // cleanupImages names the images that this program made and no bottle needs, asks, and removes those that no container
 // uses. What is needed again is made again.
 func (p *program) cleanupImages(ctx context.Context, dry, yes bool) error {
-	open := p.open
-	if dry {
-		open = p.openReadOnly
-	}
-	root, engine, err := open(ctx)
+	root, engine, err := p.openFor(ctx, dry)
 	if err != nil {
 		return err
 	}

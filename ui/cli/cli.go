@@ -163,6 +163,14 @@ func (p *program) openReadOnly(ctx context.Context) (*state.Root, bottles.Engine
 	return p.openWith(ctx, state.OpenReadOnly)
 }
 
+// openFor is open for a command that may be dry: then it only looks.
+func (p *program) openFor(ctx context.Context, dry bool) (*state.Root, bottles.Engine, error) {
+	if dry {
+		return p.openReadOnly(ctx)
+	}
+	return p.open(ctx)
+}
+
 func (p *program) openWith(ctx context.Context, open func(string) (*state.Root, error)) (*state.Root, bottles.Engine, error) {
 	dir, err := p.dir()
 	if err != nil {

@@ -141,11 +141,7 @@ func (p *program) printPlan(plan *bottles.Preflight, format string) error {
 
 // config is what a command's Supervisor works with; a dry one makes nothing. end gives it all back.
 func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.Config, end func(), err error) {
-	open := p.open
-	if dry {
-		open = p.openReadOnly
-	}
-	root, engine, err := open(ctx)
+	root, engine, err := p.openFor(ctx, dry)
 	if err != nil {
 		return c, nil, err
 	}
