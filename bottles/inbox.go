@@ -41,9 +41,7 @@ func (s *Supervisor) lookAtBox(identity string) {
 		fresh := map[string]Request{}
 		for _, p := range pending {
 			if p.Answer == nil && !known[p.ID] {
-				req := s.lookInto(disk, meta, have, p.Request)
-				req.Session = s.sessionNow(s.ctx, disk)
-				fresh[p.ID] = req
+				fresh[p.ID] = s.lookInto(disk, meta, have, p.Request)
 			}
 		}
 		s.post(func() {
@@ -54,14 +52,29 @@ func (s *Supervisor) lookAtBox(identity string) {
 				s.lookAtBox(identity)
 			}
 		})
-		for _, req := range fresh {
-			_ = s.auditAsked(identity, "request", "id", map[string]any{
-				"id":   req.ID,
-				"tool": req.Tool, "justification": cut(req.Justification, maxWords), "arrived_at": req.ArrivedAt,
-				"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash, "session": req.Session,
-			})
+		if len(fresh) > 0 {
+			s.noteAsked(disk, fresh)
 		}
 	})
+}
+
+// noteAsked finds out in which session an agent asked, and enters its requests in the audit log. They are on the
+// screen by then: the engine takes longer to read a file of a container than anything else here. A request that is
+// answered before its session is known goes on with the session that its agent is in then.
+func (s *Supervisor) noteAsked(disk *state.Bottle, fresh map[string]Request) {
+	session := s.sessionNow(s.ctx, disk)
+	s.post(func() {
+		for id := range fresh {
+			s.change(disk.Identity(), id, func(q *Request) { q.Session = session })
+		}
+	})
+	for _, req := range fresh {
+		_ = s.auditAsked(disk.Identity(), "request", "id", map[string]any{
+			"id":   req.ID,
+			"tool": req.Tool, "justification": cut(req.Justification, maxWords), "arrived_at": req.ArrivedAt,
+			"proposed_hash": queue.Hash([]byte(req.Proposed)), "current_hash": req.CurrentHash, "session": session,
+		})
+	}
 }
 
 // takeBox takes in what a box holds: each new request is an alert. Owner only.

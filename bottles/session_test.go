@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
@@ -118,6 +119,42 @@ func TestTheMinuteFollowsTheSession(t *testing.T) {
 			t.Errorf("of %s is kept: %v, %v", id, exists, spoken)
 		}
 	}
+}
+
+// A slow engine does not keep a request from the operator: the session that asked is found out while it is on the screen.
+func TestARequestIsShownBeforeItsSessionIsKnown(t *testing.T) {
+	s, b, k := kept(t)
+	id, answer := b.Identity(), make(chan struct{})
+	s.cfg.Engine = slowKeeper{k, answer}
+	q := queue.Request{ID: queue.NewID(time.Now()), Tool: queue.ToolEgress, Identity: id, Proposed: "x.example.com\n", ArrivedAt: time.Now()}
+	if err := s.box(id).Put(q); err != nil {
+		t.Fatal(err)
+	}
+	r := s.record(id)
+	s.lookAtBox(id)
+	s.until(t, "the request is shown", func() bool { return len(r.requests) == 1 })
+	shown := r.requests
+	close(answer)
+	s.until(t, "its session is known", func() bool { return r.requests[0].Session == sessionA })
+	if shown[0].Session != "" {
+		t.Error("what a snapshot holds was changed")
+	}
+	s.workers.Wait()
+	entries, err := s.cfg.Root.Audit(id).Entries(0)
+	if err != nil || len(entries) != 1 || !strings.Contains(string(entries[0].Data), sessionA) {
+		t.Errorf("the audit log has %+v, %v", entries, err)
+	}
+}
+
+// slowKeeper is a keeper that gives out no file until it may.
+type slowKeeper struct {
+	*keeper
+	may chan struct{}
+}
+
+func (k slowKeeper) CopyOut(ctx context.Context, container, name string) (io.ReadCloser, error) {
+	<-k.may
+	return k.keeper.CopyOut(ctx, container, name)
 }
 
 // What an agent writes where its session belongs names no session unless it is one.
