@@ -225,6 +225,10 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 	if s.ctx.Err() != nil {
 		return // the journal has it
 	}
+	if op.view.Kind == "launch" && Cancelled(err) {
+		s.tell(Alert{AlertDone, r.identity, "", op.view.Kind, r.identity + ": cancelled, nothing of it is left"})
+		return
+	}
 	view := op.view
 	view.Err = err.Error()
 	if Cancelled(err) {

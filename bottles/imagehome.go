@@ -91,7 +91,9 @@ func (x *execution) homeOf(ctx context.Context, image string) (map[string]bool, 
 	if err := e.RemoveContainer(ctx, name); err != nil {
 		return nil, err
 	}
-	err := e.CreateContainer(ctx, ContainerSpec{Name: name, Image: image, Labels: x.layout.labels(string(roleLook)), Cmd: []string{"-"}})
+	making, cancel := context.WithTimeout(x.sup.ctx, whole) // as in uncut
+	err := e.CreateContainer(making, ContainerSpec{Name: name, Image: image, Labels: x.layout.labels(string(roleLook)), Cmd: []string{"-"}})
+	cancel()
 	if err != nil {
 		return nil, err
 	}

@@ -53,8 +53,11 @@ func (s *Supervisor) startLaunch(a Launch) (<-chan error, error) {
 	}
 	launch := func(ctx context.Context, x *execution) error {
 		if a.Identity != "" { // a new one is nobody's
-			have, err := s.look(ctx, x)
-			if found := s.orphans(have.parts); err == nil && len(found) > 0 {
+			have, err := s.look(s.ctx, x) // cancelled or not: from here on all that has its name is its own
+			if err != nil {
+				return errors.Join(err, disk.Delete())
+			}
+			if found := s.orphans(have.parts); len(found) > 0 {
 				return errors.Join(conflictError(found), disk.Delete())
 			}
 		}
@@ -176,7 +179,7 @@ func sameProfile(meta state.Metadata, p Profile) error {
 }
 
 // bringUp launches or resumes, journaled; what fails or is cancelled is taken down again, so that a
-// bottle is live as a whole or down.
+// bottle is live as a whole or down. Of a launch that is cancelled nothing is left at all: nobody has worked in it yet.
 func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j journal) error {
 	if j.ID == "" {
 		j.ID = queue.NewID(s.cfg.Now())
@@ -189,8 +192,20 @@ func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j j
 		_ = s.auditOnce(x.layout.identity, "live", "id", map[string]any{"id": j.ID, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
 		return x.bottle.ClearOperation()
 	}
-	if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
-		return err // the next program finishes it, or this one when the engine is back
+	if s.ctx.Err() != nil {
+		return err // the next program finishes it
+	}
+	if kind == "launch" && ctx.Err() != nil {
+		if left := s.unmake(s.ctx, x, j); left != nil {
+			return errors.Join(err, fmt.Errorf("and what was made could not all be removed (when the engine answers, this bottle-tui or the next one goes on with that): %w", left))
+		}
+		if !Cancelled(err) {
+			return errors.Join(err, errCancelled) // it had failed before
+		}
+		return errCancelled
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return err // it is finished when the engine is back
 	}
 	why := errCancelled.Error()
 	if !Cancelled(err) {

@@ -80,6 +80,9 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 	case "teardown":
 		return s.takeDown(ctx, x, j.Reason)
 	case "delete":
+		if j.Reason == errCancelled.Error() {
+			return s.unmake(ctx, x, j)
+		}
 		return s.remove(ctx, x)
 	}
 	return fmt.Errorf("no such operation; remove %s/operation.json by hand if no other version of this program knows it", x.bottle.Dir())

@@ -40,6 +40,28 @@ func (s *Supervisor) remove(ctx context.Context, x *execution) error {
 	return x.run(ctx, planGone(id, have.parts, own, false))
 }
 
+// unmake removes all that a launch made that was cancelled, its state too. From its journal on it is a deletion, which
+// another program finishes; unlike one that is asked for it does not mind an agent that runs.
+func (s *Supervisor) unmake(ctx context.Context, x *execution, j journal) error {
+	id := x.layout.identity
+	back := journal{ID: j.ID, Reason: errCancelled.Error()}
+	if err := back.write(x.bottle, "delete", "cancelled", s.cfg.Now()); err != nil {
+		return err
+	}
+	have, err := s.look(ctx, x)
+	if err != nil {
+		return err
+	}
+	own, err := s.ownImages(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.auditOnce(id, "cancelled", "id", map[string]any{"id": back.ID, "objects": have.names(), "images": own}); err != nil {
+		return fmt.Errorf("nothing was removed, since it could not be written down: %w", err)
+	}
+	return x.run(ctx, planGone(id, have.parts, own, false))
+}
+
 // agentRuns says whether a bottle's agent runs or is paused. A listing may call one running that has just ended, so it
 // is looked at itself.
 func (s *Supervisor) agentRuns(ctx context.Context, have parts) (bool, error) {

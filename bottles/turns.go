@@ -104,6 +104,9 @@ func (s *Supervisor) lock(ctx context.Context, b *state.Bottle, op *operation) (
 		}
 		return unlock, err
 	}
+	if op.view.Kind == "launch" {
+		ctx = s.ctx // it is nobody else's, and one that was cancelled before has its state to remove
+	}
 	unlock, err = lockWithin(ctx, b, lockPatience)
 	if errors.Is(err, errHeld) && !op.byItself() {
 		if other, unread := b.Operation(); unread == nil && short(other) {

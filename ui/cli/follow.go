@@ -33,8 +33,20 @@ func (p *program) carry(ctx context.Context, c bottles.Config, identity string, 
 		if err != nil {
 			return err
 		}
-		return p.follow(ctx, s, identity, done)
+		err = p.follow(ctx, s, identity, done)
+		if ctx.Err() != nil && bottles.Cancelled(err) {
+			fmt.Fprintf(p.err, "%s: %s\n", identity, p.left(identity, a))
+		}
+		return err
 	})
+}
+
+// left says what is left of an action that was cancelled.
+func (p *program) left(identity string, a bottles.Action) string {
+	if _, ok := a.(bottles.Launch); ok {
+		return "cancelled, nothing of it is left"
+	}
+	return "cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume " + identity + p.flags()
 }
 
 // follow tells what is being done to a bottle, a line for each change, until it is done. Where ctx ends before, it is
@@ -59,9 +71,6 @@ func (p *program) follow(ctx context.Context, s follower, identity string, done 
 			t.end()
 			if errors.Is(err, bottles.ErrBuild) {
 				t.log(updates)
-			}
-			if interrupt == nil && bottles.Cancelled(err) {
-				fmt.Fprintf(p.err, "%s: cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume %[1]s%s\n", identity, p.flags())
 			}
 			return err
 		case <-interrupt:

@@ -113,7 +113,7 @@ func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFl
 	}
 	launch.Identity, launch.Shown = plan.Identity, plan.Shown
 	if err := p.carry(ctx, config, plan.Identity, launch); err != nil {
-		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || bottles.Cancelled(err) {
+		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || errors.Is(err, context.Canceled) {
 			return err
 		}
 		return fmt.Errorf("%s was not started: %w\nIts state is kept. To try again: bottle-tui resume %[1]s%[3]s", plan.Identity, err, p.flags())

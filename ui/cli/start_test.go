@@ -287,10 +287,15 @@ func TestFollowIsCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || len(a.started) != 1 || a.started[0] != (bottles.Cancel{Identity: "coder-k3x9q"}) {
 		t.Errorf("it ends with %v, and asked for %v", err, a.started)
 	}
-	want := "coder-k3x9q: cancelling, and taking down what was made\n" +
-		"coder-k3x9q: cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume coder-k3x9q --home " + p.home + "\n"
+	want := "coder-k3x9q: cancelling, and taking down what was made\n"
 	if p.err.String() != want {
 		t.Errorf("it says %q", &p.err)
+	}
+	if said := p.left("coder-k3x9q", bottles.Launch{}); said != "cancelled, nothing of it is left" {
+		t.Errorf("of a start it says %q", said)
+	}
+	if said := p.left("coder-k3x9q", bottles.Resume{}); said != "cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume coder-k3x9q --home "+p.home {
+		t.Errorf("of a resume it says %q", said)
 	}
 	// Where it can't be cancelled, its end is waited for.
 	p, a = newProgram(t), newActs()
