@@ -38,7 +38,10 @@ type execution struct {
 	keepsHome bool
 
 	comparing sync.Mutex
-	added     *addedHome // what the agent's image adds to the home; nil: not compared yet
+	homeWas   map[string]bool // what the home is in the image that the agent ran on; nil: not listed
+	added     *addedHome      // what the agent's image adds to the home; nil: not compared yet
+
+	inSession *string // what the agent said of its session just before it is stopped; nil: it is still to be asked
 }
 
 // whole bounds a step that is not cut off by the failure of another one, or by a cancel.
@@ -143,7 +146,9 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doStop:
 		return e.StopContainer(ctx, s.Object, x.grace())
 	case doSnapshot:
-		return x.sup.keepConversation(ctx, x.bottle, x.layout.profile.Program)
+		inSession := x.inSession
+		x.inSession = nil // of the agent that runs next nothing is known
+		return x.sup.keepConversation(ctx, x.bottle, x.layout.profile.Program, inSession)
 	case doRemove:
 		return e.RemoveContainer(ctx, s.Object)
 	case doUnnet:

@@ -63,9 +63,11 @@ func (x *execution) homeAdditions(ctx context.Context, image string) ([]string, 
 	if err != nil || !meta.WholeHome || meta.ImageDigest == image {
 		return nil, err
 	}
-	was, err := x.homeOf(ctx, meta.ImageDigest)
-	if err != nil && !errors.Is(err, ErrNotFound) { // without the old image, whatever is not in the home is new
-		return nil, err
+	was := x.homeWas
+	if was == nil {
+		if was, err = x.homeOf(ctx, meta.ImageDigest); err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		} // without the old image, whatever is not in the home is new
 	}
 	is, err := x.homeOf(ctx, image)
 	if err != nil {
@@ -81,6 +83,25 @@ func (x *execution) homeAdditions(ctx context.Context, image string) ([]string, 
 		return nil, x.sup.cfg.Engine.RemoveContainer(ctx, lookName(x.layout.identity))
 	}
 	return paths, nil
+}
+
+// listHome lists the home as the image that the agent runs on has it, while the next image is being built, so that
+// only the next one's is left to be listed. compareHome does without, and tells why where it fails, too.
+func (x *execution) listHome(ctx context.Context) {
+	x.comparing.Lock()
+	defer x.comparing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, compareWithin)
+	defer cancel()
+	meta, err := x.bottle.Metadata()
+	if err != nil || !meta.WholeHome || meta.ImageDigest == "" || x.added != nil {
+		return
+	}
+	if was, err := x.homeOf(ctx, meta.ImageDigest); err == nil {
+		x.homeWas = was
+	}
+	if err := x.sup.cfg.Engine.RemoveContainer(ctx, lookName(x.layout.identity)); err != nil {
+		x.sup.cfg.Log.Info("remove", "identity", x.layout.identity, "role", roleLook, "err", err) // the next look does it
+	}
 }
 
 func lookName(identity string) string { return sidecarName(roleLook, identity) }

@@ -272,6 +272,9 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	step := func(name string) error { return j.write(b, "rebuild", name, s.cfg.Now()) }
 	x.layout.source, x.layout.own, x.layout.image = []byte(j.Content), true, imageRef(id, []byte(j.Content))
 	x.keepsHome = true
+	var beside errgroup.Group // what takes longer goes on beside the steps, which wait for it where they need it
+	beside.Go(func() error { x.listHome(s.ctx); return nil })
+	defer func() { _ = beside.Wait() }()
 	if err := s.buildAside(ctx, x, j); err != nil {
 		return err
 	}
@@ -298,9 +301,13 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	}
 	var told errgroup.Group // while the agent records it
 	told.Go(func() error { return s.tellSupervise(ctx, x) })
-	var beside errgroup.Group // what takes longer goes on while the agent is replaced, which waits for it where it needs it
+	told.Go(func() error { // the engine is slower at it once the agent has stopped
+		if session, err := s.liveSession(ctx, agentName(id), x.layout.profile.Program); err == nil {
+			x.inSession = &session
+		}
+		return nil
+	})
 	beside.Go(func() error { return x.compareHome(ctx) })
-	defer func() { _ = beside.Wait() }()
 	s.recorded(ctx, x, j, before)
 	if err := step("replace"); err != nil {
 		return err

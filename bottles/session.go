@@ -60,13 +60,17 @@ func (s *Supervisor) liveSession(ctx context.Context, container string, p Progra
 	return said.SessionID, nil
 }
 
-// keepConversation keeps what the agent's container holds of its conversation, and notes which session it is in.
-func (s *Supervisor) keepConversation(ctx context.Context, b *state.Bottle, p Program) error {
+// keepConversation keeps what the agent's container holds of its conversation, and notes which session it is in: the
+// one that it said just now, or for nil what its container says.
+func (s *Supervisor) keepConversation(ctx context.Context, b *state.Bottle, p Program, said *string) error {
 	if b == nil {
 		return nil
 	}
 	if err := s.snapshotTranscript(ctx, b, p); err != nil {
 		return err
+	}
+	if said != nil {
+		return s.followSession(b, *said)
 	}
 	session, err := s.liveSession(ctx, agentName(b.Identity()), p)
 	if err != nil {
@@ -149,7 +153,7 @@ func (s *Supervisor) takeUp(ctx context.Context, x *execution, j *journal) error
 		return nil // what was interrupted had chosen, and the agent runs already
 	case err == nil && c.State != StateCreated:
 		x.findProfile()
-		if err := s.keepConversation(ctx, x.bottle, x.layout.profile.Program); err != nil {
+		if err := s.keepConversation(ctx, x.bottle, x.layout.profile.Program, nil); err != nil {
 			return err
 		}
 	case err != nil && !errors.Is(err, ErrNotFound):

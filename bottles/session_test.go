@@ -184,7 +184,7 @@ func TestAnAgentCannotNameAnySession(t *testing.T) {
 		if name == "a link" {
 			k.link = "/h/" + SessionFileName
 		}
-		if err := s.keepConversation(t.Context(), b, Program{Home: "/h"}); err != nil {
+		if err := s.keepConversation(t.Context(), b, Program{Home: "/h"}, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if m, err := b.Metadata(); err != nil || m.SessionID != sessionA {
