@@ -15,6 +15,7 @@ import (
 // A root that lost its id while a bottle lives finds it under the old one, does not call it an orphan, and takes it over
 // once the operator said so: the agent goes on, and so does its work.
 func TestABottleOfAnotherIDIsTakenOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")

@@ -68,6 +68,7 @@ type crowd struct {
 //
 //	go test -race ./bottles -run TestACrowd -timeout 5h -crowd.actions 5000 -crowd.within 10s -crowd.seed 7
 func TestACrowd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := &crowd{
 		world: w, t: t, binary: scenario.BuildBinary(t), rand: rand.New(rand.NewPCG(*crowdSeed, 0)), began: time.Now(),

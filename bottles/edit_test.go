@@ -38,6 +38,7 @@ func (c listed) Edit(_ state.Metadata, change bottles.Change) (bottles.Edit, err
 }
 
 func TestAGrantForTheProfileIsWrittenIntoTheManifestAsShown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	manifest := filepath.Join(t.TempDir(), "hosts")
 	if err := os.WriteFile(manifest, []byte("old.invalid\n"), 0o640); err != nil {

@@ -16,6 +16,7 @@ import (
 // What the gates refuse is shown while the bottle lives, and is in the audit log once, however often the program
 // was started anew.
 func TestRefusalsAreShownAndAuditedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -94,6 +95,7 @@ func TestPassagesOfLines(t *testing.T) {
 
 // The operator opens what was refused before the agent asks.
 func TestTheOperatorOpensAHostThatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")

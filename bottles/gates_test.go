@@ -74,6 +74,7 @@ const secret = "s3cr3t-that-nobody-may-see-0123456789"
 var letters = fmt.Sprintf("%d letters", len("Bearer "+secret))
 
 func TestARouteGivesTheAgentWhatItNeverHolds(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"] = secret
 	w.cat.tune = func(p *bottles.Profile) {
@@ -110,6 +111,7 @@ func TestARouteGivesTheAgentWhatItNeverHolds(t *testing.T) {
 }
 
 func TestAMissingTokenStopsALaunchBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.cat.tune = func(p *bottles.Profile) { p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "NO_SUCH_TOKEN")} }
 	w.run(nil)
@@ -129,6 +131,7 @@ func TestAMissingTokenStopsALaunchBeforeAnythingIsMade(t *testing.T) {
 }
 
 func TestAWayOutIsGrantedToALiveBottleAndTakenBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.cat.tune = func(p *bottles.Profile) { p.Egress = []string{"kept.example.com"} }
 	w.run(nil)
@@ -173,6 +176,7 @@ func TestAWayOutIsGrantedToALiveBottleAndTakenBack(t *testing.T) {
 }
 
 func TestAGrantEndsByItself(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -191,6 +195,7 @@ func TestAGrantEndsByItself(t *testing.T) {
 }
 
 func TestAGrantForTheBottleSurvivesTeardownAndOneForATimeEndsMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -224,6 +229,7 @@ func TestAGrantForTheBottleSurvivesTeardownAndOneForATimeEndsMeanwhile(t *testin
 }
 
 func TestRoutesAreGrantedWithATokenThatTheOperatorNames(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
 	w.run(nil)

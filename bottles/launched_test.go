@@ -14,6 +14,7 @@ import (
 // What a profile says after a launch changes nothing for the bottle that runs: its requests are compared with what it
 // runs on, can be approved, and say that the profile has moved on. A resume shows what the profile would change, and asks.
 func TestABottleIsComparedWithWhatItRunsOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var edited atomic.Bool
 	w.cat.tune = func(p *bottles.Profile) {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.cat.tune = func(p *bottles.Profile) {
 		p.Files = []bottles.File{
@@ -73,6 +74,7 @@ func TestLaunchTeardownResumeKeepsEverything(t *testing.T) {
 
 // The first message reaches the agent once, whatever becomes of its first start.
 func TestTheTaskOutlivesAFailedStart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.cat.tune = func(p *bottles.Profile) {
 		if _, err := os.Stat(filepath.Join(w.root.Dir(), "mended")); err != nil {
@@ -104,6 +106,7 @@ func TestTheTaskOutlivesAFailedStart(t *testing.T) {
 
 // What is typed before the terminal of an agent that runs was found reaches it as well.
 func TestWhatIsTypedEarlyArrives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("count the files")
@@ -117,6 +120,7 @@ func TestWhatIsTypedEarlyArrives(t *testing.T) {
 }
 
 func TestALostVolumeCostsNoConversation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("the first message")
@@ -145,6 +149,7 @@ func TestALostVolumeCostsNoConversation(t *testing.T) {
 }
 
 func TestAnAgentThatEndsByItselfStaysToBeRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -169,6 +174,7 @@ func TestAnAgentThatEndsByItselfStaysToBeRead(t *testing.T) {
 }
 
 func TestDeleteLeavesOnlyTheAuditLog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -191,6 +197,7 @@ func TestDeleteLeavesOnlyTheAuditLog(t *testing.T) {
 }
 
 func TestOrphansAreListedAndCleanedUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -216,6 +223,7 @@ func TestOrphansAreListedAndCleanedUp(t *testing.T) {
 }
 
 func TestTwoProgramsDoNotChangeOneBottleAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -247,6 +255,7 @@ func TestTwoProgramsDoNotChangeOneBottleAtOnce(t *testing.T) {
 }
 
 func TestAFailedLaunchLeavesNothingOnTheEngine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.cat.dockerfile += "RUN [\"/agent\", \"fail\"]\n"
 	w.run(nil)

@@ -15,6 +15,7 @@ import (
 
 // A sidecar that ends under a live agent is told, and x and r mend it.
 func TestTheEndOfASidecarIsTold(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"] = secret
 	w.cat.tune = func(p *bottles.Profile) { p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "API_TOKEN")} }
@@ -55,6 +56,7 @@ func (u unwritable) CreateContainer(ctx context.Context, spec bottles.ContainerS
 
 // A bottle whose supervise can't write into the queue is not live, and whoever launched it is told what that queue is.
 func TestAQueueThatSuperviseCannotWriteStopsALaunch(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(func(e bottles.Engine, _ func()) bottles.Engine { return unwritable{e} })
 	err := w.do(bottles.Launch{Agent: "tester"})
@@ -67,6 +69,7 @@ func TestAQueueThatSuperviseCannotWriteStopsALaunch(t *testing.T) {
 
 // A cred-proxy that has no routes is missed by nobody: when it is gone, the first route that is granted brings another.
 func TestAFirstRouteBringsTheCredProxyThatIsGone(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"] = secret
 	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
@@ -84,6 +87,7 @@ func TestAFirstRouteBringsTheCredProxyThatIsGone(t *testing.T) {
 
 // What an agent asked for is withdrawn when its container was removed while nobody looked.
 func TestRequestsOfARemovedAgentAreWithdrawn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")

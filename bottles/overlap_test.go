@@ -38,6 +38,7 @@ func (w *world) grantRoutes(id string, lasts time.Duration, routes ...bottles.Ro
 
 // A route that was granted for a short time and then, in another form, for longer, outlives the first grant.
 func TestARouteGrantedAgainForLongerStays(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"] = secret
 	w.cat.tune = func(p *bottles.Profile) { p.CA = u.ca }
@@ -61,6 +62,7 @@ func TestARouteGrantedAgainForLongerStays(t *testing.T) {
 
 // A route of the profile that another one stands in for comes back when that one's time is over.
 func TestARouteOfTheProfileComesBack(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"], w.tokens["OTHER"] = secret, "0"
 	w.cat.tune = func(p *bottles.Profile) { p.CA, p.Routes = u.ca, []bottles.Route{u.route("/api/", "API_TOKEN")} }
@@ -80,6 +82,7 @@ func TestARouteOfTheProfileComesBack(t *testing.T) {
 // What an image and an agent wrote into the files of the home stays: those that no route has to do with are not
 // touched, and in the others it stays around what tells of the routes.
 func TestRoutesLeaveTheAgentsOwnSettings(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.tokens["API_TOKEN"] = secret
 	w.cat.dockerfile += `RUN ["/agent", "put", "/home/agent/.gitconfig", "\"[user]\\n\\tname = Of The Image\\n\""]` + "\n"

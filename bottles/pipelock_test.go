@@ -147,6 +147,7 @@ func refused(id, what, via string) func(*bottles.Snapshot) bool {
 }
 
 func TestPipelockKeepsTheAllowlistOfABottle(t *testing.T) {
+	t.Parallel()
 	w := withPipelock(t)
 	w.run(nil)
 	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
@@ -284,6 +285,7 @@ func (w *world) alive(c net.Conn) {
 }
 
 func TestAnAbsentImageOfPipelockStopsALaunchBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const image = "registry.example.com/pipelock:2.3.0-that-nobody-has"
 	w.cat.tune = func(p *bottles.Profile) { p.EgressEngine, p.EgressImage = "pipelock", image }
@@ -321,6 +323,7 @@ func (e *slowBuild) Build(ctx context.Context, spec bottles.BuildSpec, progress 
 // pipelock has no clock for a grant: the program takes it out, also in the middle of a rebuild, and, where none ran at
 // its end, as soon as one does.
 func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
+	t.Parallel()
 	w := withPipelock(t)
 	w.run(nil)
 	id := w.launch("")
@@ -375,6 +378,7 @@ func TestAGrantOfPipelockEndsWhileAProgramRuns(t *testing.T) {
 
 // Killed while pipelock is told, a grant is in force in both, and was answered once, when the next program has come.
 func TestAKilledGrantOfPipelockIsFinishedByTheNextProgram(t *testing.T) {
+	t.Parallel()
 	w := withPipelock(t)
 	for i, point := range []string{"configure pipelock", "after configure pipelock"} {
 		w.run(nil)
@@ -413,6 +417,7 @@ func TestAKilledGrantOfPipelockIsFinishedByTheNextProgram(t *testing.T) {
 // A pipelock that is paused can't be told, and would go on with what it has: nothing is said to be in force, and what
 // is over is taken out as soon as it can be.
 func TestAPausedPipelockIsToldLater(t *testing.T) {
+	t.Parallel()
 	w := withPipelock(t)
 	w.run(nil)
 	id := w.launch("")

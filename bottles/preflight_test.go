@@ -39,6 +39,7 @@ func digest(t *testing.T, dir string) string {
 }
 
 func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	project := t.TempDir()
 	for name, content := range map[string]string{"main.go": "package main", "skip.log": "long", ".bottleignore": "*.log\n"} {
@@ -100,6 +101,7 @@ func TestPreflightTellsEverythingAndMakesNothing(t *testing.T) {
 
 // A launch is of what was shown, and of nothing else.
 func TestAChangedProfileIsNotLaunchedUnseen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := "one.example.com"
 	w.cat.tune = func(p *bottles.Profile) { p.Egress = []string{host} }
@@ -125,6 +127,7 @@ func (located) Where(string) string { return "bottles.dev.cred_proxy.routes[3].t
 // What a plan shows as a hash is not in its conflicts either, nor in what is told of a launch that fails; where it is
 // named is.
 func TestCommandsAndPathsOfCredentialsAreNotTold(t *testing.T) {
+	t.Parallel()
 	w, u := newWorld(t), newUpstream(t)
 	w.cat.tune = func(p *bottles.Profile) {
 		p.CA, p.Home, p.Prompt, p.Memory, p.BuildNetwork = u.ca, "/m.json", "Write.", 128<<20, ""
@@ -180,6 +183,7 @@ func TestCommandsAndPathsOfCredentialsAreNotTold(t *testing.T) {
 }
 
 func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})
@@ -218,6 +222,7 @@ func TestNamesInUseAreFoundBeforeAnythingIsMade(t *testing.T) {
 }
 
 func TestAnOrphanOfTheSameNameIsFound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -233,6 +238,7 @@ func TestAnOrphanOfTheSameNameIsFound(t *testing.T) {
 }
 
 func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	project := t.TempDir()
 	for name, content := range map[string]string{"work": "from the project", "big.log": "noise", ".bottleignore": "*.log\n", ".dockerignore": "work\n"} {
@@ -267,6 +273,7 @@ func TestTheWorkspaceIsFilledOnceFromTheDirectory(t *testing.T) {
 // copied from elsewhere and who it is, and the agent works in that part of a repository of its own, with git that knows the
 // name; so it does when it is resumed.
 func TestAWorktreeBecomesARepository(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := t.TempDir()
 	git := func(args ...string) {
@@ -319,6 +326,7 @@ func TestAWorktreeBecomesARepository(t *testing.T) {
 
 // Killed while it copies, a launch copies again; killed later, it does not.
 func TestAKilledCopyIsCopiedAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	project := t.TempDir()
 	if err := os.WriteFile(filepath.Join(project, "work"), []byte("from the project"), 0o600); err != nil {
@@ -361,6 +369,7 @@ func (k *copyKiller) CopyIn(ctx context.Context, name, dir string, archive io.Re
 
 // Another profile than the one that a bottle lived in is not taken without the operator's word.
 func TestAResumeInAnotherProfileNeedsAYes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -395,6 +404,7 @@ func TestAResumeInAnotherProfileNeedsAYes(t *testing.T) {
 
 // A workspace volume that is gone is told before the resume, which needs a yes then, and to the agent.
 func TestAResumeWithoutItsWorkspaceNeedsAYes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	project := t.TempDir()
@@ -435,6 +445,7 @@ func (imageless) Image(context.Context, string) (bottles.Image, error) {
 
 // An image that could not be looked for is not one that is to be built.
 func TestAnImageThatCannotBeLookedForIsAConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(func(e bottles.Engine, _ func()) bottles.Engine { return imageless{e} })
 	p, err := w.sup.Preflight(t.Context(), bottles.Launch{Agent: "tester"})

@@ -46,6 +46,7 @@ func (w *world) answered(id, request string) string {
 }
 
 func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -102,6 +103,7 @@ func TestAnApprovedCapabilityIsInForceOnTheSameBottle(t *testing.T) {
 // An agent's program begins another session in the middle of its life, as Claude Code does at /clear. What is asked for
 // in it belongs to it, and so does every later life of the agent, whatever else the agent claims.
 func TestTheSessionThatAskedGoesOn(t *testing.T) {
+	t.Parallel()
 	const second, third, none = "e24f6e86-5274-400e-a8f4-2c6094ab0e36", "f455e0ce-642c-4c09-aa37-490cc50515d7", "19891735-c2f0-4c6b-889b-50374c6ba6e5"
 	w := newWorld(t)
 	w.run(nil)
@@ -111,9 +113,10 @@ func TestTheSessionThatAskedGoesOn(t *testing.T) {
 	w.sup.Type(id, []byte("session "+second+"\n"))
 	w.awaitText(id, "session <nil>")
 	req := w.request(id, w.change("one"))
-	if req.Session != second {
-		t.Errorf("it was asked for in %q", req.Session)
-	}
+	w.await("its session is known", func(s *bottles.Snapshot) bool {
+		b, _ := find(s, id)
+		return len(b.Requests) == 1 && b.Requests[0].Session == second
+	})
 	w.must(bottles.Approve{Identity: id, Request: req.ID, Shown: req.Hash})
 	w.awaitText(id, "--resume "+second)
 
@@ -146,6 +149,7 @@ func TestTheSessionThatAskedGoesOn(t *testing.T) {
 }
 
 func TestAnEditedCapabilityTellsTheAgentTheDifference(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -159,6 +163,7 @@ func TestAnEditedCapabilityTellsTheAgentTheDifference(t *testing.T) {
 }
 
 func TestADeniedRequestChangesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -177,6 +182,7 @@ func TestADeniedRequestChangesNothing(t *testing.T) {
 }
 
 func TestAFailedBuildLeavesTheAgentUntouchedAndTheRequestOpen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -206,6 +212,7 @@ func TestAFailedBuildLeavesTheAgentUntouchedAndTheRequestOpen(t *testing.T) {
 }
 
 func TestAnAgentThatDoesNotComeUpIsPutBack(t *testing.T) {
+	t.Parallel()
 	for name, broken := range map[string]string{
 		"no such program": "ENTRYPOINT [\"/missing\"]\n",
 		"ends at once":    "ENTRYPOINT [\"/agent\", \"fail\"]\n",
@@ -239,6 +246,7 @@ func TestAnAgentThatDoesNotComeUpIsPutBack(t *testing.T) {
 }
 
 func TestStaleDecisionsAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("")
@@ -456,6 +464,7 @@ func TestAKilledLaunchOrTeardownIsFinishedByTheNextProgram(t *testing.T) {
 
 // Of two programs on one state root one is killed in the middle of a rebuild: the other takes over.
 func TestAnotherProgramTakesOverFromAKilledOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(nil)
 	id := w.launch("the first message")
@@ -513,6 +522,7 @@ func (e *cancelling) Image(ctx context.Context, ref string) (bottles.Image, erro
 
 // A rebuild that is cancelled before it has touched the agent changes nothing, also in its last moment.
 func TestACancelledRebuildChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, late := range map[string]bool{"in the build": false, "after the build": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

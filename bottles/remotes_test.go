@@ -65,6 +65,7 @@ func git(t *testing.T, dir string, args ...string) string {
 // The agent's own git clones and pushes by the address that it knows, with a token that it never holds; what holds a
 // secret, or goes to a ref that it may not push, does not get out.
 func TestGitReachesItsRemoteThroughGitGate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	u, dir := repository(t)
 	w.tokens["GIT_TOKEN"] = secret
@@ -118,6 +119,7 @@ func TestGitReachesItsRemoteThroughGitGate(t *testing.T) {
 
 // A push that waits is a request: the operator reads what it would do, and only what was approved arrives.
 func TestPushesWaitForTheOperator(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	u, dir := repository(t)
 	w.tokens["GIT_TOKEN"] = secret

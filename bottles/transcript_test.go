@@ -30,6 +30,7 @@ func (e linked) CopyOut(ctx context.Context, container, path string) (io.ReadClo
 // A transcript that can't be kept whole is told once, and is kept as far as it goes: the bottle is torn down, resumed
 // and rebuilt all the same, with its conversation.
 func TestATranscriptThatCanNotBeKeptHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(func(e bottles.Engine, _ func()) bottles.Engine { return linked{e} })
 	id := w.launch("count the files")
