@@ -180,20 +180,20 @@ func (s *Supervisor) auditPush(identity string, q Request) error {
 // auditEnds writes down, each once, how pushes ended. It is done by whoever hears it, and by the next program from
 // git-gate's log if none did. What is so old that it is not known to have been asked is left out.
 func (s *Supervisor) auditEnds(identity string, ends []pushEnd) {
-	asked := map[string]bool{}
+	asked, entered := map[string]bool{}, map[string]bool{}
 	err := s.cfg.Root.Audit(identity).Find(func(e state.Entry) bool {
-		var q struct{ ID string }
+		var q struct{ ID, Request string }
 		if json.Unmarshal(e.Data, &q) == nil {
-			asked[q.ID] = true
+			asked[q.ID], entered[q.Request] = true, true
 		}
 		return true
-	}, "request")
+	}, "request", auditPushEnded)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		_ = s.audited(identity, auditPushEnded, err)
 		return
 	}
 	for _, end := range ends {
-		if !asked[end.Request] {
+		if !asked[end.Request] || entered[end.Request] {
 			continue
 		}
 		if _, err := s.cfg.Root.Audit(identity).AppendOnce(auditPushEnded, end, "request", end.Request); err != nil {

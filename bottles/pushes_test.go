@@ -201,6 +201,7 @@ func TestAPushThatWentIsWrittenDown(t *testing.T) {
 	defer stop()
 	defer w.Close()
 	v := s.follow(id, RoleGitGate, container)
+	say(sidecars.Line{At: time.Now(), Event: sidecars.EventReady})
 	say(sidecars.Line{At: time.Now(), Event: sidecars.EventPushWaits, ID: "PUSH1", Remote: "api", Push: &sidecars.Push{Refs: []sidecars.PushRef{{Ref: "refs/heads/one"}}}})
 	within(t, "it is asked about", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(v.held.waiting) == 1 })
 	s.mu.Lock()

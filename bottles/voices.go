@@ -31,7 +31,8 @@ type voice struct {
 	fed      []string        // nonces of the tokens that it has, the latest last
 	given    string          // hash of the configuration that this program delivered last; "": none
 	held     held            // of git-gate
-	received int64           // bytes through pipelock
+	received int64           // bytes through pipelock, of what was read of its log
+	asked    map[string]bool // of supervise: requests in the queue from before the end of its log that is read; only hear touches it
 	ended    bool
 	again    bool      // what is heard was heard before; only hear touches it
 	written  time.Time // until when the audit log had what it told, as the hearing began; only hear touches it
@@ -82,24 +83,20 @@ func (s *Supervisor) hear(v *voice, container string) {
 	s.mu.Lock()
 	from := s.positions[container]
 	s.mu.Unlock()
-	tail := 0
-	if v.role == RoleEgress || v.role == RoleCredProxy {
-		tail = tailLines // nothing older than that is asked of them but what was not summarised
-	}
-	r, err := s.cfg.Engine.Logs(s.ctx, container, tail, true)
+	r, err := s.cfg.Engine.Logs(s.ctx, container, tailLines, true)
 	if err != nil {
 		s.cfg.Log.Debug("follow", "container", container, "err", err)
 		return
 	}
 	defer r.Close()
-	v.again = from.set
-	first := tail > 0
+	v.again, v.received = from.set, from.received
+	first := true
 	err = EachLine(r, func(b []byte) bool {
 		own := true // the lines have times of their own
 		lines := v.role.lines(b, func() time.Time { own = false; return s.cfg.Now() })
 		if first && len(lines) > 0 {
 			first = false
-			if at := lines[0].At; lines[0].Event != sidecars.EventReady && at.After(v.written) && (!from.set || at.After(from.at)) {
+			if lines[0].Event != sidecars.EventReady && s.earlierCounts(v, lines[0].At, from) {
 				s.hearEarlier(v, container, maphash.Bytes(lineSeed, b), from)
 			}
 		}
@@ -116,6 +113,7 @@ func (s *Supervisor) hear(v *voice, container string) {
 		} else {
 			from.set, from.line = true, hash
 			s.mu.Lock()
+			from.received = v.received
 			s.positions[container] = from
 			s.mu.Unlock()
 		}
@@ -132,58 +130,12 @@ type position struct {
 	set  bool
 	line uint64    // hash of the last line
 	at   time.Time // of the latest
+
+	received int64 // bytes through pipelock
 }
 
 // lineSeed is that of all hashes of lines.
 var lineSeed = maphash.MakeSeed()
-
-// tailLines is how much of the end of a long log of a gate is read when a hearing begins.
-const tailLines = 2000
-
-// hearEarlier takes in what a gate told before the line with which its tail begins and after what is known already. What
-// finds no room in the next summary is only counted.
-func (s *Supervisor) hearEarlier(v *voice, container string, until uint64, from position) {
-	r, err := s.cfg.Engine.Logs(s.ctx, container, 0, false)
-	if err != nil {
-		s.cfg.Log.Debug("hear earlier", "container", container, "err", err)
-		return
-	}
-	defer r.Close()
-	told := 0
-	err = EachLine(r, func(b []byte) bool {
-		if maphash.Bytes(lineSeed, b) == until {
-			return false
-		}
-		if told >= maxUntold && !bytes.Contains(b, []byte(`"suppressed":`)) {
-			if bytes.Contains(b, []byte(`"event":"refuse"`)) || bytes.Contains(b, []byte(`"event":"allow"`)) || bytes.Contains(b, []byte(`"event":"denied"`)) {
-				told++
-			}
-			return true
-		}
-		for _, line := range v.role.lines(b, s.cfg.Now) {
-			p, ok := PassageOf(v.role.Gate(), line)
-			if !ok || !p.Last.After(v.written) || from.set && !p.Last.After(from.at) {
-				continue
-			}
-			if told++; told <= maxUntold {
-				s.passed(v.identity, v.role, p, false)
-			} else {
-				told += p.Count - 1
-			}
-		}
-		return true
-	})
-	if err != nil {
-		s.cfg.Log.Debug("hear earlier", "container", container, "err", err)
-	}
-	if more := told - maxUntold; more > 0 {
-		s.post(func() {
-			if r := s.bottles[v.identity]; r != nil {
-				r.untold.more += more
-			}
-		})
-	}
-}
 
 // EachLine gives each line of a log, with its end, to take, until that gives false. One of more than 64 KiB is passed over.
 func EachLine(r io.Reader, take func(line []byte) bool) error {
@@ -236,9 +188,11 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	case sidecars.EventConfigError:
 		v.refused = line.Reason
 	case sidecars.EventRequest:
+		v.ready = true // it told so, though the line may be before the end that was read
 		delete(v.left, line.ID)
 		v.waits[line.ID] = true
 	case sidecars.EventDelivered:
+		v.ready = true
 		v.told[line.ID] = true
 		delete(v.waits, line.ID)
 	case sidecars.EventAbandoned:
@@ -252,7 +206,10 @@ func (s *Supervisor) heard(v *voice, line sidecars.Line) {
 	if line.Event == sidecars.EventTraffic {
 		defer s.counted(v.identity, line.Sent, line.Received)
 	}
-	if v.role == RolePipelock && line.Event == sidecars.EventTunnelEnd {
+	if v.role == RolePipelock && line.Event == sidecars.EventReady && !v.again {
+		v.received = 0
+	}
+	if v.role == RolePipelock && line.Event == sidecars.EventTunnelEnd && !v.again {
 		v.received += line.Received // it counts both ways together
 		defer s.counted(v.identity, 0, v.received)
 	}

@@ -18,13 +18,17 @@ type tailed struct {
 	read int // bytes that were given
 }
 
-func (l *tailed) Logs(_ context.Context, name string, tail int, _ bool) (io.ReadCloser, error) {
+func (l *tailed) Logs(_ context.Context, name string, tail int, follow bool) (io.ReadCloser, error) {
 	text := l.of[name]
 	if lines := strings.SplitAfter(text, "\n"); tail > 0 && len(lines) > tail+1 {
 		text = strings.Join(lines[len(lines)-tail-1:], "")
 	}
 	l.read += len(text)
-	return io.NopCloser(strings.NewReader(text)), nil
+	r := io.Reader(strings.NewReader(text))
+	if end := l.end[name]; end != nil && follow {
+		r = io.MultiReader(r, until{end})
+	}
+	return io.NopCloser(r), nil
 }
 
 func refusals(t testing.TB, begin time.Time, from, to int, host func(int) string) string {

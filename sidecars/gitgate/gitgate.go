@@ -48,12 +48,14 @@ const (
 	grace         = 100 * time.Millisecond
 	secretOverdue = 5 * time.Second // then it says what it waits for
 	copyBuffer    = 64 << 10
-	approveWithin = time.Hour
 	askWithin     = time.Minute
 	heldAtOnce    = 10 // pushes that come to wait for the operator one after the other; then it is one in each holdEvery
 	holdEvery     = time.Minute
 	progressEvery = 5 * time.Second
 )
+
+// ApproveWithin is how long a push waits for the operator.
+const ApproveWithin = time.Hour
 
 // softMemory is where the garbage collector begins to work harder, in bytes; a container with 256 MiB is enough.
 const softMemory = 160 << 20
@@ -146,7 +148,7 @@ func (o *Options) fill() {
 		o.Input = strings.NewReader("")
 	}
 	if o.ApproveWithin <= 0 {
-		o.ApproveWithin = approveWithin
+		o.ApproveWithin = ApproveWithin
 	}
 	if o.HoldEvery <= 0 {
 		o.HoldEvery = holdEvery
