@@ -11,7 +11,7 @@ import (
 )
 
 // tailLines is how much of the end of a long log is read when a hearing begins.
-const tailLines = 2000
+const tailLines = 1000
 
 // pushAge is how long a push may wait that git-gate told of, with something to spare.
 const pushAge = gitgate.ApproveWithin + 5*time.Minute

@@ -66,7 +66,11 @@ func (x *execution) startFiles(ctx context.Context, container string) ([]File, e
 	if x.layout.aside != "" && p.NoteFile != "" {
 		files = append(files, File{Path: p.NoteFile, Content: []byte(x.layout.aside + "\n"), Mode: 0o644})
 	}
-	for _, f := range x.layout.profile.Files {
+	own, err := filesOf(x.bottle, x.layout.profile)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range own {
 		switch {
 		case f.Merge && x.keepsHome && !fresh:
 		case f.Merge:

@@ -14,25 +14,90 @@ import (
 	"bottle-tui/state"
 )
 
-// readLaunched reads the profile that a bottle was last brought to life with; found is false where none was kept.
+// launched is the profile of launched.json. What its files hold is long and seldom asked for: it is in a file of its own, and
+// the profile has the hashes. One of an earlier version has all.
+type launched struct {
+	Profile
+	FilesIn string `json:",omitempty"` // its name
+}
+
+// readLaunched reads the profile that a bottle was last brought to life with, without what its files hold; found is false
+// where none was kept.
 func readLaunched(b *state.Bottle) (p Profile, found bool, err error) {
+	l, found, err := readLaunchedFile(b)
+	return l.Profile, found, err
+}
+
+func readLaunchedFile(b *state.Bottle) (l launched, found bool, err error) {
 	content, err := b.Launched()
 	if err != nil || content == nil {
-		return p, false, err
+		return l, false, err
 	}
-	if err := json.Unmarshal(content, &p); err != nil {
-		return p, false, fmt.Errorf("reading %s/launched.json: %w: remove it while the bottle is down; it was left as it is", b.Dir(), err)
+	if err := json.Unmarshal(content, &l); err != nil {
+		return l, false, fmt.Errorf("reading %s/launched.json: %w: remove it while the bottle is down; it was left as it is", b.Dir(), err)
 	}
-	return p, true, nil
+	return l, true, nil
 }
 
 // writeLaunched keeps the profile that a bottle is brought to life with.
 func writeLaunched(b *state.Bottle, p Profile) error {
-	content, err := json.Marshal(p)
+	files, err := filesOf(b, p)
+	if err != nil {
+		return err
+	}
+	l := launched{Profile: p}
+	l.Files = nil
+	kept := map[string][]byte{} // what files hold, by its hash
+	for _, f := range files {
+		f.Hash = f.hash()
+		kept[f.Hash], f.Content = f.Content, nil
+		l.Files = append(l.Files, f)
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return fmt.Errorf("keeping the files of %s: %w", b.Identity(), err)
+	}
+	if len(kept) > 0 {
+		l.FilesIn = shortHash(string(text))
+		if err := b.KeepLaunched(l.FilesIn, append(text, '\n')); err != nil {
+			return err
+		}
+	}
+	content, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("writing %s/launched.json: %w", b.Dir(), err)
 	}
-	return b.PutLaunched(append(content, '\n'))
+	return b.PutLaunched(append(content, '\n'), l.FilesIn)
+}
+
+// filesOf are the files of a bottle's profile with what they hold.
+func filesOf(b *state.Bottle, p Profile) ([]File, error) {
+	if !slices.ContainsFunc(p.Files, func(f File) bool { return f.Hash != "" && f.Content == nil }) {
+		return p.Files, nil
+	}
+	l, _, err := readLaunchedFile(b)
+	if err != nil {
+		return nil, err
+	}
+	text, err := b.LaunchedKept(l.FilesIn)
+	if err != nil {
+		return nil, fmt.Errorf("find the files that the agent of %s was given: %w", b.Identity(), err)
+	}
+	var kept map[string][]byte
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return nil, fmt.Errorf("read the files that the agent of %s was given: %w", b.Identity(), err)
+	}
+	files := slices.Clone(p.Files)
+	for i := range files {
+		f := &files[i]
+		if f.Hash == "" || f.Content != nil {
+			continue
+		}
+		if f.Content = kept[f.Hash]; queue.Hash(f.Content) != f.Hash {
+			return nil, fmt.Errorf("what %s held in the agent of %s was not kept: tear the bottle down and resume it", f.Path, b.Identity())
+		}
+	}
+	return files, nil
 }
 
 // profileOf is the profile that a bottle runs on, or ran on last: the one that it was brought to life with, whatever the
@@ -227,7 +292,10 @@ func shortHash(parts ...string) string {
 
 // sameAgentFiles says whether an agent of two profiles finds the same files and is run alike.
 func sameAgentFiles(a, b Profile) bool {
-	return reflect.DeepEqual(a.Program, b.Program) && slices.EqualFunc(a.Files, b.Files, func(x, y File) bool { return reflect.DeepEqual(x, y) })
+	return reflect.DeepEqual(a.Program, b.Program) && slices.EqualFunc(a.Files, b.Files, func(x, y File) bool {
+		x.Hash, x.Content, y.Hash, y.Content = x.hash(), nil, y.hash(), nil
+		return reflect.DeepEqual(x, y)
+	})
 }
 
 // movedFinding tells in a request's dialog that the profile is not what the bottle runs on any more.

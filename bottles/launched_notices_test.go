@@ -1,6 +1,9 @@
 package bottles
 
 import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,7 +62,7 @@ func TestTheNoticesOfAProfileThatMovedOn(t *testing.T) {
 // A state whose profile can't be read is not one without: what it runs on is not made up.
 func TestAProfileThatCannotBeReadIsNotMadeUp(t *testing.T) {
 	s, b := owned(t, nil)
-	if err := b.PutLaunched([]byte("{")); err != nil {
+	if err := b.PutLaunched([]byte("{"), ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.profileOf(b); err == nil || !strings.Contains(err.Error(), "launched.json") {
@@ -88,5 +91,66 @@ func TestABottleIsWhatItWasLaunchedWith(t *testing.T) {
 	}
 	if got, err := s.dockerfileOf(b); err != nil || string(got) != "FROM told\n" {
 		t.Errorf("it runs on %q, %v", got, err)
+	}
+}
+
+// What the agent's files hold is kept beside the profile, which is read at each request, and found again for the next agent.
+// A profile of an earlier version has it.
+func TestTheFilesOfAProfileAreKeptApart(t *testing.T) {
+	_, b := owned(t, nil)
+	skill := File{Path: "/home/agent/.claude/skills/one", Content: bytes.Repeat([]byte("read me\n"), 1<<20), Mode: 0o644}
+	now := Profile{Agent: "tester", Files: []File{skill, {Path: "/empty"}}}
+	old, err := json.Marshal(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, write := range map[string]func() error{
+		"of an earlier version": func() error { return b.PutLaunched(old, "") },
+		"written":               func() error { return writeLaunched(b, now) },
+		"written again":         func() error { return writeLaunched(b, now) },
+	} {
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+		was, found, err := readLaunched(b)
+		if err != nil || !found || len(profileNotices(was, now, nil, false)) > 0 {
+			t.Errorf("%s: %v, %v: it differs from itself: %v", name, found, err, profileNotices(was, now, nil, false))
+		}
+		files, err := filesOf(b, was)
+		if err != nil || len(files) != 2 || !bytes.Equal(files[0].Content, skill.Content) || len(files[1].Content) > 0 {
+			t.Errorf("%s: %d files, %v", name, len(files), err)
+		}
+		changed := now
+		changed.Files = []File{skill, {Path: "/empty", Content: []byte("no more")}}
+		if len(profileNotices(was, changed, nil, false)) != 1 {
+			t.Errorf("%s: a change is not told", name)
+		}
+	}
+	if err := writeLaunched(b, now); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := b.Launched(); err != nil || len(text) > 4<<10 {
+		t.Errorf("the profile has %d bytes, %v", len(text), err)
+	}
+	was, _, err := readLaunched(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was.Memory = 1 // as an operation that has only what was kept writes it
+	if err := writeLaunched(b, was); err != nil {
+		t.Error(err)
+	}
+	kept := func() []string {
+		found, _ := filepath.Glob(filepath.Join(b.Dir(), "launched.*.files.json"))
+		return found
+	}
+	if len(kept()) != 1 {
+		t.Errorf("kept is %q", kept())
+	}
+	if err := writeLaunched(b, Profile{}); err != nil || len(kept()) != 0 {
+		t.Errorf("kept is %q, %v", kept(), err)
+	}
+	if _, err := filesOf(b, was); err == nil {
+		t.Error("files that are gone are found")
 	}
 }

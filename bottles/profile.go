@@ -90,6 +90,15 @@ type File struct {
 	Mode     fs.FileMode // permission bits
 	UID, GID int
 	Merge    bool // a JSON object: laid over the one that the file holds, of which the rest stays
+	// Hash is of Content where that was kept apart and is not here: see filesOf.
+	Hash string `json:",omitempty"`
+}
+
+func (f File) hash() string {
+	if f.Content == nil && f.Hash != "" {
+		return f.Hash
+	}
+	return queue.Hash(f.Content)
 }
 
 // Route is one way through cred-proxy: what the agent sends to Path goes to Upstream with a credential that the

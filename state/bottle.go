@@ -145,20 +145,47 @@ func (b *Bottle) PutBase(content []byte) error {
 // Base reads base.json; nil, nil when there is none.
 func (b *Bottle) Base() ([]byte, error) { return optional(b.basePath(), maxFile) }
 
-// PutLaunched writes launched.json: the profile that the bottle was last brought to life with.
-func (b *Bottle) PutLaunched(content []byte) error {
+// PutLaunched writes launched.json: the profile that the bottle was last brought to life with. It names files, which is what
+// KeepLaunched was given; what was kept before goes.
+func (b *Bottle) PutLaunched(content []byte, files string) error {
 	if len(content) > maxLaunched {
 		return fmt.Errorf("writing %s: %d bytes are more than the %d that are allowed", b.launchedPath(), len(content), maxLaunched)
 	}
-	return b.orUnknown(WriteFile(b.launchedPath(), content, filePerm))
+	if err := b.orUnknown(WriteFile(b.launchedPath(), content, filePerm)); err != nil {
+		return err
+	}
+	older, err := filepath.Glob(b.keptPath("*"))
+	for _, path := range older {
+		if path != b.keptPath(files) {
+			err = errors.Join(err, removeFile(path))
+		}
+	}
+	return err
 }
 
 // Launched reads launched.json; nil, nil when there is none.
 func (b *Bottle) Launched() ([]byte, error) { return optional(b.launchedPath(), maxLaunched) }
 
+// KeepLaunched keeps what is long of a profile, before PutLaunched names it: name is its hash, and tells it from every other.
+func (b *Bottle) KeepLaunched(name string, content []byte) error {
+	if _, err := os.Lstat(b.keptPath(name)); err == nil {
+		return nil
+	}
+	return b.orUnknown(WriteFile(b.keptPath(name), content, filePerm))
+}
+
+// LaunchedKept reads what KeepLaunched was given.
+func (b *Bottle) LaunchedKept(name string) ([]byte, error) {
+	return ReadFile(b.keptPath(name), maxLaunched)
+}
+
+func (b *Bottle) keptPath(name string) string {
+	return filepath.Join(b.Dir(), "launched."+name+".files.json")
+}
+
 func (b *Bottle) launchedPath() string { return filepath.Join(b.Dir(), "launched.json") }
 
-// maxLaunched bounds launched.json, in bytes: it has the agent's skills in it.
+// maxLaunched bounds launched.json and what is kept beside it, in bytes: that has the agent's skills in it.
 const maxLaunched = 32 << 20
 
 func (b *Bottle) basePath() string { return filepath.Join(b.Dir(), "base.json") }
