@@ -175,14 +175,17 @@ func ticks(b *testing.B, pid int) (sum int) {
 	return sum
 }
 
-// resident is a process's resident memory in MiB (proc(5), status, VmRSS in kB).
-func resident(b *testing.B, pid int) float64 {
+// resident is a process's resident memory in MiB.
+func resident(b *testing.B, pid int) float64 { b.Helper(); return memory(b, pid, "VmRSS:") }
+
+// memory is one of a process's figures about memory in MiB (proc(5), status, in kB).
+func memory(b *testing.B, pid int, figure string) float64 {
 	b.Helper()
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(content), "VmRSS:")
+	_, rest, _ := strings.Cut(string(content), figure)
 	n, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 	if err != nil {
 		b.Fatal(err)

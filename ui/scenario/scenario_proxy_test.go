@@ -25,7 +25,7 @@ import (
 // too, and lets a test hold one request before the engine gets it or after the engine has answered, cut all
 // connections, and play an engine that is gone or too old.
 type proxy struct {
-	t        *testing.T
+	t        testing.TB
 	path     string
 	upstream *httputil.ReverseProxy
 	server   *http.Server
@@ -35,6 +35,8 @@ type proxy struct {
 	conns map[net.Conn]bool
 	trap  *trap
 	api   string // the version to play; "": the engine's own
+
+	logs map[string][][]byte // lines that containers have told, as it seems, by their names
 }
 
 // moment is before or after the engine has seen to a request.
@@ -56,13 +58,13 @@ type trap struct {
 }
 
 // newProxy gives a proxy that does not listen yet.
-func newProxy(t *testing.T) *proxy {
+func newProxy(t testing.TB) *proxy {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bottle-tui-proxy-") // a socket's path has to be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, path: filepath.Join(dir, "engine.sock"), conns: map[net.Conn]bool{}}
+	p := &proxy{t: t, path: filepath.Join(dir, "engine.sock"), conns: map[net.Conn]bool{}, logs: map[string][][]byte{}}
 	network, address := engineAddress(t)
 	dialer := net.Dialer{}
 	transport := &http.Transport{
@@ -92,7 +94,7 @@ func newProxy(t *testing.T) *proxy {
 	return p
 }
 
-func engineAddress(t *testing.T) (network, address string) {
+func engineAddress(t testing.TB) (network, address string) {
 	t.Helper()
 	host := os.Getenv(client.EnvOverrideHost)
 	if host == "" {
@@ -217,5 +219,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.hold(before, r) != nil {
 		panic(http.ErrAbortHandler)
 	}
-	p.upstream.ServeHTTP(w, r)
+	if !p.serveLog(w, r) {
+		p.upstream.ServeHTTP(w, r)
+	}
 }
