@@ -2,6 +2,8 @@ package scenario_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"maps"
 	"os"
 	"regexp"
@@ -130,15 +132,20 @@ func TestPlainCommands(t *testing.T) {
 		if s.facts(quiet).agent() == "" {
 			t.Error("its agent does not run")
 		}
-		// Of an agent that ended by itself, whether a screen sees to its end meanwhile or nobody does.
+		// However it ended, and whether a screen sees to its end meanwhile or nobody does.
 		for _, beside := range []bool{false, true} {
 			if beside {
 				op = s.opens()
 				op.sees(" 2 live")
 			}
-			s.must(s.engine.StopContainer(t.Context(), "claude-bottle-"+quiet, 0))
-			if said := s.says("resume", quiet); !strings.Contains(said, quiet+" is live.") {
-				t.Errorf("resume says %q", said)
+			for _, ends := range []func(string){s.stops, s.exits, s.losesItsContainers} {
+				ends(quiet)
+				if said := s.says("resume", quiet); !strings.Contains(said, quiet+" is live.") {
+					t.Errorf("resume says %q", said)
+				}
+				if s.facts(quiet).agent() == "" {
+					t.Error("its agent does not run")
+				}
 			}
 		}
 		op.sees(" 2 live")
@@ -147,4 +154,38 @@ func TestPlainCommands(t *testing.T) {
 			t.Errorf("cleanup --dry-run says %q", said)
 		}
 	})
+}
+
+// stops ends an agent as docker stop does.
+func (s *stage) stops(identity string) {
+	s.t.Helper()
+	s.must(s.engine.StopContainer(s.t.Context(), "claude-bottle-"+identity, 0))
+}
+
+// exits has a demo's agent end by itself.
+func (s *stage) exits(identity string) {
+	s.t.Helper()
+	agent := s.facts(identity).containers[bottles.RoleAgent]
+	keyboard, err := s.engine.Attach(s.t.Context(), agent.Name)
+	s.must(err)
+	defer keyboard.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, keyboard) // until the agent ends
+	}()
+	s.eventually("the agent of "+identity+" ends", func() bool {
+		_, _ = keyboard.Write([]byte{3, 3}) // ctrl-c twice; it may not listen yet
+		c, err := s.engine.Container(s.t.Context(), agent.Name)
+		return errors.Is(err, bottles.ErrNotFound) || err == nil && c.State == bottles.StateExited
+	})
+	<-ended
+}
+
+// losesItsContainers is a docker rm -f of all that a bottle has.
+func (s *stage) losesItsContainers(identity string) {
+	s.t.Helper()
+	for _, c := range s.facts(identity).containers {
+		s.must(s.engine.RemoveContainer(s.t.Context(), c.Name))
+	}
 }
