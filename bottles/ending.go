@@ -33,10 +33,11 @@ var signals = map[int]string{
 const together = 15 * time.Second
 
 // whyEnded says why an agent ended that this program did not end. One whose egress, which only ends with the bottle, ended
-// together with it, was stopped with its engine.
+// together with it, was stopped with its engine, whatever its exit code: an engine that starts again after it was killed
+// has what still runs end in order.
 func whyEnded(agent, egress Container) string {
 	apart := agent.EndedAt.Sub(egress.EndedAt).Abs()
-	if agent.ExitCode != 0 && !agent.OutOfMemory && (egress.State == StateExited || egress.State == StateDead) && apart < together {
+	if !agent.OutOfMemory && (egress.State == StateExited || egress.State == StateDead) && apart < together {
 		return "the container engine or the machine stopped, and the bottle with it; " + fmt.Sprintf("exit code %d", agent.ExitCode)
 	}
 	return endedByItself + ", " + ended(agent)

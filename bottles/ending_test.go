@@ -17,6 +17,8 @@ func TestWhyAnAgentEnded(t *testing.T) {
 		{Container{ExitCode: 137, EndedAt: at}, Container{State: StateRunning}, "by itself, exit code 137, killed from outside"},
 		{Container{ExitCode: 137, EndedAt: at, OutOfMemory: true}, Container{State: StateRunning}, "exit code 137, out of memory"},
 		{Container{ExitCode: 137, EndedAt: at}, Container{State: StateExited, EndedAt: at.Add(time.Second)}, "the container engine or the machine stopped"},
+		{Container{EndedAt: at}, Container{State: StateExited, EndedAt: at.Add(-time.Second)}, "the container engine or the machine stopped"},
+		{Container{EndedAt: at}, Container{State: StateRunning}, "by itself, exit code 0"},
 		{Container{ExitCode: 137, EndedAt: at}, Container{State: StateExited, EndedAt: at.Add(time.Hour)}, "by itself, exit code 137"},
 		{Container{ExitCode: 137, EndedAt: at}, Container{}, "by itself, exit code 137"}, // nothing is known of it
 	} {
