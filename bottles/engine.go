@@ -24,7 +24,7 @@ var (
 // people; only labels decide what belongs to whom.
 const (
 	LabelIdentity = "claude-bottle.identity" // the bottle
-	LabelRole     = "claude-bottle.role"     // a Role, or "net", "out", "work", "user", "home"
+	LabelRole     = "claude-bottle.role"     // a Role, or "net", "out", "work", "user", "home", RoleAnonymous
 	LabelAgent    = "claude-bottle.agent"    // the agent's name in the manifest
 	LabelRoot     = "claude-bottle.root"     // state.Root.ID: whose bottle it is
 	LabelSpec     = "claude-bottle.spec"     // hash of the specification it was made from
@@ -47,6 +47,10 @@ const (
 	RoleSupervise Role = "supervise"
 )
 
+// RoleAnonymous stands in LabelRole of a container's anonymous volumes, which have the container's other labels. They go
+// with it; where the engine was killed in the middle of that they are left behind.
+const RoleAnonymous Role = "anonymous"
+
 // Engine is the container engine as the lifecycle needs it. The one real implementation is
 // bottles/docker. Every method returns when ctx ends; every error wraps the engine's own words and,
 // where it is one, an Err… of this package. Removing what is not there is not an error.
@@ -55,7 +59,8 @@ type Engine interface {
 	Info(ctx context.Context) (EngineInfo, error)
 	// Holders finds who has any of these names on the engine, whoever it belongs to.
 	Holders(ctx context.Context, containers, networks, volumes []string) ([]Holder, error)
-	// Observe lists every container, network and volume whose LabelRoot is root; "": of every root.
+	// Observe lists every container, network and volume whose LabelRoot is root; "": of every root. Of the anonymous
+	// volumes it lists those that no container has.
 	Observe(ctx context.Context, root string) (Observed, error)
 	// Events streams changes of containers whose LabelRoot is root, or with "" of every root, until ctx ends or the stream
 	// breaks; then the channel is closed. Events may be lost: after each (re)connect, Observe.
@@ -187,7 +192,7 @@ type Network struct {
 	Subnet netip.Prefix
 }
 
-// Volume is a named volume.
+// Volume is a named volume, or an anonymous one, which the engine has named.
 type Volume struct {
 	Name   string
 	Labels map[string]string

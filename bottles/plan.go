@@ -82,6 +82,7 @@ type parts struct {
 	containers map[Role]Container
 	networks   map[string]Network // by the label's role: "net", "out"
 	volumes    map[string]Volume  // by the label's role, one of volumeRoles
+	left       []Volume           // anonymous ones, whose container is gone
 	other      *foreign           // what of it carries another root's id; nil: nothing
 }
 
@@ -109,6 +110,9 @@ func (p parts) names() []string {
 		if v, ok := p.volumes[r]; ok {
 			out = append(out, "volume "+v.Name+holds(r))
 		}
+	}
+	for _, v := range p.left {
+		out = append(out, "volume "+v.Name+" (left by a container that is gone)")
 	}
 	return out
 }
@@ -138,32 +142,32 @@ var roles = []Role{RoleAgent, RoleEgress, RolePipelock, RoleCredProxy, RoleGitGa
 // group sorts a listing by bottle.
 func group(o Observed) map[string]parts {
 	all := map[string]parts{}
-	of := func(labels map[string]string) (parts, string, bool) {
+	of := func(labels map[string]string, put func(p *parts, role string)) {
 		id := labels[LabelIdentity]
 		if id == "" {
-			return parts{}, "", false
+			return
 		}
 		p, ok := all[id]
 		if !ok {
 			p = newParts()
-			all[id] = p
 		}
-		return p, labels[LabelRole], true
+		put(&p, labels[LabelRole])
+		all[id] = p
 	}
 	for _, c := range o.Containers {
-		if p, role, ok := of(c.Labels); ok {
-			p.containers[Role(role)] = c
-		}
+		of(c.Labels, func(p *parts, role string) { p.containers[Role(role)] = c })
 	}
 	for _, n := range o.Networks {
-		if p, role, ok := of(n.Labels); ok {
-			p.networks[role] = n
-		}
+		of(n.Labels, func(p *parts, role string) { p.networks[role] = n })
 	}
 	for _, v := range o.Volumes {
-		if p, role, ok := of(v.Labels); ok {
+		of(v.Labels, func(p *parts, role string) {
+			if Role(role) == RoleAnonymous {
+				p.left = append(p.left, v)
+				return
+			}
 			p.volumes[role] = v
-		}
+		})
 	}
 	return all
 }

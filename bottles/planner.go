@@ -164,9 +164,12 @@ func planDown(identity string, have parts, cause string) Plan {
 		kept := p.then(doSnapshot, identity, "nothing of the conversation is lost", last)
 		gone := p.then(doRemove, c.Name, cause, kept)
 		dismantle(&p, have, cause, last, gone)
-		return p
+	} else {
+		dismantle(&p, have, cause)
 	}
-	dismantle(&p, have, cause)
+	for _, v := range have.left {
+		p.then(doUnvolume, v.Name, "its container is gone")
+	}
 	return p
 }
 
@@ -210,6 +213,9 @@ func planGone(identity string, have parts, own []string, orphan bool) Plan {
 		if v, ok := have.volumes[role]; ok {
 			all = append(all, p.then(doUnvolume, v.Name, cause, all...))
 		}
+	}
+	for _, v := range have.left {
+		all = append(all, p.then(doUnvolume, v.Name, "its container is gone", all...))
 	}
 	for _, ref := range own {
 		all = append(all, p.then(doUnimage, ref, cause, all...))

@@ -245,6 +245,29 @@ func TestPlanOfADeletionForgetsLast(t *testing.T) {
 		`)
 }
 
+// Anonymous volumes whose container is gone are removed with a bottle, and when it is taken down.
+func TestLeftVolumesAreRemoved(t *testing.T) {
+	all := group(Observed{Volumes: []Volume{
+		{Name: "f00", Labels: map[string]string{LabelIdentity: "impl-00000", LabelRole: string(RoleAnonymous)}},
+		{Name: "ba5", Labels: map[string]string{LabelIdentity: "impl-00000", LabelRole: string(RoleAnonymous)}},
+	}})
+	have := all["impl-00000"]
+	if names := have.names(); len(names) != 2 || names[0] != "volume f00 (left by a container that is gone)" {
+		t.Errorf("they are shown as %q", names)
+	}
+	if r := (record{have: have}); r.gone() {
+		t.Error("what they are of is gone, and nobody sees them")
+	}
+	equalPlan(t, planDown("impl-00000", have, "cause"), `
+		remove volume f00: its container is gone
+		remove volume ba5: its container is gone
+		`)
+	equalPlan(t, planGone("impl-00000", have, nil, true), `
+		remove volume f00: its container is gone
+		remove volume ba5: its container is gone [after remove volume f00]
+		`)
+}
+
 // What the containers are, whatever a profile asks for.
 func TestContainersAreHardened(t *testing.T) {
 	l := testLayout("--session-id", "s")

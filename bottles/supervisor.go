@@ -142,7 +142,7 @@ type record struct {
 
 // gone says that nothing is left of a bottle: neither state nor an object of the engine, and nothing is done to it.
 func (r *record) gone() bool {
-	return r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes) == 0
+	return r.disk == nil && r.op == nil && r.have.empty() && len(r.have.volumes)+len(r.have.left) == 0
 }
 
 // New makes a Supervisor; it does nothing before Run.

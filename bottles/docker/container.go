@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -38,11 +40,12 @@ func (e *Engine) CreateContainer(ctx context.Context, spec bottles.ContainerSpec
 			return err
 		}
 		config := containerConfig(spec)
+		i, err := c.ImageInspect(ctx, spec.Image)
+		if err != nil {
+			return err
+		}
+		host.Mounts = append(host.Mounts, volumesOf(i, spec)...)
 		if len(spec.Before) > 0 {
-			i, err := c.ImageInspect(ctx, spec.Image)
-			if err != nil {
-				return err
-			}
 			config.Entrypoint, config.Cmd = before(spec, i)
 		}
 		now, later := spec.Endpoints, []bottles.Endpoint(nil)
@@ -149,6 +152,9 @@ func (e *Engine) hostConfig(spec bottles.ContainerSpec) (*container.HostConfig, 
 	}
 	for _, m := range spec.Mounts {
 		out := mount.Mount{Type: mount.TypeVolume, Source: m.Volume, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Volume == "" && m.Host == "" {
+			out.VolumeOptions = &mount.VolumeOptions{Labels: anonymousLabels(spec)}
+		}
 		if m.Host != "" {
 			if m.Volume != "" {
 				return nil, fmt.Errorf("the mount at %s names both volume %s and directory %s", m.Target, m.Volume, m.Host)
@@ -162,6 +168,33 @@ func (e *Engine) hostConfig(spec bottles.ContainerSpec) (*container.HostConfig, 
 		h.Mounts = append(h.Mounts, out)
 	}
 	return h, nil
+}
+
+// volumesOf are the volumes that an image asks for and a container would be given anyway, but without labels. What the
+// specification mounts at such a place, or around it, is left as it is.
+func volumesOf(i image.InspectResponse, spec bottles.ContainerSpec) (out []mount.Mount) {
+	if i.Config == nil {
+		return nil
+	}
+	for _, target := range slices.Sorted(maps.Keys(i.Config.Volumes)) {
+		_, tmpfs := spec.Tmpfs[target]
+		if tmpfs || slices.ContainsFunc(spec.Mounts, func(m bottles.Mount) bool { return path.Clean(m.Target) == path.Clean(target) }) {
+			continue
+		}
+		out = append(out, mount.Mount{Type: mount.TypeVolume, Target: target, VolumeOptions: &mount.VolumeOptions{Labels: anonymousLabels(spec)}})
+	}
+	return out
+}
+
+// anonymousLabels are the labels of a container's anonymous volumes: by them one is known that is left behind.
+func anonymousLabels(spec bottles.ContainerSpec) map[string]string {
+	labels := maps.Clone(spec.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	delete(labels, bottles.LabelSpec)
+	labels[bottles.LabelRole] = string(bottles.RoleAnonymous)
+	return labels
 }
 
 // StartContainer starts a container; nil when it runs.

@@ -2,11 +2,14 @@ package docker_test
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/docker/docker/api/types/container"
 
 	"bottle-tui/bottles"
 )
@@ -247,5 +250,52 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	wantErr(t, r.StopContainer(ctx, r.name("c"), time.Minute), context.DeadlineExceeded, r.name("c"))
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// A container's anonymous volumes, those that its image asks for among them, go with it. Where an engine that was killed left
+// one behind, it is known whose it was; one that a container has is no object of its own.
+func TestAnonymousVolumesAreKnown(t *testing.T) {
+	r := newRig(t)
+	tag := r.name("volumes") + ":1"
+	_, err := r.Build(r.ctx, bottles.BuildSpec{Dockerfile: []byte("FROM " + probe + "\nVOLUME /data /cache /work\n"), Tag: tag, Labels: r.labels(), Network: "none"}, func(bottles.BuildProgress) {})
+	r.ok(err)
+	t.Cleanup(func() { r.ok(r.RemoveImage(context.Background(), tag)) })
+	r.ok(r.CreateVolume(r.ctx, r.name("named"), r.labels()))
+	spec := r.spec("c")
+	spec.Image, spec.Labels = tag, map[string]string{bottles.LabelRoot: r.root, bottles.LabelIdentity: "a-00000", bottles.LabelRole: "agent", bottles.LabelSpec: "x"}
+	spec.Mounts = []bottles.Mount{{Target: "/own"}, {Volume: r.name("named"), Target: "/work"}}
+	spec.Tmpfs = map[string]string{"/cache": "size=1m"}
+	listed := func() (names []string) {
+		seen, err := r.Observe(r.ctx, r.root)
+		r.ok(err)
+		for _, v := range seen.Volumes {
+			want := map[string]string{bottles.LabelRoot: r.root, bottles.LabelIdentity: "a-00000", bottles.LabelRole: string(bottles.RoleAnonymous)}
+			if v.Name != r.name("named") {
+				if names = append(names, v.Name); !maps.Equal(v.Labels, want) {
+					t.Errorf("%s has the labels %v", v.Name, v.Labels)
+				}
+			}
+		}
+		return names
+	}
+	for _, whole := range []bool{true, false} {
+		r.ok(r.CreateContainer(r.ctx, spec))
+		i, err := r.raw.ContainerInspect(r.ctx, spec.Name)
+		r.ok(err)
+		if len(i.Mounts) != 3 {
+			t.Errorf("its mounts are %+v", i.Mounts)
+		}
+		if got := listed(); len(got) > 0 {
+			t.Errorf("beside their container are listed %q", got)
+		}
+		if whole {
+			r.ok(r.RemoveContainer(r.ctx, spec.Name))
+		} else { // what is left of one whose removal was cut short by the engine's end
+			r.ok(r.raw.ContainerRemove(r.ctx, spec.Name, container.RemoveOptions{}))
+		}
+		if got := listed(); len(got) != map[bool]int{true: 0, false: 2}[whole] {
+			t.Errorf("removed whole %v: %q are left", whole, got)
+		}
 	}
 }

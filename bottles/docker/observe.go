@@ -18,7 +18,8 @@ import (
 	"bottle-tui/bottles"
 )
 
-// Observe lists every container, network and volume whose LabelRoot is root; "": of every root.
+// Observe lists every container, network and volume whose LabelRoot is root; "": of every root. Of the anonymous volumes it
+// lists those that no container has.
 func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, error) {
 	var seen bottles.Observed
 	mine := filters.NewArgs(labelled(root))
@@ -35,7 +36,11 @@ func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, er
 		if err != nil {
 			return err
 		}
+		used := map[string]bool{}
 		for _, l := range containers {
+			for _, m := range l.Mounts {
+				used[m.Name] = true
+			}
 			seen.Containers = append(seen.Containers, bottles.Container{
 				ID: l.ID, Name: ownName(l.Names), Labels: l.Labels, State: bottles.ContainerState(l.State),
 				Image: l.Image, ImageID: l.ImageID, CreatedAt: time.Unix(l.Created, 0),
@@ -45,6 +50,9 @@ func (e *Engine) Observe(ctx context.Context, root string) (bottles.Observed, er
 			seen.Networks = append(seen.Networks, bottles.Network{Name: n.Name, Labels: n.Labels, Subnet: firstSubnet(n.IPAM)})
 		}
 		for _, v := range volumes.Volumes {
+			if used[v.Name] && v.Labels[bottles.LabelRole] == string(bottles.RoleAnonymous) {
+				continue
+			}
 			seen.Volumes = append(seen.Volumes, bottles.Volume{Name: v.Name, Labels: v.Labels})
 		}
 		return nil
