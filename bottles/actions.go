@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bottle-tui/bottles/workspace"
 	"bottle-tui/queue"
 	"bottle-tui/state"
 )
@@ -219,7 +220,7 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 		return // nothing was done, and who asked is told why
 	}
 	if err == nil {
-		s.tell(Alert{AlertDone, r.identity, op.view.Request, op.view.Kind, r.identity + ": " + outcome(op.view.Kind)})
+		s.tell(Alert{AlertDone, r.identity, op.view.Request, op.view.Kind, r.identity + ": " + op.view.outcome()})
 		return
 	}
 	if s.ctx.Err() != nil {
@@ -245,13 +246,16 @@ func (s *Supervisor) finished(r *record, op *operation, err error) {
 }
 
 // outcome says in the operator's words that an operation is complete.
-func outcome(kind string) string {
-	switch kind {
+func (o Operation) outcome() string {
+	switch o.Kind {
 	case "launch":
 		return "is live"
 	case "resume":
 		return "is live again"
 	case "rebuild":
+		if o.Added > 0 {
+			return "is live on its new image, which takes " + workspace.Size(o.Added) + " more"
+		}
 		return "is live on its new image"
 	case "deny":
 		return "was told no"
@@ -268,7 +272,7 @@ func outcome(kind string) string {
 	case "recover":
 		return "what was interrupted is finished"
 	}
-	return kind + " done"
+	return o.Kind + " done"
 }
 
 // took takes in one line of a build's log.

@@ -107,7 +107,7 @@ func (s *Supervisor) takeIn(l listing) {
 		}
 		if r.gone() {
 			delete(s.bottles, id)
-			for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id, "asked " + id} {
+			for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id, "asked " + id, usageProblem(id)} {
 				delete(s.problems, source)
 			}
 		}

@@ -85,6 +85,9 @@ type Engine interface {
 	// CreateVolume makes a named volume; one that exists with the same labels is left as it is.
 	CreateVolume(ctx context.Context, name string, labels map[string]string) error
 	RemoveVolume(ctx context.Context, name string) error
+	// DiskUsage measures what is on the engine's disk. The engine may walk all its volumes for it, which takes from a
+	// second to some minutes.
+	DiskUsage(ctx context.Context) (DiskUsage, error)
 
 	// CreateContainer makes a container without starting it; ErrNameInUse names the holder.
 	CreateContainer(ctx context.Context, spec ContainerSpec) error
@@ -198,6 +201,18 @@ type Volume struct {
 	Labels map[string]string
 }
 
+// DiskUsage is what an engine measured, in bytes.
+type DiskUsage struct {
+	Volumes    []VolumeSize // that have LabelRoot
+	BuildCache int64        // of whoever builds on the engine, without what images are made of
+}
+
+// VolumeSize is a volume and what it takes, in bytes.
+type VolumeSize struct {
+	Volume
+	Size int64
+}
+
 // Event is one change that the engine told of.
 type Event struct {
 	Action    string // "create", "start", "die", "destroy", "rename", "pause", "unpause", "oom"
@@ -212,8 +227,9 @@ type Image struct {
 	ID     string // sha256 digest of its configuration
 	Labels map[string]string
 	User   string // as its configuration says
-	Layers int    // 0: not known
-	Size   int64  // bytes, those shared with other images included
+	// Layers are what it is made of, the lowest first. Images with an equal beginning have that in common on the disk.
+	Layers []string
+	Size   int64 // bytes, those shared with other images included
 }
 
 // ImageConfig is the configuration of an imported image.

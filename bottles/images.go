@@ -32,8 +32,8 @@ func (s *Supervisor) layersFinding(ctx context.Context, b *state.Bottle, current
 		s.cfg.Log.Debug("count the layers of an image", "identity", b.Identity(), "err", err)
 		return nil
 	}
-	would := image.Layers - layersOf(current) + layersOf(proposed)
-	if image.Layers == 0 || would < layersTold {
+	would := len(image.Layers) - layersOf(current) + layersOf(proposed)
+	if len(image.Layers) == 0 || would < layersTold {
 		return nil
 	}
 	found := dockerfile.Finding{Severity: dockerfile.Warning, Rule: "many-layers", Text: fmt.Sprintf(
@@ -124,4 +124,29 @@ func SpareImages(ctx context.Context, root *state.Root, engine Engine) ([]SpareI
 		}
 	}
 	return spare, nil
+}
+
+// tellAdded has an operation show how many bytes its new image has more than the one that the bottle runs on; 0 where it has
+// not more, and where that could not be found out, which ends nothing.
+func (s *Supervisor) tellAdded(ctx context.Context, x *execution) int64 {
+	meta, err := x.bottle.Metadata()
+	var was, is Image
+	if err == nil {
+		was, err = s.cfg.Engine.Image(ctx, meta.ImageDigest)
+	}
+	if err == nil {
+		is, err = s.cfg.Engine.Image(ctx, x.layout.image)
+	}
+	if err != nil {
+		s.cfg.Log.Debug("compare the sizes of images", "identity", x.layout.identity, "err", err)
+		return 0
+	}
+	added := max(0, is.Size-was.Size)
+	s.post(func() {
+		if r := s.bottles[x.layout.identity]; r != nil && r.op != nil {
+			r.op.view.Added = added
+			s.changed()
+		}
+	})
+	return added
 }

@@ -349,7 +349,7 @@ func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) er
 	}
 	switch {
 	case err == nil:
-		_ = s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x)})
+		_ = s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x), "added_bytes": s.tellAdded(ctx, x)})
 		return nil
 	case s.ctx.Err() != nil || errors.Is(err, ErrUnavailable):
 		return err

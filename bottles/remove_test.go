@@ -102,7 +102,7 @@ func TestADeletionIsJudgedWhenItActs(t *testing.T) {
 func TestAReportEndsWithItsBottle(t *testing.T) {
 	s, b := owned(t, &scripted{})
 	id := b.Identity()
-	for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id} {
+	for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id, usageProblem(id)} {
 		s.problems[source] = []Problem{{"somewhere", "something"}}
 	}
 	s.problems["state"] = []Problem{{"elsewhere", "it stays"}}

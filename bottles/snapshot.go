@@ -64,6 +64,7 @@ type Bottle struct {
 	Feed        []Passage // what its gates told, the latest last; alike ones are one
 	Sent        int64     // bytes, from the agent through egress since that started
 	Received    int64     // bytes, to the agent
+	Usage       Usage     // of disks; zero: not measured yet
 	Requests    []Request
 	Operation   *Operation // in flight, or the last one if it failed; else nil
 }
@@ -160,6 +161,7 @@ type Operation struct {
 	Request   string   // the request it serves, if any
 	Log       []string // of the build; raw; at most MaxLogLines, the oldest dropped
 	Err       string   // set when it failed: why and what to do
+	Added     int64    // bytes that a new image has more than the one before; 0: none, or not known
 }
 
 // MaxLogLines bounds the log that an operation keeps.

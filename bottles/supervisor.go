@@ -124,6 +124,7 @@ type record struct {
 	untold   untold      // what of that the audit log does not have
 	sent     int64       // bytes through egress since it started
 	received int64
+	usage    Usage // of disks, when it was measured last
 	have     parts
 	agent    Container // inspected, when it ended
 	oom      Container // that ran out of memory last, and when
@@ -219,6 +220,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.spawn(func() { s.watchAgents(ctx, s.agents) })
 	s.spawn(func() { s.keepTranscripts(ctx) })
 	s.spawn(func() { s.summariseAll(ctx) })
+	s.spawn(func() { s.watchUsage(ctx) })
 
 	s.dirty = true
 	var next time.Time // when a snapshot without an alert may go out

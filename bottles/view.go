@@ -59,7 +59,7 @@ func (r *record) view() Bottle {
 		Identity: r.identity, Agent: r.meta.AgentName, CWD: r.meta.CWD, StartedAt: r.meta.StartedAt,
 		EndedAt: r.meta.EndedAt, EndReason: r.meta.EndReason, ImageDigest: r.meta.ImageDigest,
 		SessionID: r.meta.SessionID, Rebuilt: r.own, Requests: withPushes(r.requests, r.pushes),
-		Allow: rulesOf(r.force.allow), Pipelock: r.have.engine() == enginePipelock, Routes: r.force.routes, Feed: r.feed.show(), Sent: r.sent, Received: r.received,
+		Allow: rulesOf(r.force.allow), Pipelock: r.have.engine() == enginePipelock, Routes: r.force.routes, Feed: r.feed.show(), Sent: r.sent, Received: r.received, Usage: r.usage,
 	}
 	for _, g := range r.grants {
 		if !g.Scope.Profile { // the manifest has it

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/charmbracelet/x/exp/golden"
 
@@ -46,13 +47,18 @@ var scenes = map[string]func(s *stage){
 	"failed":       func(s *stage) { s.show(world()...); s.press("j", "j", "j") },
 	"down":         func(s *stage) { s.show(world()...); s.press("j", "j", "j", "j") },
 	"orphan":       func(s *stage) { s.show(world()...); s.press("end") },
-	"info":         func(s *stage) { s.show(world()...); s.press("5") },
-	"help":         func(s *stage) { s.show(world()...); s.press("?") },
-	"new":          func(s *stage) { s.show(world()...); s.press("n") },
-	"delete":       func(s *stage) { s.show(world()...); s.press("j", "j", "j", "j", "D"); s.typeText("implementer-7") },
-	"cleanup":      func(s *stage) { s.show(world()...); s.press("c") },
-	"teardown":     func(s *stage) { s.show(world()...); s.press("x") },
-	"filter":       func(s *stage) { s.show(world()...); s.press("/"); s.typeText("impl") },
+	"info": func(s *stage) {
+		all := world()
+		all[0].Usage = bottles.Usage{Image: 38 << 20, Volumes: 3 << 30, State: 5 << 20, At: all[0].StartedAt.Add(time.Minute)}
+		s.show(all...)
+		s.press("5")
+	},
+	"help":     func(s *stage) { s.show(world()...); s.press("?") },
+	"new":      func(s *stage) { s.show(world()...); s.press("n") },
+	"delete":   func(s *stage) { s.show(world()...); s.press("j", "j", "j", "j", "D"); s.typeText("implementer-7") },
+	"cleanup":  func(s *stage) { s.show(world()...); s.press("c") },
+	"teardown": func(s *stage) { s.show(world()...); s.press("x") },
+	"filter":   func(s *stage) { s.show(world()...); s.press("/"); s.typeText("impl") },
 	"wall": func(s *stage) {
 		s.show(append(world(), live("writer-aaaaa", 0), live("tester-bbbbb", 0))...)
 		for _, id := range []string{"implementer-k3x9q", "researcher-0p2aa", "writer-aaaaa", "tester-bbbbb"} {

@@ -300,7 +300,7 @@ func (m *model) askDelete(b *bottles.Bottle) {
 	what := []string{"its conversation (transcript and session)", "its workspace, with whatever was not pushed or copied out",
 		"its Dockerfile with its history", "its image, and its containers, networks and volumes on the engine"}
 	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Delete " + frame.Line(identity), Danger: true, Word: identity,
-		Text: "Nothing brings it back. The audit log is kept. This is removed:", List: what, Verb: "delete for good",
+		Text: "Nothing brings it back. The audit log is kept, and so is what the engine caches of its builds. This is removed:", List: what, Verb: "delete for good",
 		Act: bottles.Delete{Identity: identity}, Doing: "deleting " + identity,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Down, bottles.Failed) }}
 }

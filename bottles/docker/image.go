@@ -37,7 +37,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (bottles.Image, error) {
 }
 
 func asImage(i image.InspectResponse) bottles.Image {
-	out := bottles.Image{ID: i.ID, Layers: len(i.RootFS.Layers), Size: i.Size}
+	out := bottles.Image{ID: i.ID, Layers: i.RootFS.Layers, Size: i.Size}
 	if i.Config != nil {
 		out.Labels, out.User = i.Config.Labels, i.Config.User
 	}

@@ -67,6 +67,7 @@ func calls(e *docker.Engine) map[string]func(context.Context) error {
 			return err
 		},
 		"RemoveNetwork": func(ctx context.Context) error { return e.RemoveNetwork(ctx, "none") },
+		"DiskUsage":     func(ctx context.Context) error { _, err := e.DiskUsage(ctx); return err },
 		"CreateVolume":  func(ctx context.Context) error { return e.CreateVolume(ctx, "none", nil) },
 		"RemoveVolume":  func(ctx context.Context) error { return e.RemoveVolume(ctx, "none") },
 		"CreateContainer": func(ctx context.Context) error {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"bottle-tui/bottles"
@@ -27,10 +28,10 @@ func (p *program) cleanupImages(ctx context.Context, dry, yes bool) error {
 	switch {
 	case len(spare) == 0:
 		fmt.Fprintln(p.out, "There are no images that no bottle needs.")
-		return nil
+		return p.tellBuildCache(ctx, engine)
 	case dry:
 		fmt.Fprintln(p.out, "Those of these that no container uses would be removed; nothing was.")
-		return nil
+		return p.tellBuildCache(ctx, engine)
 	}
 	if !yes {
 		if err := p.askOr(ctx, "Remove those of these that no container uses? [y/N] ", "nothing was removed"); err != nil {
@@ -44,5 +45,20 @@ func (p *program) cleanupImages(ctx context.Context, dry, yes bool) error {
 		}
 		fmt.Fprintf(p.out, "removed image %s\n", queue.Visible(image.Ref))
 	}
-	return ctx.Err()
+	return errors.Join(ctx.Err(), p.tellBuildCache(ctx, engine))
+}
+
+// tellBuildCache says how much of the engine's build cache no image needs. Its records name neither who built nor for whom,
+// so that those of bottles can't be told from others', and none is removed.
+func (p *program) tellBuildCache(ctx context.Context, engine bottles.Engine) error {
+	ctx, cancel := context.WithTimeout(ctx, usageWithin)
+	defer cancel()
+	used, err := engine.DiskUsage(ctx)
+	if err != nil {
+		return err
+	}
+	if used.BuildCache > 0 {
+		fmt.Fprintf(p.out, "The engine's build cache holds %s that no image needs, of all who build there. bottle-tui does not remove it: docker builder prune does.\n", workspace.Size(used.BuildCache))
+	}
+	return nil
 }

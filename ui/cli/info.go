@@ -22,6 +22,7 @@ import (
 
 func (p *program) infoCommand() *cobra.Command {
 	var format string
+	var disk bool
 	cmd := &cobra.Command{
 		Use:   "info <agent|identity>",
 		Short: "Tell what an agent of the manifest may do, or how a bottle is",
@@ -32,15 +33,16 @@ func (p *program) infoCommand() *cobra.Command {
 			if format != "text" && format != "json" {
 				return fmt.Errorf("--format is text or json, not %q", format)
 			}
-			return p.work(func(cmd *cobra.Command, args []string) error { return p.info(cmd.Context(), args[0], format) })(cmd, args)
+			return p.work(func(cmd *cobra.Command, args []string) error { return p.info(cmd.Context(), args[0], format, disk) })(cmd, args)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&disk, "disk", false, "of a bottle: "+diskHelp)
 	return cmd
 }
 
 // info tells of the bottle of that identity, or else of the agent of that name.
-func (p *program) info(ctx context.Context, name, format string) error {
+func (p *program) info(ctx context.Context, name, format string, measure bool) error {
 	root, engine, err := p.openReadOnly(ctx)
 	if err != nil {
 		return err
@@ -48,7 +50,7 @@ func (p *program) info(ctx context.Context, name, format string) error {
 	defer engine.Close()
 	bottle, unknown := root.Bottle(name)
 	if unknown == nil {
-		return p.infoBottle(ctx, root, engine, bottle, format)
+		return p.infoBottle(ctx, root, engine, bottle, format, measure)
 	}
 	if !errors.Is(unknown, state.ErrUnknown) {
 		return unknown
@@ -239,7 +241,8 @@ type bottleFacts struct {
 	Image       string          `json:"image"`
 	ImageDigest string          `json:"image_digest"`
 	Rebuilt     bool            `json:"rebuilt"`
-	Engine      string          `json:"engine"` // its address, and why it was chosen
+	Engine      string          `json:"engine"`         // its address, and why it was chosen
+	Disk        *bottles.Usage  `json:"disk,omitempty"` // with --disk
 	Allow       []string        `json:"allowlist"`
 	Routes      []route         `json:"routes"`
 	Dockerfile  string          `json:"dockerfile"` // in force; "" when it was never launched by this version
@@ -257,7 +260,7 @@ type asked struct {
 }
 
 // infoBottle tells of one bottle. What the disk knows is worth having although the engine does not answer.
-func (p *program) infoBottle(ctx context.Context, root *state.Root, engine bottles.Engine, disk *state.Bottle, format string) error {
+func (p *program) infoBottle(ctx context.Context, root *state.Root, engine bottles.Engine, disk *state.Bottle, format string, measure bool) error {
 	snap, surveyErr := bottles.Survey(ctx, root, engine, time.Now())
 	i := slices.IndexFunc(snap.Bottles, func(b bottles.Bottle) bool { return b.Identity == disk.Identity() })
 	if i < 0 {
@@ -281,6 +284,13 @@ func (p *program) infoBottle(ctx context.Context, root *state.Root, engine bottl
 	meta, err := disk.Metadata()
 	if err == nil {
 		f.Profile, f.Manifest, f.CopyCWD = meta.Profile, meta.Manifest, meta.CopyCWD
+	}
+	if measure && surveyErr == nil {
+		var all map[string]bottles.Usage
+		all, surveyErr = usage(ctx, root, engine)
+		if u, ok := all[f.Identity]; ok {
+			f.Disk = &u
+		}
 	}
 	dockerfile, fileErr := disk.Config("Dockerfile")
 	f.Dockerfile = string(dockerfile)
@@ -327,6 +337,9 @@ func (f bottleFacts) text(out io.Writer, disk *state.Bottle) error {
 		t.row("Dockerfile", "its profile's")
 	}
 	t.row("engine", f.Engine)
+	if f.Disk != nil {
+		t.row("disk", f.Disk.String())
+	}
 	t.rows("egress", "no host can be reached", f.Allow)
 	t.rows("routes", "none", routeLines(f.Routes))
 	var grants, requests []string

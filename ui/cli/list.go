@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"bottle-tui/bottles"
+	"bottle-tui/bottles/workspace"
 	"bottle-tui/queue"
+	"bottle-tui/state"
 )
 
 // listed is one bottle as `list --format json` prints it.
@@ -23,10 +26,12 @@ type listed struct {
 	StartedAt   string         `json:"started_at"` // RFC 3339; "" when not known
 	Image       string         `json:"image"`
 	ImageDigest string         `json:"image_digest"`
+	Disk        *bottles.Usage `json:"disk,omitempty"` // with --disk
 }
 
 func (p *program) listCommand() *cobra.Command {
 	var format string
+	var disk bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List all bottles: live, down and orphaned", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,7 +49,11 @@ func (p *program) listCommand() *cobra.Command {
 				for _, problem := range snap.Problems {
 					fmt.Fprintf(p.err, "bottle-tui: %s: %s\n", queue.Visible(problem.Path), queue.Visible(problem.Err))
 				}
-				if err := printList(p.out, snap, format); err != nil {
+				var used map[string]bottles.Usage
+				if disk && surveyErr == nil {
+					used, surveyErr = usage(cmd.Context(), root, engine)
+				}
+				if err := printList(p.out, snap, format, used); err != nil {
 					return err
 				}
 				return surveyErr
@@ -52,10 +61,24 @@ func (p *program) listCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&disk, "disk", false, diskHelp)
 	return cmd
 }
 
-func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
+const diskHelp = "measure what is taken of disks, too; the engine may need a minute for it"
+
+// usageWithin bounds how long the engine may measure.
+const usageWithin = 5 * time.Minute
+
+// usage measures what the bottles take of disks.
+func usage(ctx context.Context, root *state.Root, engine bottles.Engine) (map[string]bottles.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, usageWithin)
+	defer cancel()
+	return bottles.MeasureUsage(ctx, root, engine, time.Now())
+}
+
+// printList prints the bottles; used is what they take of disks, nil where that was not measured.
+func printList(out io.Writer, snap *bottles.Snapshot, format string, used map[string]bottles.Usage) error {
 	rows := make([]listed, 0, len(snap.Bottles))
 	for _, b := range snap.Bottles {
 		row := listed{
@@ -64,6 +87,9 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
 		}
 		if !b.StartedAt.IsZero() {
 			row.StartedAt = b.StartedAt.UTC().Format(time.RFC3339)
+		}
+		if u, ok := used[b.Identity]; ok {
+			row.Disk = &u
 		}
 		rows = append(rows, row)
 	}
@@ -77,7 +103,11 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "IDENTITY\tSTATUS\tWAITING\tSTARTED\tCWD")
+	head := "IDENTITY\tSTATUS\tWAITING\tSTARTED\t"
+	if used != nil {
+		head += "DISK\t"
+	}
+	fmt.Fprintln(w, head+"CWD")
 	for i, row := range rows {
 		waiting := "-"
 		if row.Waiting > 0 {
@@ -87,7 +117,14 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string) error {
 		if detail := snap.Bottles[i].Detail; detail != "" {
 			status += " (" + short(queue.Visible(detail)) + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", queue.Visible(row.Identity), status, waiting, dash(row.StartedAt), dash(queue.Visible(row.CWD)))
+		size := ""
+		switch {
+		case row.Disk != nil:
+			size = workspace.Size(row.Disk.Total()) + "\t"
+		case used != nil:
+			size = "-\t"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\n", queue.Visible(row.Identity), status, waiting, dash(row.StartedAt), size, dash(queue.Visible(row.CWD)))
 	}
 	return w.Flush()
 }

@@ -262,6 +262,9 @@ func (p *Pane) info(v View, w int) []string {
 		add("Dockerfile", "its own, from a request that was approved")
 	}
 	add("session", b.SessionID)
+	if u := b.Usage; !u.At.IsZero() {
+		add("disk", u.String()+"  ("+ago.Long(v.Now.Sub(u.At))+")")
+	}
 	if len(b.Objects) > 0 {
 		lines = append(lines, "")
 		for _, o := range b.Objects {
