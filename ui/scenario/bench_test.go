@@ -158,7 +158,7 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 // ticks is the processor time that a process has used, in 1/100 s (proc(5), stat, fields 14 and 15).
-func ticks(b *testing.B, pid int) (sum int) {
+func ticks(b testing.TB, pid int) (sum int) {
 	b.Helper()
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -176,10 +176,10 @@ func ticks(b *testing.B, pid int) (sum int) {
 }
 
 // resident is a process's resident memory in MiB.
-func resident(b *testing.B, pid int) float64 { b.Helper(); return memory(b, pid, "VmRSS:") }
+func resident(b testing.TB, pid int) float64 { b.Helper(); return memory(b, pid, "VmRSS:") }
 
 // memory is one of a process's figures about memory in MiB (proc(5), status, in kB).
-func memory(b *testing.B, pid int, figure string) float64 {
+func memory(b testing.TB, pid int, figure string) float64 {
 	b.Helper()
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -21,7 +21,7 @@ var kept struct {
 
 const keptRoot = "scenario-images"
 
-func keepImages(t *testing.T, s *stage) {
+func keepImages(t testing.TB, s *stage) {
 	t.Helper()
 	kept.Lock()
 	defer kept.Unlock()

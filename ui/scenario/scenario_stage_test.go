@@ -29,7 +29,7 @@ const patience = 90 * time.Second
 // stage is where one scenario plays: a state root of its own on the real engine. What is left on either
 // when the scenario is over fails the test.
 type stage struct {
-	t      *testing.T
+	t      testing.TB
 	binary string
 	home   string
 	log    string
@@ -38,7 +38,7 @@ type stage struct {
 	env    []string // of every program that is started, beside the test's own
 }
 
-func newStage(t *testing.T) *stage {
+func newStage(t testing.TB) *stage {
 	t.Helper()
 	s := &stage{t: t, binary: scenario.BuildBinary(t), home: filepath.Join(t.TempDir(), "home"), log: filepath.Join(t.TempDir(), "log")}
 	engine, err := docker.Open(t.Context())
@@ -52,7 +52,7 @@ func newStage(t *testing.T) *stage {
 }
 
 // in is the same stage within a part of the scenario.
-func (s *stage) in(t *testing.T) *stage {
+func (s *stage) in(t testing.TB) *stage {
 	part := *s
 	part.t = t
 	return &part
