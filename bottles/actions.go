@@ -34,6 +34,9 @@ func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, er
 	case <-s.stopped:
 		return nil, errEnding
 	}
+	if _, cancel := a.(Cancel); !cancel {
+		s.firstHeard(ctx)
+	}
 	if launch, ok := a.(Launch); ok {
 		return s.startLaunch(launch)
 	}
@@ -41,6 +44,15 @@ func (s *Supervisor) Start(ctx context.Context, a Action) (done <-chan error, er
 		return nil, errEnding
 	}
 	return done, err
+}
+
+// firstHeard waits until the engine has been listed, or has failed to answer: before that nothing is known of it, and an
+// action that comes with the first snapshot would be refused for an engine that does answer.
+func (s *Supervisor) firstHeard(ctx context.Context) {
+	heard := true
+	if s.ask(func() { heard = s.listed || s.engine.Err != "" }) && !heard {
+		_ = s.Ready(ctx) // what it says is judged with the action
+	}
 }
 
 func isLive(identity string) error { return refuse("%s is live already", identity) }

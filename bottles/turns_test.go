@@ -200,3 +200,47 @@ func TestABottleDeletedMeanwhile(t *testing.T) {
 		t.Errorf("the audit log holds %+v", entries)
 	}
 }
+
+// An action that comes before the engine was heard waits for that, and is judged then: one right after the first snapshot
+// was refused, as if the engine did not answer.
+func TestAnActionWaitsForTheFirstListing(t *testing.T) {
+	t.Parallel()
+	for _, answers := range []bool{true, false} {
+		root, b := rooted(t)
+		heard := make(chan struct{})
+		s := New(Config{Root: root, Catalog: noCatalog{}, Engine: &scripted{
+			info: func() error {
+				<-heard
+				if !answers {
+					return ErrUnavailable
+				}
+				return nil
+			},
+			observe: func() (Observed, error) { return Observed{}, nil },
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended, outcome := make(chan error, 1), make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		<-s.Updates() // the first snapshot is the disk's
+		go func() { _, err := s.Start(ctx, TearDown{Identity: b.Identity()}); outcome <- err }()
+		for waits := false; !waits; {
+			s.ask(func() { waits = len(s.waiters) > 0 })
+			select {
+			case err := <-outcome:
+				t.Fatalf("answers %v: before the engine was heard it ended with %v", answers, err)
+			default:
+			}
+		}
+		close(heard)
+		want := map[bool]string{true: "is down already", false: "does not answer"}[answers]
+		if err := <-outcome; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("answers %v: it ended with %v", answers, err)
+		}
+		cancel()
+		for range s.Updates() {
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -20,7 +20,7 @@ func (m *model) state() keys.State {
 	if m.snap == nil {
 		return s
 	}
-	s.Bottles, s.Agents, s.Reachable = len(m.snap.Bottles), len(m.snap.Agents), m.snap.Engine.Reachable
+	s.Bottles, s.Agents, s.Reachable = len(m.snap.Bottles), len(m.snap.Agents), !m.unreachable()
 	s.Messages += len(m.snap.Problems)
 	for i := range m.snap.Bottles {
 		s.Waiting += m.snap.Bottles[i].Waiting()

@@ -175,6 +175,20 @@ func TestResumeShowsWhatIsInTheWay(t *testing.T) {
 	}
 }
 
+// The first snapshot is of the disk alone. What is asked for then is not refused for an engine that was not heard yet.
+func TestResumeBeforeTheEngineWasHeard(t *testing.T) {
+	s := newStage(t, 120, 36)
+	b := live("a-11111", 0)
+	b.Status = bottles.Down
+	snap := s.snapshot(b)
+	snap.Engine = bottles.EngineView{}
+	s.send(updateMsg{Snapshot: snap})
+	s.press("r")
+	if got := s.last(); got != (bottles.Resume{Identity: "a-11111"}) {
+		t.Errorf("asked for %#v", got)
+	}
+}
+
 // A notice that needs a yes is shown with the plan, and goes back with the yes.
 func TestResumeWithANoticeAsks(t *testing.T) {
 	s := newStage(t, 120, 36)

@@ -115,7 +115,7 @@ type State struct {
 	Waiting   int // requests of all bottles that wait
 	Orphans   int
 	Agents    int
-	Reachable bool   // the engine answers
+	Reachable bool   // the engine answers, or was not heard yet
 	Busy      string // what was asked for the selected bottle and is not done yet
 	Messages  int
 	Tool      string // of the request that is open; "": none

@@ -163,8 +163,10 @@ func TestABottleOfAnEarlierVersion(t *testing.T) {
 	if said := strings.Join(strings.Fields(s.says("resume", "--dry-run", id)), " "); !strings.Contains(said, "from this start on all of it is, in the volume claude-bottle-user-"+id) {
 		t.Errorf("the plan does not say that the home is kept from now on:\n%s", said)
 	}
-	s.says("resume", id)
 	op = s.opens()
+	op.sees(regexp.MustCompile(id + `\s+down`))
+	op.Press("r") // at once: the engine may not have been heard yet
+	op.seesDone(id, "is live again", id+" is back")
 	op.sees("❯ write saved.txt kept by the earlier one")
 	op.sees("resumed · " + before.meta.SessionID)
 	op.types(id, [2]string{"cat saved.txt", "● kept by the earlier one"})
