@@ -149,6 +149,24 @@ func (d *Dialog) startEditor() dialog.Result {
 	}}
 }
 
+// editorWords is what the shell runs as the operator's editor.
+func (d *Dialog) editorWords() string {
+	if d.o.Editor == "" {
+		return "vi"
+	}
+	return d.o.Editor
+}
+
+// editorFailed says in words why an editor did not end well. A shell's exit codes 126 and 127 are of a command that it
+// can't run, and that it did not find (POSIX, Shell Command Language, 2.8.2).
+func (d *Dialog) editorFailed(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && (exit.ExitCode() == 126 || exit.ExitCode() == 127) {
+		return fmt.Errorf("the editor %q can't be run: set $VISUAL or $EDITOR; e edits here", d.editorWords())
+	}
+	return fmt.Errorf("the editor ended with an error, and nothing of it was taken: %w", err)
+}
+
 // writeTemp writes a private file, whose name ends as editors know its kind by; os.CreateTemp makes it 0600.
 func writeTemp(name string, content []byte) (path string, err error) {
 	f, err := os.CreateTemp("", "bottle-tui-*."+name)
@@ -200,10 +218,7 @@ func (d *Dialog) message(msg tea.Msg) dialog.Result {
 			}
 			return dialog.Result{Cmd: func() tea.Msg { return readMsg{0, nil, os.Remove(m.path)} }}
 		}
-		editor := d.o.Editor
-		if editor == "" {
-			editor = "vi"
-		}
+		editor := d.editorWords()
 		// The editor is a shell's words, as git and others take it; the path is its last argument.
 		cmd := exec.Command("/bin/sh", "-c", editor+` "$1"`, "sh", m.path)
 		return dialog.Result{Cmd: tea.ExecProcess(cmd, func(err error) tea.Msg { return leftMsg{m.check, m.path, err} })}
@@ -211,7 +226,7 @@ func (d *Dialog) message(msg tea.Msg) dialog.Result {
 		return dialog.Result{Cmd: func() tea.Msg {
 			content, err := readTemp(m.path)
 			if m.err != nil {
-				err = fmt.Errorf("the editor ended with an error, and nothing of it was taken: %w", m.err)
+				err = d.editorFailed(m.err)
 			}
 			return readMsg{m.check, content, err}
 		}}

@@ -2,6 +2,7 @@ package request
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,8 +55,13 @@ func TestTheOperatorsEditor(t *testing.T) {
 	}
 }
 
-// An editor that fails changes nothing.
+// An editor that fails changes nothing, and one that is missing is named.
 func TestAnEditorThatFails(t *testing.T) {
+	missing := &Dialog{o: Options{Editor: "no-such-editor --wait"}}
+	left := missing.editorFailed(exec.Command("/bin/sh", "-c", missing.editorWords()+` "$1"`, "sh", "/dev/null").Run())
+	if !strings.Contains(left.Error(), `"no-such-editor --wait" can't be run: set $VISUAL or $EDITOR`) {
+		t.Errorf("of a missing editor is told: %v", left)
+	}
 	t.Setenv("TMPDIR", t.TempDir())
 	p, err := themes.Load("")
 	if err != nil {
