@@ -53,5 +53,5 @@ func run(ctx context.Context, name string, args []string) int {
 		}
 		return 0
 	}
-	return cli.Run(ctx, args)
+	return cli.Run(ctx, os.Args[0], args)
 }

@@ -198,7 +198,7 @@ func (w *world) run(wrap func(bottles.Engine, func()) bottles.Engine) {
 		known = w.whole
 	}
 	sup := bottles.New(bottles.Config{
-		Root: w.root, Engine: engine, Catalog: known, Settle: w.settle, Flags: " --home " + w.root.Dir(), Screens: func(id string) bottles.Screen { return w.screen(id) },
+		Root: w.root, Engine: engine, Catalog: known, Settle: w.settle, Command: func(args string) string { return "bottle-tui " + args + " --home " + w.root.Dir() }, Screens: func(id string) bottles.Screen { return w.screen(id) },
 		Resolve: func(_ context.Context, ref string) (string, error) {
 			if v, ok := w.tokens[ref]; ok {
 				return v, nil

@@ -264,7 +264,7 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 	s.planBinary(p)
 	have, others, err := observeRoot(ctx, s.cfg.Engine, s.cfg.Root)
 	if err != nil {
-		p.conflict(Conflict{"the container engine does not answer: " + err.Error(), "start it, then try again"})
+		p.conflict(Conflict{"the container engine can't be used: " + err.Error(), "put that right, then try again"})
 		return
 	}
 	there, err := s.hasImage(ctx, x.layout.image)
@@ -279,7 +279,7 @@ func (s *Supervisor) planEngine(ctx context.Context, x *execution, meta state.Me
 	case !p.Resume:
 		p.conflict(s.orphans(here)...)
 	case here.containers[RoleAgent].State == StateRunning:
-		p.conflict(Conflict{p.Identity + " is live already", "bottle-tui" + s.cfg.Flags})
+		p.conflict(Conflict{p.Identity + " is live already", s.cfg.Command("")})
 	}
 	if p.Resume {
 		notices, err := resumeNotices(x.bottle, meta, x.layout.profile, here)
@@ -335,7 +335,7 @@ func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Con
 		switch {
 		case id != "" && s.cfg.Root.Has(identity):
 			whose = "this bottle under the id of another state root (" + id + ")"
-			fix = "bottle-tui resume " + identity + s.cfg.Flags + ", which shows what it takes over"
+			fix = s.cfg.Command("resume "+identity) + ", which shows what it takes over"
 		case id != "":
 			whose = "a bottle of another state root (" + id + ")"
 			fix = "leave it to that one (bottle-tui --home DIR) and start another bottle, which gets another name"
@@ -349,7 +349,7 @@ func (s *Supervisor) strangers(ctx context.Context, l layout, have parts) ([]Con
 func (s *Supervisor) orphans(have parts) []Conflict {
 	var out []Conflict
 	for _, name := range have.names() {
-		out = append(out, Conflict{"an orphan has the name of the " + name, "bottle-tui cleanup" + s.cfg.Flags})
+		out = append(out, Conflict{"an orphan has the name of the " + name, s.cfg.Command("cleanup")})
 	}
 	return out
 }

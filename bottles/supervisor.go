@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,9 @@ type Config struct {
 	// Resolve gives the value of a token_ref. It may run a password manager; its errors hold no value. nil: none can
 	// be had.
 	Resolve func(ctx context.Context, ref string) (string, error)
-	// Flags are to be repeated in a command that is suggested, such as " --home DIR": with a blank in front of each.
-	Flags string
+	// Command writes a command of this program that is suggested, as it is called here and with the flags that belong to
+	// it: "cleanup" is "bottle-tui cleanup --home DIR". nil: as bottle-tui, without flags.
+	Command func(args string) string
 	// Recover says which bottles' interrupted operations to finish at the start; nil: all.
 	Recover func(identity string) bool
 	Settle  time.Duration // how long a new agent must stay up before the old one is given up; 0: a second
@@ -148,6 +150,9 @@ func (r *record) gone() bool {
 
 // New makes a Supervisor; it does nothing before Run.
 func New(cfg Config) *Supervisor {
+	if cfg.Command == nil {
+		cfg.Command = func(args string) string { return strings.TrimSpace("bottle-tui " + args) }
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -95,11 +95,17 @@ type size struct {
 }
 
 func newModel(ctx, life context.Context, workers *sync.WaitGroup, o Options, styles *themes.Styles) *model {
+	if o.Name == "" {
+		o.Name = "bottle-tui"
+	}
+	if o.Command == nil {
+		o.Command = func(args string) string { return o.Name + " " + args }
+	}
 	m := &model{ctx: ctx, life: life, workers: workers, o: o, styles: styles, home: env(o.Environ, "HOME"),
 		pending: map[string]string{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
 	m.after = m.wait
 	m.list = list.Pane{Styles: styles, Home: m.home}
-	m.detail = detail.Pane{Styles: styles, Home: m.home}
+	m.detail = detail.Pane{Styles: styles, Home: m.home, Command: o.Command}
 	return m
 }
 

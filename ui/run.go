@@ -41,12 +41,14 @@ type Options struct {
 	Screens    *terminal.Set
 	Theme      string // name of a built-in theme; "": the default
 	Version    string
-	Home       string    // the state root's directory, to be named where it helps
-	Notify     bool      // desktop notes (OSC 9 and OSC 777) besides bell and window title
-	Input      io.Reader // nil: the terminal
-	Output     io.Writer // nil: the terminal
-	Environ    []string  // nil: this process's
-	Cols, Rows int       // the window's size where Output can't tell it; 0: ask
+	Home       string                   // the state root's directory, to be named where it helps
+	Name       string                   // the program as it was called; "": bottle-tui
+	Command    func(args string) string // writes a command of this program that is suggested; nil: as bottle-tui
+	Notify     bool                     // desktop notes (OSC 9 and OSC 777) besides bell and window title
+	Input      io.Reader                // nil: the terminal
+	Output     io.Writer                // nil: the terminal
+	Environ    []string                 // nil: this process's
+	Cols, Rows int                      // the window's size where Output can't tell it; 0: ask
 
 	now func() time.Time // for tests; nil: time.Now
 }

@@ -29,7 +29,7 @@ func (m *model) hello() string {
 			text += "`!` shows what could not be read.\n\n"
 		}
 	}
-	return text + "To see it at work without a key, a manifest or a network, leave with `q` and run\n\n    `bottle-tui demo`\n\n" +
+	return text + "To see it at work without a key, a manifest or a network, leave with `q` and run\n\n    `" + m.o.Name + " demo`\n\n" +
 		"`?` lists every key."
 }
 

@@ -157,8 +157,8 @@ func (p *program) needManifest(cwd, name string) error {
 		}
 		return noAgent{fmt.Errorf("there is no agent %q, for there is no manifest: looked for %s (--manifest names another).\n"+
 			"A project's own (%s) may add agents, but no profiles, so it does not do by itself. A manifest is, for example:\n\n%s\n\n"+
-			"To see bottles at work without a manifest: bottle-tui demo",
-			name, path, own, example)}
+			"To see bottles at work without a manifest: %s demo",
+			name, path, own, example, p.called())}
 	}
 	found := false
 	if m != nil {

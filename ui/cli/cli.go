@@ -48,19 +48,27 @@ func (f failure) Unwrap() error { return f.error }
 
 // program is what all commands share.
 type program struct {
+	name     string // as it was called: what a shell finds, or a path; "" stands for bottle-tui
 	in       io.Reader
 	out, err io.Writer
 	terminal bool   // in is one, and so is err: the operator can be asked
+	noScreen string // what is no terminal, so that no screen can be shown; "": it can
 	home     string // the flag; "" stands for the default
 	manifest string // likewise
 	allow    state.Options
 	log      string // the flag: where to write what happens, for the curious
 }
 
-// Run runs the command line args, without the program's name, and gives the exit code.
-func Run(ctx context.Context, args []string) int {
+// Run runs the command line args of the program, which was called as name, and gives the exit code.
+func Run(ctx context.Context, name string, args []string) int {
 	terminal := term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd()))
-	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: terminal}
+	p := &program{name: name, in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: terminal}
+	switch {
+	case !term.IsTerminal(int(os.Stdout.Fd())):
+		p.noScreen = "standard output"
+	case !term.IsTerminal(int(os.Stdin.Fd())):
+		p.noScreen = "standard input"
+	}
 	return p.run(ctx, args)
 }
 
@@ -80,7 +88,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		}
 		return 1
 	}
-	fmt.Fprintf(p.err, "bottle-tui: %v\nSee bottle-tui --help.\n", err)
+	fmt.Fprintf(p.err, "bottle-tui: %v\nSee %s --help.\n", err, p.called())
 	return 2
 }
 
@@ -89,7 +97,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "bottle-tui",
 		Short: "Supervise sandboxed coding agents from one screen",
 		Long: "bottle-tui supervises many sandboxed coding agents from one full-screen terminal program.\n" +
-			"Without a command it opens the screen. To see it at work without a manifest or a key: bottle-tui demo",
+			"Without a command it opens the screen. To see it at work without a manifest or a key: " + p.called() + " demo",
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -84,6 +84,9 @@ func roleNames() []string {
 
 // demo launches what is not there yet and opens the screen. again is the command that does so once more.
 func (p *program) demo(ctx context.Context, only []string, again string) error {
+	if err := p.canShow(); err != nil {
+		return err
+	}
 	root, engine, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -131,7 +134,7 @@ func (p *program) showDemo(ctx context.Context, root *state.Root, engine bottles
 	if err := p.show(ctx, root, engine, c, start); err != nil {
 		return err
 	}
-	self := os.Args[0]
+	self := p.called()
 	_, err := fmt.Fprintf(p.out, "The bottles go on. See them again:  %s %s\nRemove every trace of them:         %s %s --clean\n", self, again, self, again)
 	return err
 }

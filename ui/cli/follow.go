@@ -46,7 +46,7 @@ func (p *program) left(identity string, a bottles.Action) string {
 	if _, ok := a.(bottles.Launch); ok {
 		return "cancelled, nothing of it is left"
 	}
-	return "cancelled, and taken down; its state is kept. To start it after all: bottle-tui resume " + identity + p.flags()
+	return "cancelled, and taken down; its state is kept. To start it after all: " + p.command("resume "+identity)
 }
 
 // follow tells what is being done to a bottle, a line for each change, until it is done. Where ctx ends before, it is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"text/tabwriter"
 	"time"
 
@@ -53,7 +52,7 @@ func (p *program) listCommand() *cobra.Command {
 				if disk && surveyErr == nil {
 					used, surveyErr = usage(cmd.Context(), root, engine)
 				}
-				if err := printList(p.out, snap, format, used); err != nil {
+				if err := p.printList(snap, format, used); err != nil {
 					return err
 				}
 				return surveyErr
@@ -78,7 +77,7 @@ func usage(ctx context.Context, root *state.Root, engine bottles.Engine) (map[st
 }
 
 // printList prints the bottles; used is what they take of disks, nil where that was not measured.
-func printList(out io.Writer, snap *bottles.Snapshot, format string, used map[string]bottles.Usage) error {
+func (p *program) printList(snap *bottles.Snapshot, format string, used map[string]bottles.Usage) error {
 	rows := make([]listed, 0, len(snap.Bottles))
 	for _, b := range snap.Bottles {
 		row := listed{
@@ -94,15 +93,15 @@ func printList(out io.Writer, snap *bottles.Snapshot, format string, used map[st
 		rows = append(rows, row)
 	}
 	if format == "json" {
-		e := json.NewEncoder(plainJSON{out})
+		e := json.NewEncoder(plainJSON{p.out})
 		e.SetIndent("", "  ")
 		return e.Encode(rows)
 	}
 	if len(rows) == 0 {
-		_, err := fmt.Fprintln(out, "There are no bottles. To see some: bottle-tui demo")
+		_, err := fmt.Fprintln(p.out, "There are no bottles. To see some:", p.called(), "demo")
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	head := "IDENTITY\tSTATUS\tWAITING\tSTARTED\t"
 	if used != nil {
 		head += "DISK\t"

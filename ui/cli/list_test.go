@@ -21,13 +21,13 @@ func TestListTellsOfDisks(t *testing.T) {
 		{used, `b-00000   orphan  -        -        -      -`},
 	} {
 		var out strings.Builder
-		if err := printList(&out, snap, "text", c.used); err != nil || !strings.Contains(out.String(), c.want) || strings.Contains(out.String(), "DISK") != (c.used != nil) {
+		if err := (&program{out: &out}).printList(snap, "text", c.used); err != nil || !strings.Contains(out.String(), c.want) || strings.Contains(out.String(), "DISK") != (c.used != nil) {
 			t.Errorf("%v: %s", err, out.String())
 		}
 	}
 	var out strings.Builder
 	var rows []struct{ Disk map[string]any }
-	if err := printList(&out, snap, "json", used); err != nil || json.Unmarshal([]byte(out.String()), &rows) != nil {
+	if err := (&program{out: &out}).printList(snap, "json", used); err != nil || json.Unmarshal([]byte(out.String()), &rows) != nil {
 		t.Fatal(err, out.String())
 	}
 	if len(rows) != 2 || rows[0].Disk["volumes"] != float64(2<<20) || rows[1].Disk != nil {

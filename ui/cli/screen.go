@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/manifest"
@@ -15,6 +16,9 @@ const scrollback = 1000
 
 // screen opens the screen on the state root.
 func (p *program) screen(ctx context.Context) error {
+	if err := p.canShow(); err != nil {
+		return err
+	}
 	root, engine, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -28,13 +32,21 @@ func (p *program) screen(ctx context.Context) error {
 	return p.show(ctx, root, engine, c, nil)
 }
 
+// canShow fails where the screen can't be shown, before anything is made or launched for it.
+func (p *program) canShow() error {
+	if p.noScreen == "" {
+		return nil
+	}
+	return fmt.Errorf("the screen needs a terminal, and %s is none; the plain commands do without one: %s --help", p.noScreen, p.called())
+}
+
 // show runs the screen; start, if not nil, runs beside it once the engine was listed.
 func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Engine, c bottles.Catalog, start func(context.Context, *bottles.Supervisor)) error {
 	var sup *bottles.Supervisor
 	screens := terminal.NewSet(80, 24, scrollback, func(identity string, reply []byte) { sup.Type(identity, reply) })
 	defer screens.Close()
 	config := bottles.Config{
-		Root: root, Engine: engine, Catalog: c, Resolve: manifest.Resolve, Flags: p.flags(),
+		Root: root, Engine: engine, Catalog: c, Resolve: manifest.Resolve, Command: p.command,
 		Screens: func(identity string) bottles.Screen { return screens.For(identity) },
 	}
 	return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {
@@ -47,8 +59,8 @@ func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Eng
 			}()
 			ctx, cancel := context.WithCancel(ctx)
 			defer func() { cancel(); <-started }()
-			return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir()})
+			return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir(), Name: p.called(), Command: p.command})
 		}
-		return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir()})
+		return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir(), Name: p.called(), Command: p.command})
 	})
 }

@@ -116,9 +116,9 @@ func (p *program) start(ctx context.Context, launch bottles.Launch, flags planFl
 		if _, gone := config.Root.Bottle(plan.Identity); gone != nil || errors.Is(err, context.Canceled) {
 			return err
 		}
-		return fmt.Errorf("%s was not started: %w\nIts state is kept. To try again: bottle-tui resume %[1]s%[3]s", plan.Identity, err, p.flags())
+		return fmt.Errorf("%s was not started: %w\nIts state is kept. To try again: %s", plan.Identity, err, p.command("resume "+plan.Identity))
 	}
-	_, err = fmt.Fprintf(p.out, "%s is live. See it: bottle-tui%s\nOnce it is down, this brings it back:\nbottle-tui resume %[1]s%[2]s\n", plan.Identity, p.flags())
+	_, err = fmt.Fprintf(p.out, "%s is live. See it: %s\nOnce it is down, this brings it back:\n%s\n", plan.Identity, p.command(""), p.command("resume "+plan.Identity))
 	return err
 }
 
@@ -154,7 +154,7 @@ func (p *program) config(ctx context.Context, cwd string, dry bool) (c bottles.C
 		catalog.close()
 		_ = engine.Close() // nothing is asked of it any more
 	}
-	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: p.resolver(), Flags: p.flags(), Recover: func(string) bool { return false }}, end, nil
+	return bottles.Config{Root: root, Engine: engine, Catalog: catalog, Resolve: p.resolver(), Command: p.command, Recover: func(string) bool { return false }}, end, nil
 }
 
 // errNo is the operator's answer.
@@ -202,6 +202,22 @@ func (p *program) flags() string {
 		flags += " --manifest " + quoted(absolute(p.manifest))
 	}
 	return flags
+}
+
+// command writes a command of this program to be typed, with the flags that this one was given.
+func (p *program) command(args string) string {
+	if args != "" {
+		args = " " + args
+	}
+	return p.called() + args + p.flags()
+}
+
+// called is the program as whoever called it would call it again.
+func (p *program) called() string {
+	if p.name == "" {
+		return "bottle-tui"
+	}
+	return quoted(p.name)
 }
 
 // absolute is a path from the root.

@@ -44,6 +44,8 @@ type Pane struct {
 	Home   string
 	Tab    Tab
 
+	Command func(args string) string // writes a command of this program that is suggested
+
 	bottle   *bottles.Bottle
 	identity string
 	last     *bottles.Operation // in flight, or the last that was

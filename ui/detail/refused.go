@@ -193,7 +193,7 @@ func (p *Pane) refused(lines []string, v View, w int) []string {
 		p.spans = append(p.spans, span{from, len(lines)})
 	}
 	if more := len(r.all) - len(r.shown); more > 0 {
-		lines = append(lines, "    "+s.Muted.Render(frame.Middle(fmt.Sprintf("… %d more; bottle-tui log %s lists all", more, frame.Line(p.identity)), w-5, 0)))
+		lines = append(lines, "    "+s.Muted.Render(frame.Middle(fmt.Sprintf("… %d more; %s lists all", more, frame.Line(p.Command("log "+p.identity))), w-5, 0)))
 	}
 	return lines
 }

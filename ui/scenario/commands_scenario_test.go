@@ -19,7 +19,7 @@ import (
 func TestPlainCommands(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	if said := s.says("list"); !strings.Contains(said, "There are no bottles. To see some: bottle-tui demo") {
+	if said := s.says("list"); !strings.Contains(said, "There are no bottles. To see some: "+s.binary+" demo") {
 		t.Errorf("list says %q", said)
 	}
 	if said := s.says("list", "--format", "json"); strings.TrimSpace(said) != "[]" {

@@ -181,7 +181,7 @@ func TestStart(t *testing.T) {
 		t.Fatalf("it ended with %d, and there are %v: %s%s", got.code, ids, got.out, got.err)
 	}
 	coder := ids[0]
-	if !strings.HasSuffix(got.out, "\nbottle-tui resume "+coder+" --home "+s.home+" --manifest "+manifest+"\n") || !strings.Contains(got.out, coder+" is live. See it: bottle-tui") {
+	if !strings.HasSuffix(got.out, "\n"+s.binary+" resume "+coder+" --home "+s.home+" --manifest "+manifest+"\n") || !strings.Contains(got.out, coder+" is live. See it: "+s.binary) {
 		t.Errorf("it says %s", got.out)
 	}
 	if strings.Contains(got.out+got.err, startToken) {
