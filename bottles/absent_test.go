@@ -25,7 +25,7 @@ func init() {
 	if dir == "" {
 		return
 	}
-	if os.Getuid() == 0 {
+	if os.Getuid() == 0 && os.Getenv(surveyEnv+"_ROOT") == "" {
 		if err := syscall.Setuid(nobody); err != nil {
 			panic(err)
 		}
@@ -64,6 +64,9 @@ func surveyed(root *state.Root, identity, id string) (out []string) {
 	for _, b := range snap.Bottles {
 		out = append(out, fmt.Sprintf("%s %s (%s)", b.Identity, b.Status, b.Detail))
 	}
+	for _, p := range snap.Problems {
+		out = append(out, "problem: "+p.Path+": "+p.Err)
+	}
 	return out
 }
 
@@ -80,10 +83,11 @@ func TestWhatCanNotBeReadIsNoOrphan(t *testing.T) {
 		name   string
 		spoil  func(r *state.Root, b *state.Bottle)
 		few    bool   // the survey may open few files
+		mounts string // what is mounted for the survey alone, which then runs as root: $0 is the root, $1 the bottle's state
 		legacy bool   // the objects carry the hash of the path
 		want   string // in the line of the bottle; "": the root does not open, or lists nothing
 	}{
-		{name: "whole", spoil: func(*state.Root, *state.Bottle) {}, want: "live"},
+		{name: "whole", want: "live"},
 		{name: "owner of the state", spoil: func(_ *state.Root, b *state.Bottle) { must(os.Chown(b.Dir(), 0, 0)); must(os.Chmod(b.Dir(), 0o700)) }, want: "live"},
 		{name: "owner of state/", spoil: func(r *state.Root, _ *state.Bottle) { must(os.Chown(filepath.Join(r.Dir(), "state"), 0, 0)) }, want: "failed"},
 		{name: "owner of state/, legacy", legacy: true, spoil: func(r *state.Root, _ *state.Bottle) { must(os.Chown(filepath.Join(r.Dir(), "state"), 0, 0)) }, want: "failed"},
@@ -101,7 +105,7 @@ func TestWhatCanNotBeReadIsNoOrphan(t *testing.T) {
 			must(os.RemoveAll(b.Dir()))
 			must(os.WriteFile(b.Dir(), nil, 0o600))
 		}, want: "not a directory"},
-		{name: "too few files", few: true, spoil: func(*state.Root, *state.Bottle) {}, want: "too many open files"},
+		{name: "too few files", few: true, want: "too many open files"},
 		{name: "half written", spoil: func(_ *state.Root, b *state.Bottle) {
 			must(os.WriteFile(filepath.Join(b.Dir(), "metadata.json"), []byte(`{"agent_name": "te`), 0o644))
 		}, want: "live"},
@@ -112,6 +116,10 @@ func TestWhatCanNotBeReadIsNoOrphan(t *testing.T) {
 		{name: "no metadata", spoil: func(_ *state.Root, b *state.Bottle) {
 			must(os.Remove(filepath.Join(b.Dir(), "metadata.json")))
 		}, want: "live"},
+		// At the beginning of a process's memory nothing is mapped: who reads there gets EIO.
+		{name: "a disk that fails", mounts: `mount --bind /proc/$$/mem "$1/metadata.json"`, want: "input/output error"},
+		{name: "another root of this path", mounts: `mount -t tmpfs none "$0"`},
+		{name: "another root of this path, legacy", legacy: true, mounts: `mount -t tmpfs none "$0"`},
 		{name: "state/ is missing", spoil: func(r *state.Root, _ *state.Bottle) {
 			must(os.RemoveAll(filepath.Join(r.Dir(), "state")))
 		}},
@@ -123,8 +131,8 @@ func TestWhatCanNotBeReadIsNoOrphan(t *testing.T) {
 		{name: "the root is missing, legacy", legacy: true, spoil: func(r *state.Root, _ *state.Bottle) { must(os.RemoveAll(r.Dir())) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if os.Getuid() != 0 && (strings.HasPrefix(c.name, "owner")) {
-				return // only root can give files away
+			if os.Getuid() != 0 && (strings.HasPrefix(c.name, "owner") || c.mounts != "") {
+				return // only root can give files away, and mount
 			}
 			top, err := os.MkdirTemp("", "bottle-survey") // t.TempDir lets nobody else in
 			must(err)
@@ -140,14 +148,22 @@ func TestWhatCanNotBeReadIsNoOrphan(t *testing.T) {
 				id = root.PathID()
 			}
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), surveyEnv+"="+root.Dir(), surveyEnv+"_IDENTITY="+b.Identity(), surveyEnv+"_ID="+id, "HOME=/nowhere")
-			if c.few {
-				cmd.Env = append(cmd.Env, surveyEnv+"_FILES=few")
+			if c.mounts != "" {
+				cmd = exec.Command("unshare", "--mount", "sh", "-c", c.mounts+` && exec "$2"`, root.Dir(), b.Dir(), os.Args[0])
 			}
-			if os.Getuid() == 0 {
+			cmd.Env = append(os.Environ(), surveyEnv+"="+root.Dir(), surveyEnv+"_IDENTITY="+b.Identity(), surveyEnv+"_ID="+id, "HOME=/nowhere")
+			switch {
+			case c.few:
+				cmd.Env = append(cmd.Env, surveyEnv+"_FILES=few")
+			case c.mounts != "":
+				cmd.Env = append(cmd.Env, surveyEnv+"_ROOT=yes")
+			}
+			if os.Getuid() == 0 && c.mounts == "" {
 				must(exec.Command("chown", "-R", fmt.Sprint(nobody), root.Dir()).Run())
 			}
-			c.spoil(root, b)
+			if c.spoil != nil {
+				c.spoil(root, b)
+			}
 			out, err := cmd.CombinedOutput()
 			said := string(out)
 			switch {

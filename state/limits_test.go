@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What goes beyond a bound is passed over, the rest is kept, and the reason stays the same as it grows.
@@ -69,5 +70,37 @@ func TestTheBoundsOfATranscript(t *testing.T) {
 				t.Errorf("%s: kept %v, want %s", name, got, c.want)
 			}
 		}
+	}
+}
+
+// Whoever replaces a file waits for another who has its lock, and looks at the file after that.
+func TestReplaceFileWaitsForTheLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	done := make(chan error, 1)
+	err := briefly(path, func() error {
+		go func() { done <- ReplaceFile(path, []byte("before"), []byte("after")) }()
+		select {
+		case err := <-done:
+			return fmt.Errorf("it did not wait: %w", err)
+		case <-time.After(100 * time.Millisecond): // enough for one that does not wait
+		}
+		write("changed")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, ErrChanged) {
+		t.Errorf("it gives %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "changed" {
+		t.Errorf("the file is %q, %v", got, err)
 	}
 }
