@@ -93,8 +93,11 @@ func listConflicts(all []bottles.Conflict) string {
 
 // known says which bottles there are, for somebody who named one that is not.
 func known(root *state.Root) string {
-	all, _ := root.List()
-	if len(all) == 0 {
+	all, bad := root.List()
+	switch {
+	case len(all) == 0 && len(bad) > 0:
+		return "which there are can't be said: " + queue.Visible(bad[0].Path+": "+bad[0].Err)
+	case len(all) == 0:
 		return "there are no bottles in " + root.Dir()
 	}
 	var names []string

@@ -451,3 +451,23 @@ func TestWhatEndsTheSupervisorIsTold(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// Who names a bottle that is not there is not told that there are none where they can't be looked at.
+func TestWhichBottlesThereAreMayNotBeKnown(t *testing.T) {
+	root, err := state.Open(filepath.Join(t.TempDir(), "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := known(root); !strings.Contains(said, "there are no bottles") {
+		t.Errorf("of an empty root it says %q", said)
+	}
+	if err := os.Remove(filepath.Join(root.Dir(), "state")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root.Dir(), "state"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := known(root); strings.Contains(said, "there are no bottles") {
+		t.Errorf("of one that can't be read it says %q", said)
+	}
+}
