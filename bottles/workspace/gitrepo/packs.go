@@ -34,6 +34,9 @@ func (r *Repo) openPacks(copied func(name string) bool) (out []*packIndex, err e
 				continue
 			}
 			f, err := os.OpenFile(filepath.Join(dir, "pack", e.Name()), openFlags, 0)
+			if err := gone(err); err != nil {
+				return out, err
+			}
 			if err != nil {
 				continue // it was packed anew; the next look finds the other one
 			}
