@@ -150,13 +150,17 @@ func (s *Supervisor) lookInto(disk *state.Bottle, meta state.Metadata, have part
 	case queue.ToolCapability:
 		req.Findings = append(s.layersFinding(s.ctx, disk, current, []byte(q.Proposed)), dockerfile.Check(current, []byte(q.Proposed))...)
 	case queue.ToolEgress, queue.ToolCredProxy:
-		if now, err := s.current(disk); err == nil {
-			if next, err := now.proposal(q.Tool, q.Proposed); err == nil {
-				req.Findings = gateFindings(now, next, s.engineOf(disk, have))
-			}
+		now, err := s.current(disk)
+		tokens, unknown := s.knownTokens(disk)
+		if err = errors.Join(err, unknown); err != nil { // nothing is shown as harmless that was not looked at
+			req.Err = err.Error()
+			return req
 		}
-		if have, err := s.knownTokens(disk); err == nil && q.Tool == queue.ToolCredProxy {
-			req.Tokens = lackingTokens(q.Proposed, have)
+		if next, err := now.proposal(q.Tool, q.Proposed); err == nil { // what is none is refused when it is approved
+			req.Findings = gateFindings(now, next, s.engineOf(disk, have))
+		}
+		if q.Tool == queue.ToolCredProxy {
+			req.Tokens = lackingTokens(q.Proposed, tokens)
 		}
 	}
 	req.Findings = append(req.Findings, s.movedFinding(disk, meta, q.Tool)...)

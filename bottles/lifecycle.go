@@ -101,7 +101,11 @@ func (s *Supervisor) resume(ctx context.Context, x *execution, a Resume) error {
 	if have.containers[RoleAgent].State == StateRunning {
 		return isLive(x.layout.identity)
 	}
-	if op, err := x.bottle.Operation(); err == nil && op != nil && op.Kind == "delete" {
+	op, err := x.bottle.Operation()
+	switch {
+	case err != nil:
+		return err // what is to be finished first can't be known
+	case op != nil && op.Kind == "delete":
 		return refuse("the deletion of %s was begun and interrupted; D finishes it", x.layout.identity)
 	}
 	meta, err := x.bottle.Metadata()

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +91,10 @@ func (s *Supervisor) followSession(b *state.Bottle, session string) error {
 	if session == "" {
 		session = meta.SessionID
 	}
-	if _, spoken := hasSession(b, session); !spoken {
+	if _, spoken, err := hasSession(b, session); err != nil {
+		s.cfg.Log.Warn("session", "identity", b.Identity(), "err", err) // the one that was seen last stands
+		return nil
+	} else if !spoken {
 		return nil
 	}
 	return b.UpdateMetadata(func(m *state.Metadata) {
@@ -98,48 +103,74 @@ func (s *Supervisor) followSession(b *state.Bottle, session string) error {
 	})
 }
 
+// records are the files of the kept transcript that record sessions, by their paths. What can't be looked at is an error.
+func records(b *state.Bottle) (files []string, err error) {
+	top := filepath.Join(b.Dir(), "transcript")
+	dirs, err := os.ReadDir(top)
+	for _, dir := range dirs {
+		var entries []fs.DirEntry
+		if err == nil && dir.IsDir() {
+			entries, err = os.ReadDir(filepath.Join(top, dir.Name()))
+		}
+		for _, e := range entries {
+			if id, ok := strings.CutSuffix(e.Name(), ".jsonl"); ok && validSession(id) {
+				files = append(files, filepath.Join(top, dir.Name(), e.Name()))
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was kept yet
+		return nil, fmt.Errorf("look for the conversations of %s: %w", b.Identity(), err)
+	}
+	return files, nil
+}
+
 // lastSession is the session that a transcript was last written for; "" when there is none. It is for
 // states whose metadata does not say.
-func lastSession(b *state.Bottle) string {
-	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", "*.jsonl")) // the pattern is well-formed
-	var session string
+func lastSession(b *state.Bottle) (session string, err error) {
+	files, err := records(b)
+	if err != nil {
+		return "", err
+	}
 	var latest time.Time
 	for _, f := range files {
 		info, err := os.Lstat(f)
-		id := strings.TrimSuffix(filepath.Base(f), ".jsonl")
-		if err == nil && validSession(id) && info.ModTime().After(latest) {
-			session, latest = id, info.ModTime()
+		if err != nil {
+			return "", err
+		}
+		if info.ModTime().After(latest) {
+			session, latest = strings.TrimSuffix(filepath.Base(f), ".jsonl"), info.ModTime()
 		}
 	}
-	return session
+	return session, nil
 }
 
 // hasSession says whether the kept transcript records a session, and whether there is something in it to go on with:
 // Claude Code takes up no session in which nobody has said anything, and begins none under the identifier of one.
-func hasSession(b *state.Bottle, session string) (exists, spoken bool) {
-	file := sessionRecord(b, session)
-	if file == "" {
-		return false, false
+func hasSession(b *state.Bottle, session string) (exists, spoken bool, err error) {
+	file, err := sessionRecord(b, session)
+	if err != nil || file == "" {
+		return false, false, err
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return true, true // the agent will say what is wrong with it
+		return true, false, err
 	}
 	defer f.Close()
-	content, _ := io.ReadAll(io.LimitReader(f, maxBeginning))
-	return true, bytes.Contains(content, []byte(`"type":"user"`))
+	content, err := io.ReadAll(io.LimitReader(f, maxBeginning))
+	return true, bytes.Contains(content, []byte(`"type":"user"`)), err
 }
 
 // sessionRecord is the file of the kept transcript that records a session; "" when there is none.
-func sessionRecord(b *state.Bottle, session string) string {
+func sessionRecord(b *state.Bottle, session string) (string, error) {
 	if !validSession(session) {
-		return ""
+		return "", nil
 	}
-	files, _ := filepath.Glob(filepath.Join(b.Dir(), "transcript", "*", session+".jsonl")) // the pattern is well-formed
-	if len(files) == 0 {
-		return ""
+	files, err := records(b)
+	i := slices.IndexFunc(files, func(f string) bool { return filepath.Base(f) == session+".jsonl" })
+	if i < 0 {
+		return "", err
 	}
-	return files[0]
+	return files[i], nil
 }
 
 // maxBeginning is how much of a transcript, in bytes, is searched for the first message.
@@ -164,9 +195,13 @@ func (s *Supervisor) takeUp(ctx context.Context, x *execution, j *journal) error
 		return err
 	}
 	if j.Session = meta.SessionID; j.Session == "" {
-		j.Session = lastSession(x.bottle)
+		if j.Session, err = lastSession(x.bottle); err != nil {
+			return err
+		}
 	}
-	switch exists, spoken := hasSession(x.bottle, j.Session); {
+	switch exists, spoken, err := hasSession(x.bottle, j.Session); {
+	case err != nil: // the agent, which has the transcript itself, says what is wrong with it
+		s.cfg.Log.Warn("session", "identity", x.bottle.Identity(), "err", err)
 	case spoken && j.Fresh:
 		j.Fresh, j.Message = false, restarted
 	case spoken:
@@ -225,7 +260,7 @@ func (s *Supervisor) askedIn(ctx context.Context, b *state.Bottle, session strin
 	if err := s.followSession(b, session); err != nil {
 		return "", err
 	}
-	if _, spoken := hasSession(b, session); spoken {
+	if _, spoken, err := hasSession(b, session); err == nil && spoken {
 		return session, nil
 	}
 	switch _, err := s.cfg.Engine.FileSize(ctx, agentName(b.Identity()), p.Program.transcript(session)); {

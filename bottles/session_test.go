@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,7 +117,7 @@ func TestTheMinuteFollowsTheSession(t *testing.T) {
 		t.Errorf("after it: %+v", m)
 	}
 	for _, id := range []string{sessionA, sessionB} {
-		if exists, spoken := hasSession(b, id); !exists || !spoken {
+		if exists, spoken, _ := hasSession(b, id); !exists || !spoken {
 			t.Errorf("of %s is kept: %v, %v", id, exists, spoken)
 		}
 	}
@@ -186,6 +188,37 @@ func TestAnAgentCannotNameAnySession(t *testing.T) {
 		}
 		if err := s.keepConversation(t.Context(), b, Program{Home: "/h"}, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		if m, err := b.Metadata(); err != nil || m.SessionID != sessionA {
+			t.Errorf("%s: it is in %s, %v", name, m.SessionID, err)
+		}
+	}
+}
+
+// That the kept transcript can't be looked at does not mean that nothing was said: the agent goes on with its session, as
+// one that may have been busy, and follows none that nothing bears out.
+func TestATranscriptThatCannotBeReadIsNotEmpty(t *testing.T) {
+	for name, spoil := range map[string]string{"no directory": "transcript", "no file": "transcript/-workspace/" + sessionA + ".jsonl/x"} {
+		s, b := owned(t, &scripted{inspect: func() (Container, error) { return Container{}, ErrNotFound }})
+		if err := b.UpdateMetadata(func(m *state.Metadata) { m.Follow(sessionA, time.Now()) }); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(b.Dir(), spoil)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var j journal
+		if err := s.takeUp(t.Context(), &execution{sup: s, bottle: b, layout: layout{identity: b.Identity()}}, &j); err != nil || j.Fresh || j.Session != sessionA {
+			t.Errorf("%s: it goes on with %q, fresh %v, %v", name, j.Session, j.Fresh, err)
+		}
+		if !wasBusy(b, sessionA) {
+			t.Errorf("%s: it is said to have been idle", name)
+		}
+		if err := s.followSession(b, sessionB); err != nil {
+			t.Error(err)
 		}
 		if m, err := b.Metadata(); err != nil || m.SessionID != sessionA {
 			t.Errorf("%s: it is in %s, %v", name, m.SessionID, err)

@@ -31,8 +31,8 @@ type turnEntry struct {
 // wasBusy says whether an agent was in the middle of a turn when its kept transcript ended: a message or a tool's result
 // that the model had not answered, or a tool that it had called.
 func wasBusy(b *state.Bottle, session string) bool {
-	file := sessionRecord(b, session)
-	if file == "" {
+	file, err := sessionRecord(b, session)
+	if err == nil && file == "" {
 		return false
 	}
 	f, err := os.Open(file)
@@ -43,8 +43,8 @@ func wasBusy(b *state.Bottle, session string) bool {
 	if info, err := f.Stat(); err == nil && info.Size() > maxTurn {
 		_, _ = f.Seek(-maxTurn, io.SeekEnd) // else it is read from the beginning
 	}
-	content, _ := io.ReadAll(io.LimitReader(f, maxTurn))
-	return busyAtEnd(content)
+	content, err := io.ReadAll(io.LimitReader(f, maxTurn))
+	return err != nil || busyAtEnd(content)
 }
 
 // busyAtEnd reads the lines of a transcript from its end. One that was cut off in the middle says nothing.

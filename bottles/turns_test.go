@@ -3,6 +3,8 @@ package bottles
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,6 +126,26 @@ func TestAnActionIsJudgedUnderTheLock(t *testing.T) {
 		t.Errorf("the teardown ended with %v", err)
 	}
 	s.silent(t, r)
+}
+
+// What can't be read of a bottle is not taken for absent: the journal of what is to be finished first, and the tokens that
+// a request's routes would lack.
+func TestWhatCannotBeReadOfABottleIsNotAbsent(t *testing.T) {
+	s, b := owned(t, &scripted{observe: func() (Observed, error) { return Observed{}, nil }})
+	s.cfg.Catalog = oneProfile{}
+	for name, content := range map[string]string{"operation.json": "{", "launched.json": "{", "base.json": "{}"} {
+		if err := os.WriteFile(filepath.Join(b.Dir(), name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := &execution{sup: s, bottle: b, layout: layout{identity: b.Identity()}}
+	if err := s.resume(t.Context(), x, Resume{Identity: b.Identity()}); err == nil || !strings.Contains(err.Error(), "operation.json") {
+		t.Errorf("a resume ends with %v", err)
+	}
+	asks := queue.Request{Tool: queue.ToolCredProxy, Proposed: "[]"}
+	if req := s.lookInto(b, state.Metadata{}, newParts(), asks); !strings.Contains(req.Err, "launched.json") {
+		t.Errorf("of a request is shown %+v", req)
+	}
 }
 
 // A request that was made from what is not in force any more is refused under the lock, too.
