@@ -167,7 +167,7 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 	x.log = func(p BuildProgress) { s.post(func() { op.took(p); s.changed() }) }
 	s.spawn(func() {
 		defer cancel()
-		err := s.underLock(ctx, disk, op, func() error { return w(ctx, x) })
+		err := s.underLock(ctx, disk, op, func() error { return s.keepFailure(x, kind, w(ctx, x)) })
 		if Cancelled(err) && s.ctx.Err() == nil {
 			err = errCancelled
 		}

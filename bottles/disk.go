@@ -167,7 +167,7 @@ func (s *Supervisor) awaitOthers() {
 // could not be finished once is left to the operator. Owner only.
 func (s *Supervisor) takeOver() {
 	for id, r := range s.bottles {
-		if r.journal == nil || r.op != nil || len(r.waiting) > 0 || r.disk == nil || r.failed != nil && r.failed.Kind == "recover" || !s.recovers(id) {
+		if r.journal == nil || r.op != nil || len(r.waiting) > 0 || r.disk == nil || r.journal.Failed != "" || r.failed != nil && r.failed.Kind == "recover" || !s.recovers(id) {
 			continue
 		}
 		disk := r.disk

@@ -35,7 +35,7 @@ func TestWhatHindersAnAgentIsTold(t *testing.T) {
 	agent := Container{ID: "c1", Name: agentName(b.Identity()), State: StatePaused}
 	r.have.containers[RoleAgent] = agent
 	r.have.containers[RoleEgress], r.have.containers[RoleCredProxy] = Container{State: StateRunning}, Container{State: StateRunning}
-	if status, detail := observedStatus(r.have, r.agent, r.meta, nil, "", nil); status != Live || detail != "" {
+	if status, detail := observedStatus(r.have, r.agent, r.meta, nil, ""); status != Live || detail != "" {
 		t.Errorf("by itself it is %s, %q", status, detail)
 	}
 	if status, detail := r.status(); status != Live || !strings.Contains(detail, "docker unpause "+agent.Name) {

@@ -89,6 +89,9 @@ func (s *Supervisor) startLaunch(a Launch) (<-chan error, error) {
 // restarted is what an agent is told whose first start was interrupted after it had begun.
 const restarted = "Your start was interrupted, and you are run again now. Your workspace and this conversation are as you left them. Go on."
 
+// failedEnd follows the operation in the reason of an end that was none of a live bottle's: it did not come up.
+const failedEnd = " failed: "
+
 // byOperator is the reason of an end that the operator asked for.
 const byOperator = "torn down by the operator"
 
@@ -213,7 +216,7 @@ func (s *Supervisor) bringUp(ctx context.Context, x *execution, kind string, j j
 	}
 	why := errCancelled.Error()
 	if !Cancelled(err) {
-		why = kind + " failed: " + firstLine(err.Error())
+		why = kind + failedEnd + firstLine(err.Error())
 	}
 	if down := s.takeDown(s.ctx, x, why); down != nil {
 		return errors.Join(err, fmt.Errorf("and what was made could not be removed (c cleans up): %w", down))

@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"bottle-tui/state"
@@ -86,6 +87,33 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 		return s.remove(ctx, x)
 	}
 	return fmt.Errorf("no such operation; remove %s/operation.json by hand if no other version of this program knows it", x.bottle.Dir())
+}
+
+// keepFailure writes into a bottle's state that an operation failed which leaves it neither live nor down for another reason, so
+// that every program shows it as failed, the next one, too. It gives the failure back. Under the bottle's lock.
+func (s *Supervisor) keepFailure(x *execution, kind string, failure error) error {
+	switch {
+	case failure == nil || x.bottle == nil || s.ctx.Err() != nil || Cancelled(failure):
+		return failure
+	case errors.Is(failure, errNothing) || errors.Is(failure, ErrUnavailable) || errors.Is(failure, state.ErrGone) || errors.Is(failure, state.ErrUnknown):
+		return failure // somebody's who comes later
+	}
+	op, err := x.bottle.Operation()
+	switch {
+	case err != nil: // it is shown by itself
+	case kind == "recover" && op != nil:
+		op.Failed = firstLine(failure.Error())
+		err = x.bottle.PutOperation(*op)
+	case (kind == "launch" || kind == "resume") && op == nil && !errors.Is(failure, ErrRefused):
+		reason := kind + failedEnd + firstLine(failure.Error())
+		if meta, unread := x.bottle.Metadata(); unread == nil && meta.EndReason != reason {
+			err = s.closed(x.bottle, reason) // it failed before anything was made
+		}
+	}
+	if err != nil {
+		s.cfg.Log.Warn("keep a failure", "identity", x.layout.identity, "err", err)
+	}
+	return failure
 }
 
 // decisionKept writes down the decision behind an interrupted operation, which may have been killed before it did. One of

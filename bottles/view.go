@@ -98,7 +98,7 @@ func (r *record) status() (Status, string) {
 	case r.have.other != nil:
 		return Failed, r.have.other.text() + "; r takes them over"
 	}
-	status, detail := observedStatus(r.have, r.agent, r.meta, r.journal, r.unread, r.failed)
+	status, detail := observedStatus(r.have, r.agent, r.meta, r.journal, r.unread)
 	if lost := r.lost(); status == Live && len(lost) > 0 {
 		detail = lostText(lost)
 	} else if status == Live {
@@ -191,15 +191,17 @@ func (r *record) busy() (Status, string) {
 	return Starting, detail
 }
 
-// observedStatus is the status of a bottle that this program does nothing to.
-func observedStatus(have parts, inspected Container, meta state.Metadata, journal *state.Operation, unread string, failed *Operation) (Status, string) {
+// observedStatus is the status of a bottle that this program does nothing to. It follows from the disk and the engine alone:
+// every program shows the same.
+func observedStatus(have parts, inspected Container, meta state.Metadata, journal *state.Operation, unread string) (Status, string) {
 	agent, exists := have.containers[RoleAgent]
+	runs := agent.State == StateRunning || agent.State == StatePaused
 	switch {
-	case journal != nil && failed != nil && failed.Kind == "recover":
-		return Failed, firstLine(failed.Err)
+	case journal != nil && journal.Failed != "":
+		return Failed, journal.Failed
 	case journal != nil:
-		return journalStatus(journal)
-	case exists && (agent.State == StateRunning || agent.State == StatePaused):
+		return journalStatus(journal, runs)
+	case runs:
 		return Live, ""
 	case unread != "":
 		return Failed, unread
@@ -209,20 +211,23 @@ func observedStatus(have parts, inspected Container, meta state.Metadata, journa
 		return Down, meta.EndReason
 	case exists:
 		return Failed, "its agent does not run; r resumes it"
-	case failed != nil && (failed.Kind == "launch" || failed.Kind == "resume" || failed.Kind == "recover"):
-		return Failed, firstLine(failed.Err)
 	case !have.empty():
 		return Failed, "its agent is gone, its sidecars are not; x removes them, r resumes it"
-	case strings.Contains(meta.EndReason, "failed:"):
+	case strings.Contains(meta.EndReason, failedEnd):
 		return Failed, meta.EndReason
 	}
 	return Down, meta.EndReason
 }
 
 // journalStatus is the status of a bottle that another program works on, or that waits to be recovered.
-func journalStatus(op *state.Operation) (Status, string) {
+func journalStatus(op *state.Operation, runs bool) (Status, string) {
 	detail := op.Kind + ": " + op.Step
 	switch {
+	case op.Kind == "grant" || op.Kind == "deny" || op.Kind == "allow":
+		if runs {
+			return Live, detail
+		}
+		return Down, detail
 	case op.Kind == "teardown" || op.Kind == "delete":
 		return Stopping, detail
 	case op.Kind == "rebuild" && op.Step == "build":

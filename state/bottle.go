@@ -200,6 +200,7 @@ type Operation struct {
 	StartedAt time.Time       `json:"started_at"`
 	PID       int             `json:"pid"` // of the program that does it; for people, the lock tells whether it lives
 	Inputs    json.RawMessage `json:"inputs,omitempty"`
+	Failed    string          `json:"failed,omitempty"` // why it could not be finished the last time that a program tried
 }
 
 func (b *Bottle) operationPath() string { return filepath.Join(b.Dir(), "operation.json") }
@@ -213,7 +214,7 @@ func (b *Bottle) Operation() (*Operation, error) {
 	o, err := ParseObject(content)
 	op := &Operation{}
 	if err == nil {
-		err = decode(o, []named{{"kind", &op.Kind}, {"step", &op.Step}, {"started_at", &op.StartedAt}, {"pid", &op.PID}, {"inputs", &op.Inputs}})
+		err = decode(o, []named{{"kind", &op.Kind}, {"step", &op.Step}, {"started_at", &op.StartedAt}, {"pid", &op.PID}, {"inputs", &op.Inputs}, {"failed", &op.Failed}})
 	}
 	if err == nil && op.Kind == "" {
 		err = errors.New(`the field "kind" is missing`)
