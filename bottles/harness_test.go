@@ -74,13 +74,6 @@ var base = sync.OnceValues(func() (string, error) {
 var baseRef = "bottle-tui-test-agent:" + state.RandomBase36(8)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(programRoot) != "" {
-		if err := programMain(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	code := m.Run()
 	if engine, err := docker.Open(context.Background()); err == nil {
 		_ = engine.RemoveImage(context.Background(), baseRef)
