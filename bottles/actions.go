@@ -197,12 +197,13 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 	return op.done
 }
 
-// letGo has a request wait again that an operation was to settle and, without the bottle's lock, never came to.
-// Owner only.
+// letGo has a request wait again that an operation was to settle and, without the bottle's lock, never came to: unless
+// another program has settled it meanwhile, which the box tells. Owner only.
 func (s *Supervisor) letGo(r *record, id string) {
 	again := func(q *Request) {
 		if q.State == Applying {
 			q.State = Waiting
+			s.lookAtBox(r.identity)
 		}
 	}
 	s.change(r.identity, id, again)

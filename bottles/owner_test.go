@@ -144,6 +144,32 @@ func locked(t *testing.T, b *state.Bottle) (unlock func() error) {
 	return unlock
 }
 
+// What another program settles while this one waits for the bottle to decide on it is not shown any more.
+func TestARequestThatAnotherProgramSettledIsShownNoMore(t *testing.T) {
+	s, b := owned(t, &scripted{})
+	id := b.Identity()
+	q := put(t, s, id, queue.ToolEgress, "x.example.com\n")
+	unlock := locked(t, b)
+	done, err := s.begin(Deny{Identity: id, Request: q.ID, Shown: queue.Hash([]byte(q.Proposed)), Reason: "no"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := queue.Answer{Request: q.ID, Decision: queue.Denied, DecidedAt: time.Now()}
+	if err := errors.Join(s.box(id).Answer(answer), s.box(id).Archive(q.ID)); err != nil {
+		t.Fatal(err)
+	}
+	r := s.record(id)
+	s.lookAtBox(id)
+	s.until(t, "the box is read", func() bool { return !r.looking })
+	if err := s.outcome(t, done); !errors.Is(err, errHeld) {
+		t.Errorf("it ended with %v", err)
+	}
+	s.until(t, "the request is gone", func() bool { return len(r.requests) == 0 })
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
 // What is decided while another program holds the bottle is undecided again, and can be decided when it is done.
 func TestARequestWaitsAgainWhenTheBottleIsHeld(t *testing.T) {
 	s, b := owned(t, &scripted{})
