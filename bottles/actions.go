@@ -197,17 +197,20 @@ func (s *Supervisor) operate(r *record, kind, request string, w work) <-chan err
 	return op.done
 }
 
-// letGo has a request wait again that an operation was to settle and, without the bottle's lock, never came to: unless
-// another program has settled it meanwhile, which the box tells. Owner only.
+// letGo has a request wait again that an operation was to settle and, without the bottle's lock, never came to; and looks
+// whether another program has settled it meanwhile. Owner only.
 func (s *Supervisor) letGo(r *record, id string) {
+	if id == "" {
+		return
+	}
 	again := func(q *Request) {
 		if q.State == Applying {
 			q.State = Waiting
-			s.lookAtBox(r.identity)
 		}
 	}
 	s.change(r.identity, id, again)
 	s.changePush(r.identity, id, again)
+	s.lookAtBox(r.identity)
 }
 
 // stopped is the outcome of a cancel, by that of the operation, which tells of a failure itself.

@@ -144,29 +144,37 @@ func locked(t *testing.T, b *state.Bottle) (unlock func() error) {
 	return unlock
 }
 
-// What another program settles while this one waits for the bottle to decide on it is not shown any more.
+// What another program settles while this one is about to decide on it is not shown any more.
 func TestARequestThatAnotherProgramSettledIsShownNoMore(t *testing.T) {
-	s, b := owned(t, &scripted{})
-	id := b.Identity()
-	q := put(t, s, id, queue.ToolEgress, "x.example.com\n")
-	unlock := locked(t, b)
-	done, err := s.begin(Deny{Identity: id, Request: q.ID, Shown: queue.Hash([]byte(q.Proposed)), Reason: "no"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := queue.Answer{Request: q.ID, Decision: queue.Denied, DecidedAt: time.Now()}
-	if err := errors.Join(s.box(id).Answer(answer), s.box(id).Archive(q.ID)); err != nil {
-		t.Fatal(err)
-	}
-	r := s.record(id)
-	s.lookAtBox(id)
-	s.until(t, "the box is read", func() bool { return !r.looking })
-	if err := s.outcome(t, done); !errors.Is(err, errHeld) {
-		t.Errorf("it ended with %v", err)
-	}
-	s.until(t, "the request is gone", func() bool { return len(r.requests) == 0 })
-	if err := unlock(); err != nil {
-		t.Error(err)
+	for _, held := range []bool{true, false} {
+		s, b := owned(t, &scripted{})
+		id := b.Identity()
+		q := put(t, s, id, queue.ToolEgress, "x.example.com\n")
+		unlock := locked(t, b)
+		done, err := s.begin(Deny{Identity: id, Request: q.ID, Shown: queue.Hash([]byte(q.Proposed)), Reason: "no"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := queue.Answer{Request: q.ID, Decision: queue.Denied, DecidedAt: time.Now()}
+		if err := errors.Join(s.box(id).Answer(answer), s.box(id).Archive(q.ID)); err != nil {
+			t.Fatal(err)
+		}
+		r := s.record(id)
+		s.lookAtBox(id)
+		s.until(t, "the box is read", func() bool { return !r.looking })
+		if !held {
+			err = unlock()
+		}
+		if got := s.outcome(t, done); !errors.Is(got, ErrRefused) || errors.Is(got, errHeld) != held {
+			t.Errorf("it ended with %v", got)
+		}
+		s.until(t, "the request is gone", func() bool { return len(r.requests) == 0 })
+		if held {
+			err = unlock()
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
