@@ -3,6 +3,7 @@ package bottles
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -38,6 +39,12 @@ func (s *Supervisor) lookAtBox(identity string) {
 	}
 	s.spawn(func() {
 		pending, bad := boxOf(s.cfg.Root, identity)
+		if _, err := os.Stat(s.cfg.Root.QueueDir(identity)); err != nil && len(known) > 0 {
+			// What was there is not gone, but could not be read: the state root may be away, and nothing tells when it is back.
+			s.post(func() { r.looking = false })
+			s.after(listAgain, func() { s.lookAtBox(identity) })
+			return
+		}
 		fresh := map[string]Request{}
 		for _, p := range pending {
 			if p.Answer == nil && !known[p.ID] {

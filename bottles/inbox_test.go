@@ -1,6 +1,8 @@
 package bottles
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +10,32 @@ import (
 
 	"bottle-tui/queue"
 )
+
+// While the state root is away, what an agent asked for is not there and not gone: it is shown on, and looked at when the
+// root is back, of which nothing tells where it was away for a moment.
+func TestARequestOutlivesTheAbsenceOfTheRoot(t *testing.T) {
+	s, b := owned(t, &scripted{})
+	id := b.Identity()
+	kept := put(t, s, id, queue.ToolEgress, "x.example.com\n")
+	settled := put(t, s, id, queue.ToolEgress, "y.example.com\n")
+	if err := os.Rename(s.cfg.Root.Dir(), s.cfg.Root.Dir()+".away"); err != nil {
+		t.Fatal(err)
+	}
+	r := s.record(id)
+	s.lookAtBox(id)
+	s.until(t, "the box was looked for", func() bool { return !r.looking })
+	if len(r.requests) != 2 {
+		t.Errorf("it shows %+v", r.requests)
+	}
+	if err := os.Rename(s.cfg.Root.Dir()+".away", s.cfg.Root.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	answer := queue.Answer{Request: settled.ID, Decision: queue.Denied, DecidedAt: time.Now()}
+	if err := errors.Join(s.box(id).Answer(answer), s.box(id).Archive(settled.ID)); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, "the box is read", func() bool { return len(r.requests) == 1 && r.requests[0].ID == kept.ID })
+}
 
 // A call that was cut while something was done to its bottle is not forgotten: its request goes when that has ended.
 func TestARequestOfACutCallGoesAfterTheOperation(t *testing.T) {

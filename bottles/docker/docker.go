@@ -24,6 +24,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"bottle-tui/bottles"
+	"bottle-tui/bottles/docker/watchdog"
 )
 
 // minAPI is the oldest API that has what this package needs; Docker Engine 20.10 speaks it.
@@ -43,6 +44,7 @@ type Engine struct {
 	gate    chan struct{} // held while a session is being agreed on
 
 	patience time.Duration // endWithin; shorter in a test
+	watchdog atomic.Pointer[watchdog.Watchdog]
 }
 
 var (
@@ -91,9 +93,14 @@ func Open(ctx context.Context) (*Engine, error) {
 	return e, nil
 }
 
-// hijacked is the context key under which a call asks for its connection to be closed when its
+// hijacked is the context key under which a call asks, by a *dialed, for its connection, and for that to be closed when its
 // context ends. The client does not do that for the connections that it takes over from HTTP.
 type hijacked struct{}
+
+type dialed struct {
+	conn    net.Conn
+	release func() bool // has the end of the context close it no more
+}
 
 // dialer opens connections to the engine at addr.
 func dialer(scheme, addr string) func(context.Context, string, string) (net.Conn, error) {
@@ -107,8 +114,8 @@ func dialer(scheme, addr string) func(context.Context, string, string) (net.Conn
 		if err != nil {
 			return nil, err
 		}
-		if release, ok := ctx.Value(hijacked{}).(*func() bool); ok {
-			*release = context.AfterFunc(ctx, func() { _ = conn.Close() })
+		if d, ok := ctx.Value(hijacked{}).(*dialed); ok {
+			d.conn, d.release = conn, context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}
 		return conn, nil
 	}
@@ -213,6 +220,10 @@ func engineInfo(ctx context.Context, c *client.Client) (system.Info, error) {
 	}
 	return i, err
 }
+
+// Watch has w end the terminals that are attached to from now on, should this program be stopped: one that is attached to and
+// not read stops its agent.
+func (e *Engine) Watch(w *watchdog.Watchdog) { e.watchdog.Store(w) }
 
 // Close gives back the connections that are idle. What still runs is ended by its context.
 func (e *Engine) Close() error {

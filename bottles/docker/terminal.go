@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func (e *Engine) Attach(ctx context.Context, name string) (io.ReadWriteCloser, e
 		if !i.Config.Tty {
 			return fmt.Errorf("it has no terminal; read its log instead")
 		}
-		resp, release, err := hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true, DetachKeys: detachKeys})
+		resp, release, err := e.hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true, DetachKeys: detachKeys})
 		if err != nil {
 			return err
 		}
@@ -49,17 +50,18 @@ func (e *Engine) Attach(ctx context.Context, name string) (io.ReadWriteCloser, e
 	return out, nil
 }
 
-// hijack attaches to a container. The connection's end ends the call, and ctx ends the connection; release stops
-// that. A connection that is encrypted is opened by the client itself and is closed by ctx only from here.
-func hijack(ctx context.Context, c *client.Client, name string, how container.AttachOptions) (types.HijackedResponse, func() bool, error) {
+// hijack attaches to a container. The connection's end ends the call, and ctx ends the connection; release, to be called
+// before it is closed, stops that. A connection that is encrypted is opened by the client itself and is closed by ctx only
+// from here.
+func (e *Engine) hijack(ctx context.Context, c *client.Client, name string, how container.AttachOptions) (_ types.HijackedResponse, release func(), _ error) {
 	type result struct {
 		resp types.HijackedResponse
 		err  error
 	}
-	var release func() bool
+	var d dialed
 	done := make(chan result, 1)
 	go func() {
-		resp, err := c.ContainerAttach(context.WithValue(ctx, hijacked{}, &release), name, how)
+		resp, err := c.ContainerAttach(context.WithValue(ctx, hijacked{}, &d), name, how)
 		done <- result{resp, err}
 	}()
 	var r result
@@ -76,10 +78,24 @@ func hijack(ctx context.Context, c *client.Client, name string, how container.At
 	if r.err != nil {
 		return r.resp, nil, r.err
 	}
-	if release == nil {
-		release = context.AfterFunc(ctx, r.resp.Close)
+	if d.release == nil {
+		d.release = context.AfterFunc(ctx, r.resp.Close)
+		if encrypted, ok := r.resp.Conn.(*tls.Conn); ok {
+			d.conn = encrypted.NetConn()
+		}
 	}
-	return r.resp, release, nil
+	unguard := func() {}
+	if raw, ok := d.conn.(syscall.Conn); ok {
+		if w := e.watchdog.Load(); w != nil {
+			unguard = w.Guard(raw)
+		}
+	}
+	stop := context.AfterFunc(ctx, unguard)
+	return r.resp, func() {
+		d.release()
+		stop()
+		unguard()
+	}, nil
 }
 
 // Feed writes content to the standard input of a running container, which stays open.
@@ -92,7 +108,7 @@ func (e *Engine) Feed(ctx context.Context, name string, content []byte) error {
 		if i.Config.Tty || !i.Config.OpenStdin || !i.State.Running {
 			return errors.New("it does not run, or has no standard input to write to")
 		}
-		resp, release, err := hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true})
+		resp, release, err := e.hijack(ctx, c, name, container.AttachOptions{Stream: true, Stdin: true})
 		if err != nil {
 			return err
 		}
@@ -116,7 +132,7 @@ func (e *Engine) Feed(ctx context.Context, name string, content []byte) error {
 type terminal struct {
 	ctx     context.Context
 	resp    types.HijackedResponse
-	release func() bool
+	release func()
 	explain func(error) error
 	closed  atomic.Bool
 	ended   atomic.Bool // the other side has closed

@@ -83,6 +83,12 @@ func main() {
 			case "swap": // a link in the place of whatever has a path: the path, then what it leads to
 				at, to, _ := strings.Cut(rest, " ")
 				fmt.Println("swapped", at, errors.Join(os.RemoveAll(at), os.Symlink(to, at)))
+			case "flood": // so many lines of 1 KiB, as in a long build
+				n, _ := strconv.Atoi(rest)
+				for i := range n {
+					fmt.Printf("%01023d\n", i)
+				}
+				fmt.Println("flooded", n)
 			case "orphans":
 				n, _ := strconv.Atoi(rest)
 				fmt.Println("orphans", orphans(n))
