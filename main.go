@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"bottle-tui/bottles/docker/watchdog"
 	"bottle-tui/sidecars/credproxy"
 	"bottle-tui/sidecars/egress"
 	"bottle-tui/sidecars/gitgate"
@@ -29,8 +30,11 @@ func main() {
 
 // run hands over to the part of the program that its name and its first words ask for.
 func run(ctx context.Context, name string, args []string) int {
-	if name == pid1.Name {
+	switch name {
+	case pid1.Name:
 		return pid1.Run(args)
+	case watchdog.Name:
+		return watchdog.Run()
 	}
 	if code, ours := demo.Applet(ctx, name, args); ours {
 		return code

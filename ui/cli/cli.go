@@ -17,6 +17,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/docker"
+	"bottle-tui/bottles/docker/watchdog"
 	"bottle-tui/bottles/manifest"
 	"bottle-tui/state"
 )
@@ -215,6 +216,11 @@ func (p *program) supervise(ctx context.Context, c bottles.Config, f func(contex
 	}
 	defer closeLog()
 	c.Log = log
+	if engine, ok := c.Engine.(interface{ Watch(*watchdog.Watchdog) }); ok {
+		dog := watchdog.New(func(err error) { log.Warn("watch over the terminals", "err", err) })
+		defer dog.Close()
+		engine.Watch(dog)
+	}
 	sup := bottles.New(c)
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)

@@ -104,7 +104,6 @@ func TestACrowd(t *testing.T) {
 
 // newCrowd makes a state root, a manifest and the agent's image. All of it is removed in the end.
 func newCrowd(t *testing.T) *crowd {
-	t.Setenv(token, "its value")
 	dir := t.TempDir()
 	c := &crowd{
 		t: t, binary: scenario.BuildBinary(t), manifest: filepath.Join(dir, "claude-bottle.json"), image: "bottle-tui-test-crowd:" + state.RandomBase36(8),

@@ -45,7 +45,7 @@ func (c *crowd) list() (map[string]listed, error) {
 }
 
 // rowOf finds a bottle's row on the screen: its sign, and how many of its requests wait.
-var rowOf = regexp.MustCompile(`(?m)^[│┃]?[ ▌]?([●○✗◐◓◑◒]) (` + agent + `-[0-9a-z]{5})\b([^│┃]*)`)
+var rowOf = regexp.MustCompile(`(?m)^[│┃][ ▌]([●○✗◐◓◑◒]) (` + agent + `-[0-9a-z]{5})\b([^│┃]*)`)
 
 // signs are what stands before a bottle's name on the screen.
 var signs = map[bottles.Status]string{bottles.Live: "●", bottles.Down: "○", bottles.Failed: "✗"}

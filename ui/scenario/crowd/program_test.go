@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/docker"
+	"bottle-tui/bottles/docker/watchdog"
 	"bottle-tui/bottles/manifest"
 	"bottle-tui/state"
 )
@@ -30,6 +32,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == watchdog.Name {
+		os.Exit(watchdog.Run())
+	}
 	if os.Getenv(programRoot) != "" {
 		if err := programMain(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -37,6 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	os.Setenv(token, "its value") // of every program that is started
 	os.Exit(m.Run())
 }
 
@@ -103,6 +109,9 @@ func programMain() error {
 		return err
 	}
 	defer engine.Close()
+	dog := watchdog.New(func(err error) { fmt.Fprintln(os.Stderr, err) })
+	defer dog.Close()
+	engine.Watch(dog)
 	p := &program{out: json.NewEncoder(os.Stdout)}
 	p.cond = sync.NewCond(&p.mu)
 	p.sup = bottles.New(bottles.Config{
