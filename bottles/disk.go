@@ -101,6 +101,9 @@ func (s *Supervisor) takeIn(l listing) {
 			r.disk, r.journal = nil, nil
 		}
 		if p, ok := found[id]; ok {
+			if len(r.have.containers) > 0 && len(p.containers) == 0 {
+				s.observeLater() // whoever removed them may be at the rest, of which no event tells
+			}
 			r.have = p
 		} else if have != nil && l.err == nil {
 			r.have = newParts()

@@ -3,6 +3,8 @@ package bottles
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"bottle-tui/state"
@@ -49,4 +51,45 @@ func TestWhatFailedIsShownByAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of what another program removes last, a network, no event tells: that its operation has ended, and that the containers are
+// gone, has the engine listed again.
+func TestWhatAnotherProgramRemovesLastIsSeen(t *testing.T) {
+	root, b := rooted(t)
+	labels := map[string]string{LabelRoot: root.ID(), LabelIdentity: b.Identity(), LabelRole: labelNet}
+	agent := Container{ID: "id-agent", Name: agentName(b.Identity()), State: StateRunning, Labels: map[string]string{LabelRoot: root.ID(), LabelIdentity: b.Identity(), LabelRole: string(RoleAgent)}}
+	var has atomic.Pointer[Observed]
+	has.Store(&Observed{Containers: []Container{agent}, Networks: []Network{{Name: "net", Labels: labels}}})
+	s, until := running(t, root, &scripted{observe: func() (Observed, error) { return *has.Load(), nil }, attach: func() error { return ErrNotFound }})
+	is := func(want Status, detail string) func(*Snapshot) bool {
+		return func(snap *Snapshot) bool {
+			return len(snap.Bottles) == 1 && snap.Bottles[0].Status == want && strings.Contains(snap.Bottles[0].Detail, detail)
+		}
+	}
+	until("it is live", is(Live, ""))
+	unlock := locked(t, b)
+	if err := b.PutOperation(state.Operation{Kind: "teardown", Step: "teardown"}); err != nil {
+		t.Fatal(err)
+	}
+	until("it is being torn down", is(Stopping, ""))
+	has.Store(&Observed{Networks: []Network{{Name: "net", Labels: labels}}})
+	s.post(s.observe) // an event
+	until("its containers are gone", func(snap *Snapshot) bool { return is(Stopping, "")(snap) && snap.Bottles[0].Image == "" })
+	s.post(func() { s.later = true }) // nothing is repeated by itself meanwhile
+	has.Store(&Observed{})
+	if err := errors.Join(b.ClearOperation(), unlock()); err != nil {
+		t.Fatal(err)
+	}
+	until("it is down", is(Down, ""))
+
+	// So it is without a journal, as where an orphan is cleaned up.
+	has.Store(&Observed{Containers: []Container{agent}})
+	s.post(func() { s.later = false; s.observe() })
+	until("it is live again", is(Live, ""))
+	has.Store(&Observed{Networks: []Network{{Name: "net", Labels: labels}}})
+	s.post(s.observe)
+	until("its network is left", is(Failed, "its sidecars are not"))
+	has.Store(&Observed{})
+	until("it is down again", is(Down, ""))
 }

@@ -46,6 +46,9 @@ func (s *Supervisor) takeState(identity string, n uint64, d onDisk) {
 		s.observe()
 		return
 	}
+	if r.journal != nil && d.journal == nil {
+		s.observe() // what another program removed last, such as a network, no event tells of
+	}
 	r.took(n, d)
 	s.changed()
 	if s.listed {
