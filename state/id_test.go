@@ -72,6 +72,9 @@ func TestARootThatIsGoneIsNotEmpty(t *testing.T) {
 		if err := b.Delete(); !errors.Is(err, state.ErrGone) {
 			t.Errorf("%s, a deletion says %v", when, err)
 		}
+		if b, err := r.Create(state.Metadata{AgentName: "coder"}); !errors.Is(err, state.ErrGone) {
+			t.Errorf("%s, a bottle was made in it: %v, %v", when, b, err)
+		}
 	}
 	gone("moved away")
 	if err := os.MkdirAll(filepath.Join(r.Dir(), "state"), 0o700); err != nil {

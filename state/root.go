@@ -237,6 +237,9 @@ func (r *Root) CreateAs(identity string, m Metadata) (*Bottle, error) {
 	if m.StartedAt.IsZero() {
 		m.StartedAt = time.Now()
 	}
+	if err := r.Check(); err != nil { // in another root at its place nobody would find it
+		return nil, fmt.Errorf("making the bottle %s: %w", identity, err)
+	}
 	draft := &Bottle{root: r, identity: identity, dir: filepath.Join(r.stateDir(), draftMark+identity+"-"+RandomBase36(8))}
 	err := os.Mkdir(draft.Dir(), dirPerm)
 	if err != nil {
