@@ -168,9 +168,10 @@ func (c *crowd) end() {
 	}
 }
 
-// open opens the real screen.
+// open opens the real screen, and waits until it has opened the state root: it would make one where that is away.
 func (c *crowd) open() {
 	c.screen = scenario.Start(c.t, scenario.Options{Args: []string{c.binary, "--home", c.root.Dir(), "--manifest", c.manifest}, Cols: 160, Rows: 50})
+	c.screen.WaitText("Bottles", patience)
 }
 
 func (c *crowd) note(format string, args ...any) {
@@ -379,24 +380,25 @@ func (c *crowd) decides(p *process, id string) {
 // press presses a key on the screen, with a bottle chosen there.
 func (c *crowd) press(key, id string) {
 	chosen := regexp.MustCompile(`▌\S+ ` + regexp.QuoteMeta(id))
-	c.screen.Press("esc", "esc", "/")
-	c.screen.Type(id)
-	c.screen.Press("enter", "esc")
-	deadline := time.After(2 * time.Second)
-	for !chosen.MatchString(c.screen.Screen()) {
-		select {
-		case <-time.After(20 * time.Millisecond): // between two looks, up to the deadline
-		case <-deadline:
-			c.note("the screen does not choose %s", id) // it is stopped, or does not show it yet
-			return
+	pause := func(d time.Duration) { <-time.After(d) } // as an operator's: the escape makes another key of one right behind it
+	c.screen.Press("esc")
+	pause(60 * time.Millisecond)
+	for _, towards := range []string{"up", "down"} {
+		for n := 0; n < 8 && !chosen.MatchString(c.screen.Screen()); n++ {
+			c.screen.Press(towards)
+			pause(40 * time.Millisecond)
 		}
+	}
+	if !chosen.MatchString(c.screen.Screen()) {
+		c.note("the screen does not choose %s", id) // it is stopped, or does not show it yet
+		return
 	}
 	c.with(id, func(m *member) { m.touched = true })
 	c.note("the screen: %s %s", key, id)
 	c.screen.Press(key)
-	<-time.After(500 * time.Millisecond) // the grace before a dialog takes a key
+	pause(500 * time.Millisecond) // the grace before a dialog takes a key
 	c.screen.Press("y")
-	<-time.After(50 * time.Millisecond) // or the escape makes another key of it
+	pause(60 * time.Millisecond)
 	c.screen.Press("esc")
 }
 
