@@ -46,7 +46,8 @@ var ErrNoBinary = errors.New("no binary of bottle-tui for the engine's platform"
 
 // Binary opens this program's static executable for a platform of GOOS and GOARCH: this process's own file,
 // when it is one; else the one that a release carries; else one compiled with the Go toolchain out of the
-// source checkout that this program was built from (a second or two, kept in the user's cache). Its error
+// source checkout that this program was built from, if that is as it was then (up to some minutes, kept in the user's
+// cache). Its error
 // wraps ErrNoBinary and says what each of these lacked.
 func Binary(ctx context.Context, goos, goarch string) (*Executable, error) {
 	e, ownErr := own(goos, goarch)
@@ -161,7 +162,58 @@ func sourceDir() (string, error) {
 	if !strings.HasPrefix(string(mod), "module "+modulePath+"\n") {
 		return "", fmt.Errorf("%s is not bottle-tui's source checkout", dir)
 	}
-	return dir, nil
+	if info, ok := debug.ReadBuildInfo(); !ok || info.Path != modulePath {
+		return dir, nil // a test, which go has just compiled
+	}
+	program, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		if program, err = statExecutable(); err != nil {
+			return "", fmt.Errorf("find when this program was built: %w", err)
+		}
+	}
+	return dir, unchanged(dir, program.ModTime())
+}
+
+func statExecutable() (fs.FileInfo, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
+}
+
+// ErrChanged: the source checkout is not what this program was built from any more.
+var ErrChanged = errors.New("changed since this program was built")
+
+// unchanged makes sure that nothing which is compiled in the checkout dir was written after the program was: what runs
+// beside an agent is what the operator built, not what the checkout holds by then. A checkout of another revision writes
+// the files that differ.
+func unchanged(dir string, built time.Time) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("look through the source checkout: %w", err)
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if path != dir && (strings.HasPrefix(name, ".") || name == "testdata" || name == "docs") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		compiled := name == "go.mod" || name == "go.sum" || name == "Dockerfile" ||
+			strings.HasSuffix(name, ".toml") || strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")
+		if !compiled {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return fmt.Errorf("look through the source checkout: %w", err)
+		}
+		if info.ModTime().After(built) {
+			return fmt.Errorf("%s was %w; build it again", path, ErrChanged)
+		}
+		return nil
+	})
 }
 
 // compileTimeout bounds a compilation from an empty build cache on a slow machine.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // A dynamic executable would be compiled anew; what is missing for that is told before. Other reasons are no such ones.
@@ -47,5 +49,33 @@ func TestCompiles(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if why, cannot := compiles(dynamic); !errors.Is(why, ErrDynamic) || cannot == nil {
 		t.Errorf("a dynamic one without Go in PATH: %v, %v", why, cannot)
+	}
+}
+
+// The sidecars run what this program was built from: a checkout that was changed since is not compiled.
+func TestAChangedCheckoutIsNotCompiled(t *testing.T) {
+	dir, built := t.TempDir(), time.Unix(1_700_000_000, 0)
+	put := func(name string, at time.Time) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := built.Add(time.Second)
+	put("go.mod", built)
+	put("main.go", built.Add(-time.Hour))
+	for _, other := range []string{"main_test.go", "README.md", ".git/x.go", "docs/x.go", "a/testdata/agent/x.go"} {
+		put(other, later)
+	}
+	if err := unchanged(dir, built); err != nil {
+		t.Errorf("as it was: %v", err)
+	}
+	for _, name := range []string{"go.mod", "go.sum", "sidecars/egress/x.go", "themes/x.toml", "bottles/claudecode/Dockerfile"} {
+		put(name, later)
+		if err := unchanged(dir, built); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is newer: %v", name, err)
+		}
+		put(name, built)
 	}
 }
