@@ -24,6 +24,9 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 		return err
 	}
 	profile = s.prepared(profile, meta)
+	if s.compiles() {
+		x.report(stepCompile, 0, 0)
+	}
 	image, err := s.sidecarImage(ctx)
 	if err != nil {
 		return err

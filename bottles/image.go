@@ -65,8 +65,23 @@ func (s *Supervisor) planBinary(p *Preflight) {
 		p.conflict(Conflict{fmt.Sprintf("the sidecars can't run this program, and it can't be compiled anew: %v; %v", why, cannot), fix})
 	case why != nil:
 		p.notice(Notice{ID: NoticeCompiles, Fix: fix,
-			What: fmt.Sprintf("the sidecars can't run this program, which is compiled anew first, from its source checkout as that is now; it takes up to some minutes and 400 MB of the Go build cache: %v", why)})
+			What: fmt.Sprintf("the sidecars can't run this program, which is compiled anew first, from its source checkout; it takes up to some minutes and 400 MB of the Go build cache: %v", why)})
 	}
+}
+
+// stepCompile is the step in which the program is compiled for the sidecars, which can't run the one that runs here.
+const stepCompile = "compile bottle-tui for the sidecars (once; up to some minutes)"
+
+// compiles says whether the sidecars' image is still to be made, and that begins with a compilation.
+func (s *Supervisor) compiles() bool {
+	s.mu.Lock()
+	made := s.sidecar != nil
+	s.mu.Unlock()
+	if made {
+		return false
+	}
+	why, cannot := s.cfg.Compiles()
+	return why != nil && cannot == nil
 }
 
 // importSidecars puts the sidecars' image on the engine.

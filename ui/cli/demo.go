@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bottle-tui/bottles"
+	"bottle-tui/sidecars"
 	"bottle-tui/state"
 	"bottle-tui/ui/cli/demo"
 )
@@ -94,6 +95,9 @@ func (p *program) demo(ctx context.Context, only []string, again string) error {
 	defer engine.Close()
 	c := &demoCatalog{engine: engine}
 	defer c.close()
+	if why, cannot := sidecars.Compiles(); why != nil && cannot == nil {
+		fmt.Fprintf(p.err, "bottle-tui: it is compiled anew for the containers first, which takes up to some minutes: %v\n", why)
+	}
 	if _, err := c.image(ctx); err != nil {
 		return err // without an engine there is nothing to demonstrate, and the error says what to do
 	}
