@@ -1,8 +1,10 @@
 package bottles
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"bottle-tui/queue"
 	"bottle-tui/state"
@@ -109,10 +111,7 @@ func (s *Supervisor) takeIn(l listing) {
 			r.have = newParts()
 		}
 		if r.gone() {
-			delete(s.bottles, id)
-			for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id, "asked " + id, usageProblem(id)} {
-				delete(s.problems, source)
-			}
+			s.forget(id)
 		}
 	}
 	s.changed()
@@ -270,4 +269,21 @@ func boxOf(root *state.Root, identity string) ([]queue.Pending, []Problem) {
 // box is a bottle's queue directory.
 func (s *Supervisor) box(identity string) *queue.Box {
 	return queue.Open(s.cfg.Root.QueueDir(identity))
+}
+
+// forget drops what is remembered of a bottle of which nothing is left. Owner only.
+func (s *Supervisor) forget(id string) {
+	delete(s.bottles, id)
+	for _, source := range []string{id, transcriptProblem(id), "audit " + id, "audit size " + id, "asked " + id, usageProblem(id)} {
+		delete(s.problems, source)
+	}
+	s.unwritten.Delete(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.summaries, id)
+	delete(s.early, id)
+	maps.DeleteFunc(s.asked, func(of string, _ factCount) bool { return strings.HasPrefix(of, id+" ") })
+	for _, role := range roles {
+		delete(s.positions, sidecarName(role, id))
+	}
 }

@@ -106,12 +106,13 @@ func TestAReportEndsWithItsBottle(t *testing.T) {
 		s.problems[source] = []Problem{{"somewhere", "something"}}
 	}
 	s.problems["state"] = []Problem{{"elsewhere", "it stays"}}
+	s.positions[sidecarName(RoleEgress, id)], s.summaries[id], s.asked[id+" push ended"] = position{set: true}, summaryCount{}, factCount{}
 	if err := b.Delete(); err != nil {
 		t.Fatal(err)
 	}
 	s.scanDisk()
-	if len(s.problems) > 1 || s.bottles[id] != nil {
-		t.Errorf("left: %v", s.problems)
+	if len(s.problems) > 1 || s.bottles[id] != nil || len(s.positions)+len(s.summaries)+len(s.asked) > 0 {
+		t.Errorf("left: %v, %v, %v, %v", s.problems, s.positions, s.summaries, s.asked)
 	}
 }
 
