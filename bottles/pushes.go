@@ -1,12 +1,10 @@
 package bottles
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -322,28 +320,33 @@ func withPushes(requests, pushes []Request) []Request {
 	return all
 }
 
-// pushesOf reads from the log of a git-gate which pushes it holds now.
-func pushesOf(ctx context.Context, engine Engine, identity string) ([]Request, error) {
-	r, err := engine.Logs(ctx, sidecarName(RoleGitGate, identity), 0, false)
+// pushesOf reads from the log of a git-gate which pushes it holds now: from its end, where no push of before can still wait.
+func pushesOf(ctx context.Context, engine Engine, identity string, now time.Time) ([]Request, error) {
+	h, first, err := heldIn(ctx, engine, identity, tailLines)
+	if err == nil && first.Event != sidecars.EventReady && now.Sub(first.At) < pushAge {
+		h, _, err = heldIn(ctx, engine, identity, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return h.requests(identity), nil
+}
+
+// heldIn reads the last lines of a git-gate's log, with 0 all; first is the first of these.
+func heldIn(ctx context.Context, engine Engine, identity string, tail int) (h held, first sidecars.Line, err error) {
+	r, err := engine.Logs(ctx, sidecarName(RoleGitGate, identity), tail, false)
+	if err != nil {
+		return h, first, err
+	}
 	defer r.Close()
-	var h held
-	lines := bufio.NewReaderSize(r, 64<<10)
-	for {
-		b, err := lines.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue // no git-gate says so much in a line
-		}
+	err = EachLine(r, func(b []byte) bool {
 		if l, ok := sidecars.ParseLine(b); ok {
+			if first.Event == "" {
+				first = l
+			}
 			h.hear(l)
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return h.requests(identity), nil
-		case err != nil:
-			return nil, err
-		}
-	}
+		return true
+	})
+	return h, first, err
 }

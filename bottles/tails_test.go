@@ -83,6 +83,13 @@ func TestAPushBehindALongLogIsShown(t *testing.T) {
 		s.summarise(id)
 		stops = append(stops, stop)
 	}
+	if held, err := pushesOf(t.Context(), engine, "tester-00000", time.Now()); err != nil || len(held) != 1 || held[0].ID != "new" {
+		t.Errorf("to a command it holds %+v, %v", held, err)
+	}
+	before := engine.read
+	if held, err := pushesOf(t.Context(), engine, "tester-00000", time.Now().Add(2*time.Hour)); err != nil || len(held) > 0 || engine.read-before > len(engine.of[container])/2 {
+		t.Errorf("when no push can wait any more it holds %+v, %v; %d bytes were read", held, err, engine.read-before)
+	}
 	close(hold)
 	for _, stop := range stops {
 		stop()

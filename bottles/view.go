@@ -276,7 +276,7 @@ func Survey(ctx context.Context, root *state.Root, engine Engine, now time.Time)
 			}
 		}
 		if r.have.containers[RoleGitGate].State == StateRunning {
-			pushes, err := pushesOf(ctx, engine, id)
+			pushes, err := pushesOf(ctx, engine, id, now)
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				bad = append(bad, Problem{Path: sidecarName(RoleGitGate, id), Err: err.Error()})
 			}
