@@ -88,6 +88,24 @@ func TestWhatIsChangedOnDiskIsSeen(t *testing.T) {
 	}
 }
 
+// That the root is away is seen though it has no bottle, and that it is back.
+func TestAnEmptyRootThatGoesAwayIsMissed(t *testing.T) {
+	t.Parallel()
+	root := openRoot(t)
+	_, until := running(t, root, &scripted{observe: func() (Observed, error) { return Observed{}, nil }})
+	until("the engine was heard", func(snap *Snapshot) bool { return snap.Engine.Reachable })
+	for _, away := range []bool{true, false} {
+		from, to := root.Dir(), root.Dir()+".away"
+		if !away {
+			from, to = to, from
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		until("it is seen", func(snap *Snapshot) bool { return (len(snap.Problems) > 0) == away })
+	}
+}
+
 // A state is read when it changed, and not whenever the engine is listed.
 func TestAListingReadsWhatChanged(t *testing.T) {
 	_, b := rooted(t)

@@ -77,7 +77,7 @@ func OpenWith(dir string, o Options) (*Root, error) {
 	}
 	_ = SyncDir(filepath.Dir(abs)) // best effort: the parent may not be ours to open
 	r := &Root{dir: abs}
-	if bare := r.bare(); !bare { // looked at first: another program that makes the root makes state/ before all else
+	if !r.Bare() { // looked at first: another program that makes the root makes state/ before all else
 		_, err = os.Lstat(r.stateDir())
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -145,8 +145,8 @@ func notOpened(dir string, err error) error {
 	return fmt.Errorf("opening the state directory %s: %w: %s", dir, err, chooseAnother)
 }
 
-// bare says whether nothing was ever kept here: no state/, and nothing beside it that would go with one.
-func (r *Root) bare() bool {
+// Bare says whether nothing was ever kept here: no state/, and nothing beside it that would go with one.
+func (r *Root) Bare() bool {
 	for _, path := range []string{r.stateDir(), filepath.Join(r.dir, idFile), r.queueRoot(), r.auditDir()} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return false
@@ -311,7 +311,7 @@ func (r *Root) Scan() Listing {
 	l := Listing{Unusable: map[string]string{}}
 	entries, err := os.ReadDir(r.stateDir())
 	if errors.Is(err, fs.ErrNotExist) {
-		if r.bare() {
+		if r.Bare() {
 			err = nil // nothing was ever kept here
 		} else {
 			entries, err = os.ReadDir(r.stateDir()) // it may have been made since

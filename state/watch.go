@@ -48,6 +48,7 @@ type Watcher struct {
 	done   chan struct{}
 
 	// Owned by the goroutine.
+	self    fs.FileInfo        // of the root; nil: it is not there
 	seen    map[string][]stamp // by identity: of its directory, and of those in it that are watched, too
 	waiting []string           // identities with a Change to give, in order
 	all     bool               // an overflow to give
@@ -97,6 +98,7 @@ func watch(ctx context.Context, root string, from notifier, what Watching) *Watc
 		root: root, what: what, source: from, events: make(chan Change), cancel: cancel, done: make(chan struct{}),
 		seen: map[string][]stamp{},
 	}
+	w.self = w.itself()
 	w.scan()
 	if what.Known {
 		w.waiting = nil
@@ -229,8 +231,21 @@ func (w *Watcher) forget(identity string) {
 	}
 }
 
-// scan looks at every directory.
+// itself is what stands in the root's place; nil: nothing that can be seen.
+func (w *Watcher) itself() fs.FileInfo {
+	info, err := os.Stat(w.root)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// scan looks at every directory. That the root went, or is another one, is told as an overflow where no directory tells it.
 func (w *Watcher) scan() {
+	if now := w.itself(); (now == nil) != (w.self == nil) || now != nil && !os.SameFile(now, w.self) {
+		w.self = now
+		defer func() { w.all = w.all || len(w.waiting) == 0 }()
+	}
 	_ = w.source.add(w.root) // again each time: the root may be another one
 	there := map[string]bool{}
 	if d, err := os.Open(w.root); err == nil {

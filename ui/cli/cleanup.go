@@ -36,7 +36,7 @@ func (p *program) cleanupCommand() *cobra.Command {
 }
 
 func (p *program) cleanup(ctx context.Context, dry, yes bool) error {
-	root, engine, err := p.openFor(ctx, dry)
+	root, engine, err := p.openFor(ctx, dry || p.bare())
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // cleanupImages names the images that this program made and no bottle needs, asks, and removes those that no container
 // uses. What is needed again is made again.
 func (p *program) cleanupImages(ctx context.Context, dry, yes bool) error {
-	root, engine, err := p.openFor(ctx, dry)
+	root, engine, err := p.openFor(ctx, dry || p.bare())
 	if err != nil {
 		return err
 	}

@@ -180,6 +180,17 @@ func (p *program) openFor(ctx context.Context, dry bool) (*state.Root, bottles.E
 	return p.open(ctx)
 }
 
+// bare says that nothing was ever kept in the state root: it is not there, or it is where a disk is to be mounted. What
+// needs what is there makes nothing in such a one, which would be in the way of the right one.
+func (p *program) bare() bool {
+	dir, err := p.dir()
+	if err != nil {
+		return false
+	}
+	root, err := state.OpenReadOnly(dir)
+	return err == nil && root.Bare()
+}
+
 func (p *program) openWith(ctx context.Context, open func(string) (*state.Root, error)) (*state.Root, bottles.Engine, error) {
 	dir, err := p.dir()
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,6 +112,22 @@ func TestLookingMakesNothing(t *testing.T) {
 		entries, err := os.ReadDir(p.home)
 		if err != nil || len(entries) != 1 || entries[0].Name() != "queue" {
 			t.Errorf("%q leaves %v, %v", args, entries, err)
+		}
+	}
+	// What needs what is there makes no root either, also where one is to be mounted.
+	p.home = filepath.Join(t.TempDir(), "root")
+	for _, there := range []bool{false, true} {
+		if there {
+			if err := os.Mkdir(p.home, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, args := range [][]string{{"cleanup"}, {"cleanup", "--images"}, {"resume", "coder-00000"}} {
+			p.run(t.Context(), append(args, "--home", p.home))
+			entries, err := os.ReadDir(p.home)
+			if len(entries) > 0 || errors.Is(err, os.ErrNotExist) == there {
+				t.Errorf("there %v: %q leaves %v, %v", there, args, entries, err)
+			}
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (p *program) resumeCommand() *cobra.Command {
 }
 
 func (p *program) resume(ctx context.Context, identity string, flags planFlags, yes bool) error {
-	config, end, err := p.config(ctx, "", flags.dry)
+	config, end, err := p.config(ctx, "", flags.dry || p.bare())
 	if err != nil {
 		return err
 	}
