@@ -2,14 +2,53 @@ package bottles
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"time"
 
 	"bottle-tui/state"
 )
 
-// Raze removes everything of a state root from the engine, live bottles too, and says what it removed. The
-// directory itself is left to the caller.
+// Purge removes a state root with everything of it on the engine, live bottles too, and says what it removed. It holds the
+// lock of every bottle meanwhile: where another program is at one, or one is being made, nothing is removed.
+func Purge(ctx context.Context, root *state.Root, engine Engine) (removed []string, err error) {
+	return purge(ctx, root, engine, lockPatience)
+}
+
+func purge(ctx context.Context, root *state.Root, engine Engine, patience time.Duration) (removed []string, err error) {
+	err = root.Alone(func() error { // no bottle is made meanwhile
+		found := root.Scan()
+		if found.Err != nil {
+			return found.Err
+		}
+		for _, b := range found.Bottles {
+			unlock, err := lockWithin(ctx, b, patience)
+			if errors.Is(err, errHeld) {
+				other, _ := b.Operation() // for the words alone
+				return fmt.Errorf("%s: %w%s; nothing was removed, try again when it is done", b.Identity(), err, inBrackets(other))
+			}
+			if err != nil {
+				return fmt.Errorf("nothing was removed: %w", err)
+			}
+			defer func() { _ = unlock() }() // the lock ends with its file
+		}
+		if removed, err = Raze(ctx, root, engine); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(root.Dir()); err != nil {
+			return fmt.Errorf("remove the state root: %w", err)
+		}
+		removed = append(removed, root.Dir())
+		return nil
+	})
+	return removed, err
+}
+
+// Raze removes everything of a state root from the engine, live bottles too, and says what it removed. It is for a root that
+// no other program uses, whose directory goes its own way: see Purge.
 func Raze(ctx context.Context, root *state.Root, engine Engine) (removed []string, err error) {
 	have, err := ObserveRoot(ctx, engine, root)
 	if err != nil {

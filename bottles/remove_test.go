@@ -2,12 +2,14 @@ package bottles
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"bottle-tui/state"
 )
@@ -179,5 +181,43 @@ func TestACleanupIsJudgedWhenItActs(t *testing.T) {
 				t.Errorf("%v, and not %q; removed %v", err, c.want, e.gone)
 			}
 		})
+	}
+}
+
+// A root is removed as a whole under the locks of its bottles: not while another program is at one of them.
+func TestAPurgeWaitsForNoBottleThatIsBusy(t *testing.T) {
+	t.Parallel()
+	root, b := rooted(t)
+	e := holding(root.ID(), b.Identity(), StateRunning)
+	unlock, err := b.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutOperation(state.Operation{Kind: "resume", Step: "launch"}); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := purge(t.Context(), root, e, time.Millisecond)
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "resume: launch") || len(removed)+len(e.gone) > 0 {
+		t.Errorf("while another program is at it: removed %q and %q, %v", removed, e.gone, err)
+	}
+	if !root.Has(b.Identity()) {
+		t.Error("its state is gone")
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	e.before = func() {
+		if _, free, err := b.TryLock(); free || err != nil {
+			t.Errorf("while it is removed its lock is free: %v, %v", free, err)
+		}
+		if got := kinds(t, root, b.Identity()); !slices.Equal(got, []string{"purge"}) {
+			t.Errorf("before a removal the audit log has %q", got)
+		}
+	}
+	if removed, err = purge(t.Context(), root, e, time.Millisecond); err != nil || len(removed) != 3 || len(e.gone) != 2 {
+		t.Errorf("removed %q and %q, %v", removed, e.gone, err)
+	}
+	if _, err := os.Lstat(root.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the root: %v", err)
 	}
 }

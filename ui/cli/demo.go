@@ -157,7 +157,7 @@ func (p *program) cleanDemo(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	removed, err := bottles.Raze(ctx, root, engine)
+	removed, err := bottles.Purge(ctx, root, engine)
 	if err == nil {
 		var shared []string
 		shared, err = bottles.RazeShared(ctx, engine)
@@ -169,10 +169,6 @@ func (p *program) cleanDemo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(root.Dir()); err != nil {
-		return fmt.Errorf("remove the demo's state: %w", err)
-	}
-	fmt.Fprintln(p.out, "removed", root.Dir())
 	if filepath.Base(filepath.Dir(root.Dir())) == cacheName {
 		_ = os.Remove(filepath.Dir(root.Dir())) // the cache's directory too, when nothing else is in it
 	}
