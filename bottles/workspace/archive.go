@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"bottle-tui/bottles/workspace/gitrepo"
 )
 
 const (
@@ -82,8 +84,8 @@ type archiver struct {
 	files    int
 	bytes    int64
 	buf      []byte
-	marks    map[string]mark // what was written, by its path; nil: nobody asks
-	stale    Names           // what of that was deleted since
+	marks    map[string]gitrepo.Mark // what was written, by its path; nil: nobody asks
+	stale    Names                   // what of that was deleted since
 
 	dir  string   // where here is, from the root
 	here *os.Root // the directory of the last entry; nil: none yet, or it is gone
@@ -148,7 +150,7 @@ func (a *archiver) add(e entry) error {
 		return err
 	}
 	if a.marks != nil {
-		a.marks[e.path] = markOf(info)
+		a.marks[e.path] = gitrepo.MarkOf(info)
 	}
 	h := a.header(path.Join(a.tree.Part, e.path), tar.TypeReg)
 	h.Mode, h.ModTime = int64(info.Mode().Perm()), info.ModTime()

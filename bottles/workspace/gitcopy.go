@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"bottle-tui/bottles/workspace/gitrepo"
@@ -22,20 +21,6 @@ const (
 	settleFor  = 10 * time.Second
 	settleLook = 5 * time.Millisecond
 )
-
-// mark tells one state of a file from another.
-type mark struct {
-	mtime, size int64
-	inode       uint64
-}
-
-func markOf(info fs.FileInfo) mark {
-	m := mark{mtime: info.ModTime().UnixNano(), size: info.Size()}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		m.inode = uint64(st.Ino)
-	}
-	return m
-}
 
 // gitCopy copies the repositories of a tree. Their state is read before their objects, so that all that a ref reaches
 // is among those; it is read again, and files that changed are written again, until nothing changed from the reading to
@@ -58,7 +43,7 @@ func (a *archiver) beginGit() (*gitCopy, error) {
 		g.copied = append(g.copied, files)
 	}
 	if len(a.tree.repos) > 0 {
-		a.marks = make(map[string]mark, len(a.tree.entries))
+		a.marks = make(map[string]gitrepo.Mark, len(a.tree.entries))
 	}
 	return g, g.read()
 }
@@ -267,7 +252,7 @@ func (a *archiver) copyChanged(ctx context.Context) error {
 		}
 		info, err := a.here.Lstat(path.Base(e.path))
 		old, written := a.marks[e.path]
-		if err != nil || written && (e.kind == fs.ModeDir || old == markOf(info)) {
+		if err != nil || written && (e.kind == fs.ModeDir || old == gitrepo.MarkOf(info)) {
 			continue
 		}
 		if err := a.add(e); err != nil {

@@ -91,10 +91,17 @@ func (p *packIndex) has(id string) bool {
 	return false
 }
 
-// inode is the number of a file in its file system, 0 where there is none.
-func inode(info fs.FileInfo) uint64 {
+// Mark tells one state of a file from another.
+type Mark struct {
+	mtime, size int64
+	inode       uint64 // 0 where there is none
+}
+
+// MarkOf is the mark of a file as it is.
+func MarkOf(info fs.FileInfo) Mark {
+	m := Mark{mtime: info.ModTime().UnixNano(), size: info.Size()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Ino)
+		m.inode = uint64(st.Ino)
 	}
-	return 0
+	return m
 }

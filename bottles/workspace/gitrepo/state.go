@@ -43,7 +43,7 @@ func (r *Repo) Unchanged(s *State, now time.Time) (same, busy bool, err error) {
 func (r *Repo) signature() (string, error) {
 	var b strings.Builder
 	err := r.eachState(func(f File, info fs.FileInfo) error {
-		fmt.Fprintf(&b, "%s %d %d %d\n", f.Name, info.Size(), info.ModTime().UnixNano(), inode(info))
+		fmt.Fprintf(&b, "%s %v\n", f.Name, MarkOf(info))
 		return nil
 	})
 	return b.String(), err
