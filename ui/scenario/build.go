@@ -8,10 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"bottle-tui/ui/scenario/ci"
 )
 
 // BuildBinary builds the module's program as it is shipped (static, -trimpath), once for each test process, and gives
@@ -27,7 +28,7 @@ var builds sync.Map // of what is built to func() (string, error)
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
 	return buildOnce(t, pkg, func() (string, error) {
-		root, err := moduleRoot()
+		root, err := ci.ModuleRoot()
 		if err != nil {
 			return "", err
 		}
@@ -43,14 +44,6 @@ func buildOnce(t testing.TB, what string, build func() (string, error)) string {
 		t.Fatalf("build %s: %v", what, err)
 	}
 	return path
-}
-
-func moduleRoot() (string, error) {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	return filepath.Dir(strings.TrimSpace(string(mod))), nil
 }
 
 // build leaves the binary in a directory that is named by its content and shared by all test processes of

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bottle-tui/ui/scenario/ci"
 )
 
 // earlier is the commit of the version whose bottles must be understood: the last one that kept only ~/.claude.
@@ -16,7 +18,7 @@ const earlier = "706fa13"
 func BuildEarlier(t testing.TB) string {
 	t.Helper()
 	return buildOnce(t, "the program of "+earlier, func() (string, error) {
-		root, err := moduleRoot()
+		root, err := ci.ModuleRoot()
 		if err != nil {
 			return "", err
 		}

@@ -17,16 +17,25 @@ import (
 // Timeout bounds one script: the longest makes a Debian, downloads 170 MB and builds an image.
 const Timeout = 15 * time.Minute
 
+// ModuleRoot is the directory of the module that the test is of.
+func ModuleRoot() (string, error) {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(mod))), nil
+}
+
 // Run runs a script and gives what it prints. The error holds what it said.
 func Run(script string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
-	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	root, err := ModuleRoot()
 	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
+		return "", err
 	}
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), ".ci", script), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(root, ".ci", script), args...)
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
