@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -183,6 +184,7 @@ func moved(was, now Profile, grants []Grant) (out []aspect) {
 		{"supervise", "supervise", fmt.Sprint(was.Supervise), fmt.Sprint(now.Supervise)},
 		{"command", "command", jsonText(was.Command), jsonText(now.Command)},
 		{"args", "args", jsonText(was.Args), jsonText(now.Args)},
+		{"model", "model", was.Model, now.Model},
 		{"prompt", "prompt", was.Prompt, now.Prompt},
 		{"skills", "skills", jsonText(was.Skills), jsonText(now.Skills)},
 		{"memory", "memory limit", fmt.Sprint(was.Memory), fmt.Sprint(now.Memory)},
@@ -195,6 +197,17 @@ func moved(was, now Profile, grants []Grant) (out []aspect) {
 			say(a.name, "the profile's %s has changed: it was %s and is %s", a.what, orDefault(a.was, "none"), orDefault(a.now, "none"))
 		default:
 			say(a.name, "the profile's %s has changed", a.what)
+		}
+	}
+	for _, a := range []struct {
+		name, what string
+		was, now   map[string]json.RawMessage
+	}{
+		{"settings", "settings of Claude Code", was.Settings, now.Settings},
+		{"mcp-servers", "MCP servers", was.MCPServers, now.MCPServers},
+	} {
+		if add, gone := namesOf(missing(members(a.now), members(a.was))), namesOf(missing(members(a.was), members(a.now))); len(add)+len(gone) > 0 {
+			say(a.name, "the profile's %s have changed: %s", a.what, plusMinus(add, missing(gone, add)))
 		}
 	}
 	if add, gone := namesOf(missing(now.Env, was.Env)), namesOf(missing(was.Env, now.Env)); len(add)+len(gone) > 0 {
@@ -222,6 +235,14 @@ func jsonText[T any](list []T) string {
 	}
 	text, _ := json.Marshal(list) // strings and numbers
 	return string(text)
+}
+
+// members are the members of an object as name=value, in order.
+func members(object map[string]json.RawMessage) (all []string) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		all = append(all, name+"="+string(object[name]))
+	}
+	return all
 }
 
 // namesOf are the names of NAME=value.

@@ -35,6 +35,9 @@ func TestTheNoticesOfAProfileThatMovedOn(t *testing.T) {
 		"args":                 {func(p *Profile) { p.Args = nil }, false, "profile-args-", true, `it was ["--verbose"] and is none`},
 		"environment":          {func(p *Profile) { p.Env = []string{"TOKEN_HINT=new"} }, false, "profile-env-", true, "+TOKEN_HINT"},
 		"remotes":              {func(p *Profile) { p.Git = []Remote{{Name: "o", AllowForce: true}} }, false, "profile-git-", true, "git remotes"},
+		"model":                {func(p *Profile) { p.Model = "opus" }, false, "profile-model-", true, "is opus"},
+		"settings":             {func(p *Profile) { p.Settings = map[string]json.RawMessage{"style": []byte(`"new"`)} }, false, "profile-settings-", true, "+style"},
+		"servers":              {func(p *Profile) { p.MCPServers = map[string]json.RawMessage{"notes": []byte(`{"new":1}`)} }, false, "profile-mcp-servers-", true, "+notes"},
 		"limits":               {func(p *Profile) { p.Pids = 7 }, false, "profile-pids-", true, "is 7"},
 		"the program's files":  {func(p *Profile) { p.Files = []File{{Path: "/etc/x"}} }, false, "program-files", false, "bottle-tui gives"},
 	} {

@@ -3,6 +3,7 @@ package bottles
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ type Preflight struct {
 	Command   []string       `json:"command"`     // the program of the agent; empty: the image's
 	Claude    bool           `json:"claude_code"` // it is Claude Code, and not a program that was put in its place
 	Args      []string       `json:"args"`        // what of it the agent's manifest adds
+	Model     string         `json:"model"`       // of Claude Code; empty: its own choice
+	Settings  []string       `json:"settings"`    // the keys of Claude Code's settings that the manifest adds
+	Servers   []string       `json:"mcp_servers"` // the names of MCP servers besides supervise
 	Prompt    string         `json:"prompt"`
 	Skills    []string       `json:"skills"` // names
 	Task      string         `json:"task"`   // of a launch: the first message
@@ -186,7 +190,8 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 func (p *Preflight) declared(meta state.Metadata, profile Profile) {
 	p.Agent, p.Profile, p.Manifest, p.Home = meta.AgentName, profile.Name, profile.Manifest, profile.HomeManifest()
 	p.Command, p.Claude, p.Args = profile.Program.Command, profile.RunsClaude(), profile.Args
-	p.Prompt, p.Skills = profile.Prompt, profile.Skills
+	p.Prompt, p.Skills, p.Model = profile.Prompt, profile.Skills, profile.Model
+	p.Settings, p.Servers = slices.Sorted(maps.Keys(profile.Settings)), slices.Sorted(maps.Keys(profile.MCPServers))
 	p.Network, p.Memory, p.Pids = orDefault(profile.BuildNetwork, DefaultNetwork), profile.Memory, profile.Pids
 	if p.Memory == 0 {
 		p.Memory = DefaultMemory
@@ -382,6 +387,7 @@ func (p *Preflight) noNulls() {
 	p.Egress.Allow = append([]string{}, p.Egress.Allow...)
 	p.Routes = append([]PlannedRoute{}, p.Routes...)
 	p.Command, p.Args, p.Skills = append([]string{}, p.Command...), append([]string{}, p.Args...), append([]string{}, p.Skills...)
+	p.Settings, p.Servers = append([]string{}, p.Settings...), append([]string{}, p.Servers...)
 	p.GitGate = append([]Forward{}, p.GitGate...)
 	p.Grants = append([]Grant{}, p.Grants...)
 	for i := range p.Grants {

@@ -33,6 +33,10 @@ type Profile struct {
 	Skills  []string // names
 	Command []string // the program that runs in the place of Claude Code; empty: none
 	Args    []string
+	Model   string `json:",omitempty"`
+	// Settings and MCPServers are Claude Code's, by name, without what every bottle's has.
+	Settings   map[string]json.RawMessage `json:",omitempty"`
+	MCPServers map[string]json.RawMessage `json:",omitempty"`
 
 	Dockerfile   []byte // what the agent's image is built from while the bottle has no Dockerfile of its own
 	BuildNetwork string // "none", "default" or "host"

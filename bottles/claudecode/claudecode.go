@@ -62,8 +62,14 @@ type Options struct {
 	Skills []string
 	// Command replaces Claude Code: it is started with Args and the session's flags only. nil is Claude Code.
 	Command []string
-	// Args are added to the command, before the session's flags.
+	// Args are added to the command, before the session's flags. RefusedArgs says which clash with it.
 	Args []string
+	// Model is what Claude Code begins with, as its --model takes it; "": its own choice.
+	Model string
+	// Settings are Claude Code's, merged with those that a bottle needs: RefusedSettings says which can't be.
+	Settings map[string]any
+	// MCPServers are servers besides supervise, by name; each was accepted by CheckServer.
+	MCPServers map[string]map[string]any
 	// Supervise says that the bottle has supervise, whose tools the agent may call.
 	Supervise bool
 }
@@ -101,10 +107,13 @@ func Program(o Options) bottles.Program {
 	p.NoteFile = NoteFile
 	// The bottle is the boundary, not a question at each step.
 	p.Command = []string{"claude", "--dangerously-skip-permissions", "--settings", SettingsFile}
+	if o.Model != "" {
+		p.Command = append(p.Command, "--model", o.Model)
+	}
 	if o.Prompt != "" {
 		p.Command = append(p.Command, "--append-system-prompt-file", PromptFile)
 	}
-	if o.Supervise {
+	if o.Supervise || len(o.MCPServers) > 0 {
 		// It takes all that follows up to the next flag, of which there always is one. It wins over a server of the
 		// same name in the project's .mcp.json, so that a project can't stand in for the operator.
 		p.Command = append(p.Command, "--mcp-config", MCPFile)
@@ -137,10 +146,7 @@ func Env() []string {
 // The error names the skill that can't be taken, and why.
 func Files(o Options) ([]bottles.File, error) {
 	files := []bottles.File{
-		{Path: SettingsFile, Content: encode(settings{
-			SkipDangerousModePermissionPrompt: true, EnableAllProjectMCPServers: true, CleanupPeriodDays: 3650, PrefersReducedMotion: true,
-			Hooks: map[string][]hooks{"SessionStart": {{Hooks: []hook{{Type: "command", Command: noteSession, Timeout: 10}}}}},
-		}), Mode: 0o644},
+		{Path: SettingsFile, Content: mergedSettings(o.Settings), Mode: 0o644},
 		{Path: StateFile, Content: encode(stateFile{
 			HasCompletedOnboarding: true,
 			Projects:               map[string]project{bottles.Workspace: {true, true, true}},
@@ -149,21 +155,31 @@ func Files(o Options) ([]bottles.File, error) {
 	if o.Prompt != "" {
 		files = append(files, bottles.File{Path: PromptFile, Content: []byte(o.Prompt), Mode: 0o644})
 	}
-	if o.Supervise {
-		files = append(files, bottles.File{Path: MCPFile, Content: encode(mcpFile{MCPServers: map[string]mcpServer{
-			string(bottles.RoleSupervise): {
-				Type:       "http",
-				URL:        fmt.Sprintf("http://%s:%d%s", bottles.RoleSupervise, sidecars.PortSupervise, supervise.Path),
-				Timeout:    callTimeout.Milliseconds(),
-				AlwaysLoad: true,
-			},
-		}}), Mode: 0o644})
+	if servers := o.servers(); len(servers) > 0 {
+		files = append(files, bottles.File{Path: MCPFile, Content: encode(mcpFile{servers}), Mode: 0o644})
 	}
 	skills, err := skillFiles(o.Skills)
 	if err != nil {
 		return nil, err
 	}
 	return append(files, skills...), nil
+}
+
+// servers are the MCP servers of the file for --mcp-config.
+func (o Options) servers() map[string]any {
+	all := map[string]any{}
+	for name, server := range o.MCPServers {
+		all[name] = server
+	}
+	if o.Supervise {
+		all[string(bottles.RoleSupervise)] = mcpServer{
+			Type:       "http",
+			URL:        fmt.Sprintf("http://%s:%d%s", bottles.RoleSupervise, sidecars.PortSupervise, supervise.Path),
+			Timeout:    callTimeout.Milliseconds(),
+			AlwaysLoad: true,
+		}
+	}
+	return all
 }
 
 // settings is the file for --settings.
@@ -176,8 +192,8 @@ type settings struct {
 	CleanupPeriodDays int `json:"cleanupPeriodDays"`
 	// An agent that waits for its operator takes 2.9 % of a core with it, and 5.8 % without; many wait at once.
 	PrefersReducedMotion bool `json:"prefersReducedMotion"`
-	// By event.
-	Hooks map[string][]hooks `json:"hooks"`
+	// By event: hooks, or what was declared.
+	Hooks map[string][]any `json:"hooks"`
 }
 
 type hooks struct {
@@ -209,7 +225,7 @@ type project struct {
 
 // mcpFile is the file for --mcp-config.
 type mcpFile struct {
-	MCPServers map[string]mcpServer `json:"mcpServers"`
+	MCPServers map[string]any `json:"mcpServers"`
 }
 
 type mcpServer struct {
@@ -224,7 +240,7 @@ type mcpServer struct {
 func encode(v any) []byte {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic(err) // only the types above come here
+		panic(err) // only the types above come here, and what was read as JSON
 	}
 	return append(b, '\n')
 }

@@ -27,6 +27,9 @@ var reservedEnv = func() []string {
 // baseURLEnv are the variables that the role anthropic-base-url sets, and those that would be taken in their place.
 var baseURLEnv = []string{"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"}
 
+// claudeEnv are the variables that take from Claude Code what bottle-tui gives it or keeps for it.
+var claudeEnv = []string{"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_SIMPLE"}
+
 // singletons are the roles that one route of a profile at most may have.
 var singletons = []string{bottles.RoleBaseURL, bottles.RoleNPM}
 
@@ -187,6 +190,8 @@ func (r *reader) env(p Profile, path string) {
 			fault("%s holds the credential of the %s; here it would hand it to the agent, so take it out", quoted(e.Name), route)
 		case slices.Contains(reservedEnv, strings.ToUpper(e.Name)):
 			fault("%s is set by bottle-tui in every bottle; take it out", quoted(e.Name))
+		case slices.Contains(claudeEnv, e.Name):
+			fault("with %s Claude Code would not use what bottle-tui gives it and keeps for it (its settings, the conversation); take it out", quoted(e.Name))
 		case hasBaseURL && slices.Contains(baseURLEnv, e.Name):
 			fault("%s is set, or kept away, by the route with the role anthropic-base-url; take it out", quoted(e.Name))
 		case plainToken.MatchString(e.Value):
@@ -243,5 +248,30 @@ func (r *reader) agent(a Agent, path string, profiles []string, known bool) {
 		r.fault(command, "an empty command can't be run; leave the key out for Claude Code")
 	} else if len(a.Command) > 0 && strings.TrimSpace(a.Command[0]) == "" {
 		r.fault(command+"[0]", "the command names no program; write it, or leave the key out for Claude Code")
+	}
+	r.claude(a, path)
+}
+
+// claude checks what is for Claude Code alone, with what bottle-tui gives it itself.
+func (r *reader) claude(a Agent, path string) {
+	if r.has(path + ".command") {
+		for _, key := range []string{"model", "settings", "mcp_servers"} {
+			if at := path + "." + key; r.has(at) {
+				r.add(r.names[at], at, "%s is for Claude Code, and another program is run in its place; take it out, and give the program its own arguments in args", quoted(key))
+			}
+		}
+		return
+	}
+	for i, why := range claudecode.RefusedArgs(a.Args, r.has(path+".model"), r.has(path+".prompt")) {
+		r.fault(fmt.Sprintf("%s.args[%d]", path, i), "%s", why)
+	}
+	for key, why := range claudecode.RefusedSettings(a.Settings) {
+		at := path + ".settings." + key
+		r.add(r.names[at], at, "%s", why)
+	}
+	for _, e := range a.MCPServers {
+		if err := claudecode.CheckServer(e.Value); err != nil {
+			r.fault(join(path+".mcp_servers", e.Name), "%v", err)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/distribution/reference"
 
@@ -66,6 +67,8 @@ var kinds = map[string]kind{
 	"value":           {check: checkText},
 	"prompt":          {check: checkText},
 	"argument":        {check: checkText},
+	"model":           {pattern: `^[^\s-]\S*$`, check: checkModel},
+	"mcp_server":      {pattern: `^[A-Za-z0-9_-]{1,64}$`, check: func(s string) string { return ownWords(claudecode.CheckServerName(s)) }},
 	"build_network":   {words: []string{"none", "default", "host"}},
 	"engine":          {words: []string{EngineBuiltin, EnginePipelock}},
 	"auth_scheme":     {words: credproxy.Schemes()},
@@ -111,6 +114,13 @@ func checkEnvName(s string) string {
 func checkText(s string) string {
 	if strings.ContainsRune(s, 0) {
 		return "a NUL character can't be handed to a program; take it out"
+	}
+	return ""
+}
+
+func checkModel(s string) string {
+	if s == "" || strings.HasPrefix(s, "-") || strings.ContainsFunc(s, unicode.IsSpace) || hasControl(s) {
+		return quoted(s) + " is no name of a model; write it as Claude Code's --model takes it, such as \"opus\""
 	}
 	return ""
 }

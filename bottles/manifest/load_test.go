@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ const homeText = `// everything that a manifest can say
   },
   "agents": {
     "zoe": {"bottle": "web", "prompt": "Hello.\nWorld.", "skills": ["review", "./skills/a", "/abs/b"], "command": ["my-agent", "-x"], "args": ["--verbose"]},
-    "adam": {"bottle": "empty"},
+    "adam": {"bottle": "empty", "model": "opus", "settings": {"outputStyle": "terse", "n": 1.50}, "mcp_servers": {"notes": {"command": "notes-mcp"}}},
   },
 }
 `
@@ -85,7 +86,8 @@ func TestLoadReadsEverything(t *testing.T) {
 	agents := []manifest.Agent{
 		{Name: "zoe", At: at(27, 5), Bottle: "web", Prompt: "Hello.\nWorld.", Command: []string{"my-agent", "-x"}, Args: []string{"--verbose"},
 			Skills: []string{"/home/me/.claude/skills/review", filepath.Join(dir, "skills/a"), "/abs/b"}},
-		{Name: "adam", At: at(28, 5), Bottle: "empty"},
+		{Name: "adam", At: at(28, 5), Bottle: "empty", Model: "opus", Settings: manifest.Object{"outputStyle": "terse", "n": json.Number("1.50")},
+			MCPServers: manifest.Entries[manifest.Object]{{Name: "notes", Value: manifest.Object{"command": "notes-mcp"}, At: at(28, 115)}}},
 	}
 	if !reflect.DeepEqual(m.Agents, agents) {
 		t.Errorf("got\n%+v\nwant\n%+v", m.Agents, agents)

@@ -167,7 +167,11 @@ type Agent struct {
 	Prompt  string   `json:"prompt,omitempty" kind:"prompt" jsonschema:"What it is told besides Claude Code's own system prompt."`
 	Skills  []string `json:"skills,omitempty" kind:"skill" jsonschema:"Skills: names of those in ~/.claude/skills, or directories with a slash in them, relative to this file."`
 	Command []string `json:"command,omitempty" kind:"argument" jsonschema:"The program that is run instead of Claude Code, with args and Claude Code's flags for a session."`
-	Args    []string `json:"args,omitempty" kind:"argument" jsonschema:"Arguments for the program, before the ones that a launch adds."`
+	Args    []string `json:"args,omitempty" kind:"argument" jsonschema:"Arguments for the program, before the ones that a launch adds. What bottle-tui passes itself is refused, with the key that is for it."`
+
+	Model      string          `json:"model,omitempty" kind:"model" jsonschema:"The model that Claude Code begins with, such as opus."`
+	Settings   Object          `json:"settings,omitempty" jsonschema:"Settings of Claude Code, as in its settings.json. Those that bottle-tui makes itself are refused."`
+	MCPServers Entries[Object] `json:"mcp_servers,omitempty" names:"mcp_server" jsonschema:"MCP servers besides supervise, by name, each as in Claude Code's .mcp.json."`
 }
 
 // Entries are the members of an object whose names the operator chose, in order of declaration.

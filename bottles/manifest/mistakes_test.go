@@ -361,6 +361,42 @@ var mistakes = []faulty{
   "bottle": "dev", "command": [""]
 }}}`,
 		`2:32: agents.a.command[0]: the command names no program; write it, or leave the key out for Claude Code`},
+	{"arguments that are passed anyway",
+		`{"bottles": {"dev": {}}, "agents": {"a": {"bottle": "dev", "model": "opus",
+  "args": ["--verbose", "--settings=x.json", "--model", "opus"]
+}}}`,
+		`2:25: agents.a.args[1]: --settings: bottle-tui passes it with settings of its own, and only one of them holds; write what it should say under the agent's "settings"
+2:46: agents.a.args[2]: --model: bottle-tui passes it with the agent's "model"; keep one of them`},
+	{"settings that are bottle-tui's",
+		`{"bottles": {"dev": {}}, "agents": {"a": {"bottle": "dev", "settings": {
+  "cleanupPeriodDays": 1, "permissions": {"defaultMode": "plan"},
+
+  "note": "ghp_0123456789abcdefghijABCDEFGHIJ012345", "note": 1, "much": 1e999
+}}}}`,
+		`2:3: agents.a.settings.cleanupPeriodDays: bottle-tui sets it, so that a bottle can come back after a long time; take it out
+2:43: agents.a.settings.permissions.defaultMode: the bottle is the boundary, so Claude Code is run without questions of its own; take it out, and narrow the profile instead
+4:11: agents.a.settings.note: this looks like a token, which the agent would read; take it out, and let the agent use it without having it: cred_proxy.routes
+4:55: agents.a.settings: the key "note" is here twice, first at 4:3; keep one
+4:74: agents.a.settings.much: the number 1e999 is no number that a program can keep; write a smaller one`},
+	{"settings of another type",
+		`{"bottles": {"dev": {}}, "agents": {"a": {"bottle": "dev", "settings": "x.json", "model": "a b"}}}`,
+		`1:72: agents.a.settings: want an object, found the text "x.json"
+1:91: agents.a.model: "a b" is no name of a model; write it as Claude Code's --model takes it, such as "opus"`},
+	{"MCP servers",
+		`{"bottles": {"dev": {}}, "agents": {"a": {"bottle": "dev", "mcp_servers": {
+  "supervise": {"command": "x"},
+  "notes": {"url": "https://notes.example.com"}
+}}, "b": {"bottle": "dev", "mcpServers": {}}}}`,
+		`2:3: agents.a.mcp_servers: supervise is bottle-tui's own server, by which the agent asks you; write another name
+3:12: agents.a.mcp_servers.notes: a server with a "url" needs its "type": "http" or "sse"
+4:28: agents.b: unknown key "mcpServers"; here it is called "mcp_servers"`},
+	{"Claude Code's keys for another program",
+		`{"bottles": {"dev": {"env": {"CLAUDE_CONFIG_DIR": "/x"}}}, "agents": {"a": {"bottle": "dev", "command": ["codex"], "args": ["--resume"],
+  "model": "opus", "mcp_servers": {}
+}}}`,
+		`1:30: bottles.dev.env: with "CLAUDE_CONFIG_DIR" Claude Code would not use what bottle-tui gives it and keeps for it (its settings, the conversation); take it out
+2:3: agents.a.model: "model" is for Claude Code, and another program is run in its place; take it out, and give the program its own arguments in args
+2:20: agents.a.mcp_servers: "mcp_servers" is for Claude Code, and another program is run in its place; take it out, and give the program its own arguments in args`},
 	{"old tokens of unknown kinds",
 		`{"bottles": {"dev": {
   "tokens": [{"Kind": "jira", "TokenRef": "JIRA_TOKEN", "Host": "jira.example.com"}, {"Kind": "../x", "TokenRef": "b0f7c2e1a9d84c3f6e5d4b3a2c1d0e9f8a7b6c5d", "Host": "http://me:hunter2@x.example.com/y"}, {"Kind": "", "Host": "what ever"}]

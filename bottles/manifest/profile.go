@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,7 +33,8 @@ func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
 		}
 		return content
 	}
-	options := claudecode.Options{Prompt: a.Prompt, Skills: a.Skills, Command: a.Command, Args: a.Args, Supervise: p.Supervise}
+	options := claudecode.Options{Prompt: a.Prompt, Skills: a.Skills, Command: a.Command, Args: a.Args, Supervise: p.Supervise,
+		Model: a.Model, Settings: a.Settings, MCPServers: a.servers()}
 	files, err := claudecode.Files(options)
 	if err != nil {
 		m.badSkills(&agents, a, err)
@@ -40,6 +42,7 @@ func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
 	out := bottles.Profile{
 		Agent: a.Name, Name: p.Name, Manifest: a.At.File, Home: m.Home,
 		Prompt: a.Prompt, Command: slices.Clone(a.Command), Args: slices.Clone(a.Args),
+		Model: a.Model, Settings: raw(a.Settings), MCPServers: raw(options.MCPServers),
 		BuildNetwork: p.BuildNetwork, Program: claudecode.Program(options), Env: p.environment(), Files: files,
 		Supervise: p.Supervise, Egress: p.Egress.hosts(), EgressEngine: p.Egress.Engine, EgressImage: p.Egress.Image,
 		SkipIgnored: p.Copy.SkipIgnored, Memory: int64(p.Limits.Memory), Pids: p.Limits.Pids, GitUser: bottles.GitUser(p.GitUser),
@@ -77,6 +80,27 @@ func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
 		return bottles.Profile{}, err
 	}
 	return out, nil
+}
+
+// servers are the agent's MCP servers by name.
+func (a Agent) servers() map[string]map[string]any {
+	all := map[string]map[string]any{}
+	for _, e := range a.MCPServers {
+		all[e.Name] = e.Value
+	}
+	return all
+}
+
+// raw are the members of an object as text, to be compared and named; nil for none.
+func raw[T any](object map[string]T) map[string]json.RawMessage {
+	if len(object) == 0 {
+		return nil
+	}
+	all := map[string]json.RawMessage{}
+	for name, value := range object {
+		all[name], _ = json.Marshal(value) // it was read as JSON
+	}
+	return all
 }
 
 // badSkills finds what is wrong with each of an agent's skills, which can't be had together for the reason why.

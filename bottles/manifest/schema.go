@@ -32,6 +32,8 @@ func schema() (*jsonschema.Schema, error) {
 		reflect.TypeFor[Bytes](): {AnyOf: []*jsonschema.Schema{
 			{Type: "integer"}, // with the bounds of its kind
 			{Type: "string", Pattern: `^\s*[0-9]+(\.[0-9]+)?\s*[kmgtKMGT]?[iI]?[bB]?\s*$`}}},
+		reflect.TypeFor[Object]():          {Type: "object"},
+		reflect.TypeFor[Entries[Object]](): {Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "object"}},
 		reflect.TypeFor[Entries[string]](): {Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "string"}},
 	}
 	opts := &jsonschema.ForOptions{TypeSchemas: types}

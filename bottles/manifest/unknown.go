@@ -12,7 +12,7 @@ import (
 // otherWords are what other programs call a key, by the type that has it.
 var otherWords = map[reflect.Type]map[string]string{
 	reflect.TypeFor[File]():   {"profiles": "bottles"},
-	reflect.TypeFor[Agent]():  {"profile": "bottle", "cmd": "command", "instructions": "prompt"},
+	reflect.TypeFor[Agent]():  {"profile": "bottle", "cmd": "command", "instructions": "prompt", "mcpServers": "mcp_servers", "mcp": "mcp_servers"},
 	reflect.TypeFor[Route]():  {"url": "upstream", "token": "token_ref", "scheme": "auth_scheme"},
 	reflect.TypeFor[Remote](): {"url": "upstream", "key": "identity_file", "token": "token_ref"},
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -93,6 +94,9 @@ type agentFacts struct {
 	Command      []string              `json:"command"`
 	Claude       bool                  `json:"claude_code"`
 	Args         []string              `json:"args"`
+	Model        string                `json:"model"`
+	Settings     []string              `json:"settings"`    // names of those that the manifest adds
+	Servers      []string              `json:"mcp_servers"` // names of those besides supervise
 	Prompt       string                `json:"prompt"`
 	Skills       []string              `json:"skills"`
 	EnvNames     []string              `json:"env_names"`
@@ -130,7 +134,8 @@ func list[T any](all []T) []T { return append([]T{}, all...) }
 func factsOf(p bottles.Profile) agentFacts {
 	f := agentFacts{
 		Agent: p.Agent, Profile: p.Name, Manifest: p.Manifest, Home: p.HomeManifest(), Command: list(p.Program.Command),
-		Claude: p.RunsClaude(), Args: list(p.Args), Prompt: p.Prompt, Skills: list(p.Skills), EnvNames: []string{},
+		Claude: p.RunsClaude(), Args: list(p.Args), Model: p.Model,
+		Settings: list(slices.Sorted(maps.Keys(p.Settings))), Servers: list(slices.Sorted(maps.Keys(p.MCPServers))), Prompt: p.Prompt, Skills: list(p.Skills), EnvNames: []string{},
 		Egress: bottles.PlannedEgress{Engine: p.EgressEngine, Image: p.EgressImage, Allow: list(p.Egress)},
 		Routes: routesOf(p.Routes, bottles.TokenName), Remotes: bottles.ShownRemotes(p.Git),
 		Supervise: p.Supervise, BuildNetwork: p.BuildNetwork, Memory: p.Memory, Pids: p.Pids, Dockerfile: string(p.Dockerfile),
@@ -200,6 +205,9 @@ func (f agentFacts) text(out io.Writer) error {
 	t.row("agent", agent)
 	t.row("profile", f.Profile+", of "+f.Home)
 	t.row("command", command)
+	t.row("model", f.Model)
+	t.row("settings", strings.Join(f.Settings, ", "))
+	t.row("MCP servers", strings.Join(f.Servers, ", "))
 	t.row("prompt", preflight.Beginning(f.Prompt))
 	t.row("skills", strings.Join(f.Skills, ", "))
 	t.row("variables", strings.Join(f.EnvNames, ", "))

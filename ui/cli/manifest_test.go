@@ -21,7 +21,8 @@ const manyThings = `{
       {"name": "lib", "upstream": "git@git.example.com:lib.git", "identity_file": "/keys/lib", "known_host": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"},
     ],
   }},
-  "agents": {"coder": {"bottle": "dev", "prompt": "Write.\nAnd test.", "args": ["--model", "opus"]}, "shell": {"bottle": "dev", "command": ["/bin/sh", "a b"]}},
+  "agents": {"coder": {"bottle": "dev", "prompt": "Write.\nAnd test.", "args": ["--effort", "high"], "model": "opus",
+    "settings": {"outputStyle": "terse"}, "mcp_servers": {"notes": {"command": "notes-mcp"}}}, "shell": {"bottle": "dev", "command": ["/bin/sh", "a b"]}},
 }`
 
 // Of a profile all is told that it lets an agent do, and of a credential where it comes from by its name alone.
@@ -30,11 +31,11 @@ func TestInfoOfAnAgent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.json")
 	write(t, path, manyThings)
 	for format, wants := range map[string][]string{
-		"text": {"dev, of " + path, "Write. (2 lines in all)", "--model opus", "egress (pipelock from registry.example.com/pipelock:2)",
+		"text": {"dev, of " + path, "Write. (2 lines in all)", "--model opus", "--effort high", "outputStyle", "MCP servers", "notes", "egress (pipelock from registry.example.com/pipelock:2)",
 			"api: https://git.example.com/a.git, with the token " + bottles.TokenName("cmd:pass show git"),
 			"may push refs/heads/agent/*, with the push options ci.skip, and rewrite or delete what is there; each push waits for you",
 			"lib: git@git.example.com:lib.git, with the key " + bottles.TokenName("file:/keys/lib")},
-		"json": {`"image": "registry.example.com/pipelock:2"`, `"prompt": "Write.\nAnd test."`, `"claude_code": true`, `"profile_manifest": "` + path + `"`,
+		"json": {`"image": "registry.example.com/pipelock:2"`, `"prompt": "Write.\nAnd test."`, `"claude_code": true`, `"model": "opus"`, `"profile_manifest": "` + path + `"`,
 			`"token_ref": "` + bottles.TokenName("cmd:pass show git"), `"identity_file": "` + bottles.TokenName("file:/keys/lib"), `"allow_force": true`},
 	} {
 		p.out.Reset()

@@ -115,6 +115,15 @@ func (r *rows) agent(p *bottles.Preflight) {
 	case len(p.Args) > 0:
 		r.add("arguments", OK, "%s", Command(p.Args))
 	}
+	if p.Model != "" {
+		r.add("model", OK, "%s", p.Model)
+	}
+	if len(p.Settings) > 0 {
+		r.add("settings", OK, "%s", strings.Join(p.Settings, ", "))
+	}
+	if len(p.Servers) > 0 {
+		r.add("MCP servers", OK, "%s", strings.Join(p.Servers, ", "))
+	}
 	if p.Prompt != "" {
 		r.add("prompt", OK, "%s", Beginning(p.Prompt))
 	}

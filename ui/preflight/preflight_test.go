@@ -19,7 +19,8 @@ import (
 func full() *bottles.Preflight {
 	return &bottles.Preflight{
 		Identity: "coder-k3x9q", Agent: "coder", Profile: "dev", Manifest: "/home/op/src/api/claude-bottle.json", Home: "/home/op/claude-bottle.json",
-		Command: []string{"claude", "--settings", "/etc/claude-bottle/settings.json", "--model", "opus"}, Claude: true, Args: []string{"--model", "opus"},
+		Command: []string{"claude", "--settings", "/etc/claude-bottle/settings.json", "--model", "opus", "--effort", "high"}, Claude: true, Args: []string{"--effort", "high"},
+		Model: "opus", Settings: []string{"hooks", "outputStyle"}, Servers: []string{"notes", "tickets"},
 		Prompt: "Work in small steps, run the tests after each, and say what you did in one line.\n\nChange nothing else.\n",
 		Skills: []string{"review", "api-tests"}, Task: "Mend the failing tests.",
 		Network: "host", Memory: 8 << 30, Pids: bottles.DefaultPids,

@@ -79,7 +79,7 @@ func TestClaudeAsksForACapability(t *testing.T) {
 	}
 }
 
-// A bottle's Claude Code has its prompt and its skill, works on the directory that it was started on, and shows in the
+// A bottle's Claude Code has its prompt and its skill, the manifest's model, settings and MCP server, works on the directory that it was started on, and shows in the
 // list whether it works, waits at its prompt, or waits for the operator.
 func TestClaudeFindsItsPlace(t *testing.T) {
 	t.Parallel()
@@ -98,6 +98,12 @@ func TestClaudeFindsItsPlace(t *testing.T) {
 	}
 	if !strings.Contains(string(first.Body), "tally-notes") || !strings.Contains(string(first.Body), claudeSkill) {
 		t.Error("the model is not told of the skill")
+	}
+	if !strings.Contains(first.Turn.Model, claudeModel) {
+		t.Errorf("the model is %s", first.Turn.Model)
+	}
+	if !strings.Contains(string(first.Body), claudeHook) {
+		t.Errorf("the hook of the manifest's settings did not run:\n%s", first.Body)
 	}
 	if got := first.Header.Get("Authorization"); got != "Bearer "+claudeToken {
 		t.Errorf("the API was asked with %q", got)
@@ -125,6 +131,10 @@ func TestClaudeFindsItsPlace(t *testing.T) {
 	for _, r := range c.api.Turns() {
 		tools = r.Turn.Tools
 	}
+	c.eventually("the manifest's MCP server is asked for its tools", func() bool {
+		_, err := c.engine.FileSize(t.Context(), "claude-bottle-"+id, notesAsked)
+		return err == nil
+	})
 	for _, tool := range []string{capabilityTool, egressTool, routesTool} {
 		if !slices.Contains(tools, tool) {
 			t.Errorf("the model has no tool %s: %q", tool, tools)

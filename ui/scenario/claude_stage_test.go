@@ -21,6 +21,8 @@ import (
 const (
 	claudePrompt = "You are the coder of the tally, and of nothing else."
 	claudeSkill  = "Counts the notes of a tally."
+	claudeModel  = "sonnet" // and not what it begins with of itself
+	claudeHook   = "A hook of the manifest was run."
 	claudeToken  = "tok-messages-7c1e94"
 
 	capabilityTool = "mcp__supervise__" + queue.ToolCapability
@@ -29,6 +31,19 @@ const (
 
 	// atPrompt is on Claude Code's screen when it waits at its prompt or works, and on no question of a first start.
 	atPrompt = "bypass permissions on"
+)
+
+// notesServer is an MCP server of the operator's, for bash; it makes notesAsked when it is asked for its tools.
+const (
+	notesServer = `while read -r line; do
+  id=$(sed -n 's/.*"id":\([0-9]*\).*/\1/p' <<<"$line")
+  case $line in
+  *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"notes","version":"1"}}}' ;;
+  *'"tools/list"'*) touch ` + notesAsked + `; echo '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count","description":"Counts.","inputSchema":{"type":"object"}}]}}' ;;
+  *'"id":'*) echo '{"jsonrpc":"2.0","id":'$id',"result":{}}' ;;
+  esac
+done`
+	notesAsked = "/home/agent/notes-asked"
 )
 
 // claude is a stage on which the agent is real Claude Code, which reaches a stand-in for the Messages API by a route of
@@ -86,9 +101,11 @@ func declareClaude(t testing.TB, api *messages.Server, roots ...string) string {
     ]},
     "image": {"reference": %q}
   }},
-  "agents": {"coder": {"bottle": "dev", "prompt": %q, "skills": ["./skills/tally-notes"]}}
+  "agents": {"coder": {"bottle": "dev", "prompt": %q, "skills": ["./skills/tally-notes"], "model": %q,
+    "settings": {"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": %q}]}]}},
+    "mcp_servers": {"notes": {"command": "bash", "args": ["-c", %q]}}}}
 }
-`, api.URL(), messages.ClaudeCode(t), claudePrompt))
+`, api.URL(), messages.ClaudeCode(t), claudePrompt, claudeModel, "echo '"+claudeHook+"'", notesServer))
 	return filepath.Join(dir, "claude-bottle.json")
 }
 
