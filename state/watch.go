@@ -67,6 +67,16 @@ type stamp struct {
 	info     fs.FileInfo
 	modified time.Time
 	fresh    bool // it was changed just before: another change may have left the same time
+	watched  bool // its changes are told
+}
+
+// stampOf is what a directory looks like now; without info where there is none.
+func stampOf(dir string) stamp {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info: info, modified: info.ModTime(), fresh: time.Since(info.ModTime()) < tick}
 }
 
 // tick is longer than the time between two times that a file system gives to changes.
@@ -198,28 +208,27 @@ func (w *Watcher) change(e fsnotify.Event) {
 // look watches an identity's directories, and tells of it if they are not as they were seen last.
 func (w *Watcher) look(identity string) {
 	path := filepath.Join(w.root, identity)
-	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
-		w.forget(identity)
-		return
-	}
+	before := w.seen[identity]
 	now := make([]stamp, 0, 1+len(w.what.Within))
-	for _, dir := range append([]string{""}, w.what.Within...) {
+	for i, dir := range append([]string{""}, w.what.Within...) {
 		dir = filepath.Join(path, dir)
-		// Watch first: what was in it before is found by whoever hears the Change, what comes later is told.
-		_ = w.source.add(dir) // where that fails, the next scan sees what changed
-		info, err := os.Lstat(dir)
-		switch {
-		case err == nil:
-			now = append(now, stamp{info, info.ModTime(), time.Since(info.ModTime()) < tick})
-		case dir == path:
+		is := stampOf(dir)
+		if i == 0 && (is.info == nil || !is.info.IsDir()) {
 			w.forget(identity)
 			return
-		default:
-			now = append(now, stamp{})
 		}
+		if i < len(before) && before[i].watched && before[i].same(is) {
+			is.watched = true // what does not change is looked at each second: that has to cost little
+		} else if is.info != nil {
+			// Watch first: what was in it before is found by whoever hears the Change, what comes later is told.
+			added := w.source.add(dir) == nil // where that fails, the next scan sees what changed
+			is = stampOf(dir)
+			is.watched = added
+		}
+		now = append(now, is)
 	}
-	if before := w.seen[identity]; !slices.EqualFunc(before, now, stamp.same) {
-		w.seen[identity] = now
+	w.seen[identity] = now
+	if !slices.EqualFunc(before, now, stamp.same) {
 		w.tell(identity)
 	}
 }

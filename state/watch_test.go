@@ -1,8 +1,10 @@
 package state
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,5 +112,60 @@ func TestChangesWithinAnIdentityAreTold(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("change %d was not told", i)
 		}
+	}
+}
+
+// A directory that does not change is watched once, and not each time that all are looked at; one that could not be watched
+// and one that was replaced are watched then.
+func TestADirectoryIsWatchedOnce(t *testing.T) {
+	root := t.TempDir()
+	past := time.Now().Add(-time.Hour)
+	make := func(identity string) {
+		t.Helper()
+		dir := filepath.Join(root, identity)
+		if err := errors.Join(os.Mkdir(dir, dirPerm), os.Chtimes(dir, past, past)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make("calm-00000")
+	make("other-00000")
+	make("third-00000")
+	var mu sync.Mutex
+	added := map[string]int{}
+	count := func(name string) int { mu.Lock(); defer mu.Unlock(); return added[name] }
+	add := func(dir string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		added[filepath.Base(dir)]++
+		if filepath.Base(dir) == "other-00000" && added["other-00000"] < 3 {
+			return errors.New("too many watches")
+		}
+		return nil
+	}
+	w := watch(t.Context(), root, notifier{add: add, close: func() error { return nil }}, Watching{Every: time.Millisecond, Matters: func(string) bool { return true }})
+	defer w.Close()
+	go func() {
+		for range w.Events() {
+		}
+	}()
+	scans := func(n int) {
+		t.Helper()
+		for from, deadline := count(filepath.Base(root)), time.Now().Add(90*time.Second); count(filepath.Base(root)) < from+n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it is not looked at")
+			}
+		}
+	}
+	scans(20)
+	if calm, other := count("calm-00000"), count("other-00000"); calm != 1 || other != 3 {
+		t.Errorf("watched %d times, and the one that failed twice %d times", calm, other)
+	}
+	if err := os.Rename(filepath.Join(root, "third-00000"), filepath.Join(root, ".away")); err != nil {
+		t.Fatal(err)
+	}
+	make("third-00000")
+	scans(3)
+	if n := count("third-00000"); n < 2 {
+		t.Errorf("the one that was replaced is watched %d times", n)
 	}
 }
