@@ -96,3 +96,26 @@ func TestImportThatFails(t *testing.T) {
 	wantErr(t, err, bottles.ErrNotFound, ref)
 	r.ok(r.RemoveImage(r.ctx, ref))
 }
+
+// An image whose reference went to another one is listed and removed by its ID.
+func TestImagesWithoutAReference(t *testing.T) {
+	r := newRig(t)
+	ref := r.ref("moves")
+	config := bottles.ImageConfig{Labels: map[string]string{bottles.LabelRoot: r.root, "n": "1"}}
+	first, err := r.Import(r.ctx, ref, bytes.NewReader(rootfs(probeBinary)), config)
+	r.ok(err)
+	config.Labels["n"] = "2"
+	_, err = r.Import(r.ctx, ref, bytes.NewReader(rootfs(probeBinary)), config)
+	r.ok(err)
+	all, err := r.Images(r.ctx, r.root)
+	r.ok(err)
+	if len(all) != 2 || all[first.ID]["n"] != "1" || all[ref]["n"] != "2" {
+		t.Errorf("listed: %v", all)
+	}
+	for name := range all {
+		r.ok(r.RemoveImage(r.ctx, name))
+	}
+	if all, err := r.Images(r.ctx, r.root); err != nil || len(all) > 0 {
+		t.Errorf("left: %v, %v", all, err)
+	}
+}

@@ -2,13 +2,18 @@ package docker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 )
 
-// Images lists the references of the images that were built for the state root, or with "" for any, with their labels.
+// untagged is what an engine calls an image without a reference; from API 1.43 on it names none.
+const untagged = "<none>:<none>"
+
+// Images lists the references of the images that were built for the state root, or with "" for any, with their labels. One
+// that lost its reference to a newer image is listed by its ID.
 func (e *Engine) Images(ctx context.Context, root string) (map[string]map[string]string, error) {
 	refs := map[string]map[string]string{}
 	err := e.call(ctx, "list the images of state root "+root, func(c *client.Client) error {
@@ -18,7 +23,11 @@ func (e *Engine) Images(ctx context.Context, root string) (map[string]map[string
 			return err
 		}
 		for _, i := range images {
-			for _, ref := range i.RepoTags {
+			tags := slices.DeleteFunc(i.RepoTags, func(ref string) bool { return ref == untagged })
+			if len(tags) == 0 {
+				tags = []string{i.ID}
+			}
+			for _, ref := range tags {
 				refs[ref] = i.Labels
 			}
 		}
