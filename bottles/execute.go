@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/sidecars/pipelock"
 	"bottle-tui/state"
@@ -297,21 +295,4 @@ func (x *execution) running(ctx context.Context, container string) error {
 		m.ImageDigest, m.Engine, m.WholeHome = c.ImageID, x.sup.engineID(), true
 		m.EndedAt, m.EndReason = time.Time{}, ""
 	})
-}
-
-// lastWords is the end of what a container printed, safe to show; "" when nothing can be had.
-func (s *Supervisor) lastWords(container string) string {
-	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-	defer cancel()
-	r, err := s.cfg.Engine.Logs(ctx, container, 20, false)
-	if err != nil {
-		return ""
-	}
-	defer r.Close()
-	out, _ := io.ReadAll(io.LimitReader(r, 16<<10)) // what could be read is better than nothing
-	text := strings.TrimSpace(queue.VisibleText(string(out), 4<<10))
-	if text == "" {
-		return ""
-	}
-	return "; it said last:\n" + text
 }

@@ -447,7 +447,8 @@ func (s *Supervisor) agentEnded(r *record, agent Container) {
 			return err
 		}
 		_ = s.auditOnce(r.identity, "ended", "run", map[string]any{"reason": why, "run": fmt.Sprintf("%.12s %s", c.ID, c.StartedAt.UTC().Format(time.RFC3339Nano))})
-		s.post(func() { s.alert(AlertEnded, r.identity, "", r.identity+": "+why) })
+		text := r.identity + ": " + why + s.lastLine(c)
+		s.post(func() { s.alert(AlertEnded, r.identity, "", text) })
 		return s.closed(x.bottle, why)
 	})
 }

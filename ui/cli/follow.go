@@ -21,8 +21,8 @@ type follower interface {
 	Start(ctx context.Context, a bottles.Action) (<-chan error, error)
 }
 
-// carry has an action done on a bottle, by a Supervisor that lives as long, and tells what it does. When ctx ends, the
-// action is cancelled and what it made is taken down before carry returns.
+// carry brings a bottle to life, by a Supervisor that lives as long, tells what that does, and watches whether the agent
+// stays up. When ctx ends before it is live, the action is cancelled and what it made is taken down before carry returns.
 func (p *program) carry(ctx context.Context, c bottles.Config, identity string, a bottles.Action) error {
 	c.Recover = func(id string) bool { return id == identity }
 	return p.supervise(context.WithoutCancel(ctx), c, func(_ context.Context, s *bottles.Supervisor) error {
@@ -37,8 +37,53 @@ func (p *program) carry(ctx context.Context, c bottles.Config, identity string, 
 		if ctx.Err() != nil && bottles.Cancelled(err) {
 			fmt.Fprintf(p.err, "%s: %s\n", identity, p.left(identity, a))
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return staysUp(ctx, s.Updates(), identity, func() error { return bottles.StaysUp(ctx, c.Engine, identity) })
 	})
+}
+
+// endPatience is how long the end of an agent that did not stay up may take to be seen to: its conversation is kept, its
+// sidecars are removed.
+const endPatience = 20 * time.Second
+
+// staysUp watches an agent that has come up. One that ended is seen to before it returns, so that it can be resumed at once.
+func staysUp(ctx context.Context, updates <-chan bottles.Update, identity string, watch func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- watch() }()
+	var patience <-chan time.Time
+	var err error
+	for seen := false; ; {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				updates, seen = nil, true
+			} else {
+				i := slices.IndexFunc(u.Snapshot.Bottles, func(b bottles.Bottle) bool { return b.Identity == identity })
+				seen = i < 0
+				if i >= 0 {
+					status := u.Snapshot.Bottles[i].Status
+					seen = u.Snapshot.Bottles[i].EndReason != "" && (status == bottles.Failed || status == bottles.Down)
+				}
+			}
+		case err = <-done:
+			if err == nil {
+				return nil
+			}
+			patience = time.After(endPatience)
+		case <-patience:
+			return err
+		case <-ctx.Done():
+			if err == nil {
+				err = <-done
+			}
+			return err
+		}
+		if err != nil && seen {
+			return err
+		}
+	}
 }
 
 // left says what is left of an action that was cancelled.

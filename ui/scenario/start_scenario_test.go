@@ -39,7 +39,10 @@ func (s *stage) declares() string {
     "image": {"dockerfile": "./Dockerfile"},
     "build_network": "none"
   }},
-  "agents": {"coder": {"bottle": "dev", "command": ["/bin/bottle-tui", "demo-agent"]}}
+  "agents": {
+    "coder": {"bottle": "dev", "command": ["/bin/bottle-tui", "demo-agent"]},
+    "strict": {"bottle": "dev", "command": ["/bin/bottle-tui", "list", "--no-such-flag"]}
+  }
 }
 `)
 	return path
@@ -231,6 +234,15 @@ func TestStart(t *testing.T) {
 	}
 	if content, _ := s.inWorkspace(coder, "src/main.go"); content != "package main\n" {
 		t.Errorf("the workspace has %q", content)
+	}
+
+	// Of an agent that does not take its arguments nobody is told that it is live.
+	got = s.runs(append([]string{"start", "strict", "--yes"}, flags...)...)
+	if got.code != 1 || strings.Contains(got.out, "is live") || !strings.Contains(got.err, "exit code 2") || !strings.Contains(got.err, "unknown flag: --no-such-flag") {
+		t.Errorf("start of one that ends at once ended with %d: %s%s", got.code, got.out, got.err)
+	}
+	if left := s.onEngine(s.identities("strict")[0]); len(left.containers) > 1 {
+		t.Errorf("of one that ended there are %v", left.containers)
 	}
 }
 
