@@ -55,14 +55,15 @@ var (
 // without an answer that the agent got. A withdrawn or expired one is taken up only by its own call: whoever
 // asks anew wants it anew.
 func (d *desk) find(a *asking) (found *queue.Request, open int) {
-	pending, _ := d.box.Requests() // what is refused there is not ours
+	pending, refused := d.box.Requests() // what is refused there is not ours, unless the directory could not be listed
+	listed := len(pending) > 0 || len(refused) == 0
 	d.mu.Lock()
 	here := map[string]bool{}
 	for _, p := range pending {
 		here[p.ID] = true
 	}
 	for id := range d.gone {
-		if !here[id] {
+		if listed && !here[id] {
 			delete(d.gone, id) // archived
 		}
 	}
