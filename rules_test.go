@@ -144,6 +144,8 @@ func TestImportsGoDown(t *testing.T) {
 func outside(t *testing.T, f goFile, name string) {
 	t.Helper()
 	switch {
+	case name == "reflect" && within(f.pkg, "ui/terminal") && !f.test:
+		t.Errorf("%s imports %s: a terminal's cells are its own, and no library's private fields", f.path, name)
 	case strings.HasPrefix(name, "charm.land/lipgloss/v2/compat"):
 		t.Errorf("%s imports %s: it queries the terminal when it is imported", f.path, name)
 	case within(name, "github.com/docker/docker") && !within(f.pkg, "bottles/docker") && !f.test:

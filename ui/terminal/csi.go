@@ -1,13 +1,10 @@
 package terminal
 
 import (
-	"strconv"
+	uv "github.com/charmbracelet/ultraviolet"
+	"github.com/charmbracelet/x/ansi"
+	params "github.com/charmbracelet/x/ansi/parser"
 )
-
-// csiSeq is CSI with one parameter.
-func csiSeq(n int, final byte) string {
-	return "\x1b[" + strconv.Itoa(n) + string(rune(final))
-}
 
 func (f *filter) csi(q *sequence) {
 	f.prose.end()
@@ -32,37 +29,49 @@ func (f *filter) plain(q *sequence) {
 	cols, rows := f.size()
 	n := min(q.param(0, 1), max(cols, rows)) // more does nothing more, and takes longer
 	switch q.final {
-	case 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'X', 'd':
-		f.put(csiSeq(n, q.final))
+	case 'A':
+		f.moveBy(0, -n)
+	case 'B', 'e':
+		f.moveBy(0, n)
+	case 'C', 'a':
+		f.moveBy(n, 0)
+	case 'D':
+		f.moveBy(-n, 0)
+	case 'E':
+		f.moveBy(-cols, n)
+	case 'F':
+		f.moveBy(-cols, -n)
+	case 'G', '`':
+		_, y := f.cursor()
+		f.moveTo(n-1, y)
+	case 'd':
+		x, _ := f.cursor()
+		f.moveToLine(x, n-1)
+	case 'X':
+		f.eraseChars(n)
 	case '@':
 		f.insertCells(n)
 	case 'P':
 		f.deleteCells(n)
-	case 'I', 'Z':
-		f.put(csiSeq(min(n, cols), q.final))
-	case 'a', 'e', '`': // as C, B and G, which x/vt does right
-		f.put(csiSeq(n, map[byte]byte{'a': 'C', 'e': 'B', '`': 'G'}[q.final]))
+	case 'I':
+		f.tab(min(n, cols))
+	case 'Z':
+		f.tab(-min(n, cols))
 	case 'H', 'f':
-		f.put("\x1b[" + strconv.Itoa(n) + ";" + strconv.Itoa(q.param(1, 1)) + "H")
+		f.moveToLine(q.param(1, 1)-1, n-1)
 	case 'J':
 		f.erase(q.param(0, 0))
 	case 'K':
-		if k := q.param(0, 0); k <= 2 {
-			f.put(csiSeq(k, 'K'))
-		}
+		f.eraseLine(q.param(0, 0))
 	case 'L':
 		f.insertLines(n)
 	case 'M':
 		f.deleteLines(n)
 	case 'S':
-		f.flush()
-		r := f.screen().ScrollRegion()
-		f.scrollUp(r.Min.Y, r.Max.Y, n)
+		f.scrollUp(f.page().top, f.page().bottom, n)
 	case 'T':
 		if q.n <= 1 { // with more it is about the mouse
-			f.flush()
-			r := f.screen().ScrollRegion()
-			f.scrollDown(r.Min.Y, r.Max.Y, n)
+			f.scrollDown(f.page().top, f.page().bottom, n)
 		}
 	case 'b':
 		f.again(min(n, cols))
@@ -71,8 +80,12 @@ func (f *filter) plain(q *sequence) {
 			f.answer("\x1b[?62;22c") // a VT220 with colours
 		}
 	case 'g':
-		if k := q.param(0, 0); k == 0 || k == 3 {
-			f.put(csiSeq(k, 'g'))
+		switch q.param(0, 0) {
+		case 0:
+			x, _ := f.cursor()
+			f.tabs.Reset(x)
+		case 3:
+			f.tabs.Clear()
 		}
 	case 'h', 'l':
 		if q.param(0, 0) == 20 {
@@ -90,14 +103,12 @@ func (f *filter) plain(q *sequence) {
 		}
 	case 'r':
 		if bottom := min(q.param(1, rows), rows); n < bottom {
-			f.put("\x1b[" + strconv.Itoa(n) + ";" + strconv.Itoa(bottom) + "r")
-			f.flush()
+			f.setRegion(n-1, bottom)
 		}
 	case 's':
-		f.put("\x1b7")
+		f.save()
 	case 'u':
-		f.put("\x1b8")
-		f.restored()
+		f.restore()
 	case 't':
 		if q.param(0, 0) == 18 {
 			f.answer("\x1b[8;%d;%dt", rows, cols)
@@ -105,28 +116,26 @@ func (f *filter) plain(q *sequence) {
 	}
 }
 
-// style writes an SGR again, from its parameters.
+// style is SGR.
 func (f *filter) style(q *sequence) {
-	b := append(f.out, "\x1b["...)
+	var list [maxParams]ansi.Param
 	for i := range q.n {
-		if i > 0 {
-			if q.sub[i] {
-				b = append(b, ':')
-			} else {
-				b = append(b, ';')
-			}
+		v := q.params[i]
+		if v < 0 {
+			v = params.MissingParam
 		}
-		if q.params[i] >= 0 {
-			b = strconv.AppendInt(b, int64(q.params[i]), 10)
+		if i+1 < q.n && q.sub[i+1] {
+			v |= params.HasMoreFlag
 		}
+		list[i] = ansi.Param(v)
 	}
-	f.out = append(b, 'm')
+	uv.ReadStyle(list[:q.n], &f.page().cursor.pen)
 }
 
 func (f *filter) erase(how int) {
 	switch how {
 	case 0:
-		f.put("\x1b[J")
+		f.eraseBelow()
 	case 1:
 		f.eraseAbove()
 	case 2:
@@ -147,9 +156,7 @@ func (f *filter) private(q *sequence) {
 	case 'J':
 		f.erase(q.param(0, 0))
 	case 'K':
-		if k := q.param(0, 0); k <= 2 {
-			f.put(csiSeq(k, 'K'))
-		}
+		f.eraseLine(q.param(0, 0))
 	case 'n':
 		if q.param(0, 0) == 6 {
 			x, y := f.cursor()
@@ -159,14 +166,13 @@ func (f *filter) private(q *sequence) {
 		f.answer("\x1b[?%du", f.modes.kittyFlags(f.active()))
 	case 'W':
 		if q.param(0, 0) == 5 {
-			f.put("\x1b[?5W")
+			f.tabs = uv.DefaultTabStops(f.cols)
 		}
 	}
 }
 
 // keyboard is the sequences with <, = or >: nearly all are about the keyboard.
 func (f *filter) keyboard(q *sequence) {
-	f.flush()
 	switch string([]byte{q.prefix, q.final}) {
 	case ">u":
 		f.modes.kittyPush(f.active(), q.param(0, 0))
@@ -195,51 +201,39 @@ func (f *filter) setMode(mode int, on bool) {
 		return
 	}
 	f.modes.on[mode] = on
-	final := byte('l')
-	if on {
-		final = 'h'
-	}
 	switch mode {
-	case modeOrigin, modeWrap:
-		f.put("\x1b[?" + strconv.Itoa(mode) + string(rune(final)))
-		if mode == modeOrigin {
-			f.put("\x1b[H")
-		}
+	case modeOrigin:
+		f.origin = on
+		f.moveToLine(0, 0)
+	case modeWrap:
+		f.wraps = on
 	case modeCursor:
 		f.changed = f.changed || was != on
 	case modeAlt, modeAlt47:
-		f.alternate("\x1b[?1047", final)
+		f.show(on)
 	case modeAltSave:
-		f.alternate("\x1b[?1049", final)
+		if on {
+			f.save()
+		}
+		f.show(on)
 	case modeSaveCursor:
 		if on {
-			f.put("\x1b7")
+			f.save()
 		} else {
-			f.put("\x1b8")
-			f.restored()
+			f.restore()
 		}
-	}
-}
-
-// alternate goes to the alternate screen or leaves it. The emulator's alternate screen still has the scroll
-// region of the last visit.
-func (f *filter) alternate(mode string, final byte) {
-	f.flush()
-	was := f.active()
-	f.put(mode + string(rune(final)))
-	f.flush()
-	if was != f.active() {
-		if final == 'h' {
-			f.put("\x1b[r")
-		}
-		f.restored()
 	}
 }
 
 // softReset is DECSTR: modes, margins and pen as at the start; what is on the screen stays.
 func (f *filter) softReset() {
 	x, y := f.cursor()
-	f.put("\x1b[?6l\x1b[r\x1b[0m\x1b(B\x0f\x1b[H\x1b7\x1b[?7h")
+	f.origin, f.wraps = false, true
+	f.sets[0], f.set = nil, 0
+	p := f.page()
+	p.cursor = cursor{}
+	f.save()
+	f.setRegion(0, f.rows)
 	f.moveTo(x, y)
 	for mode, on := range map[int]bool{modeCursorKeys: false, modeKeypad: false, modeOrigin: false, modeWrap: true, modeCursor: true} {
 		f.modes.on[mode] = on

@@ -102,7 +102,7 @@ func (p *painter) cell(l uv.Line, x, cols int) (content string, width int, style
 }
 
 // fit is a cluster in a form that takes width cells by either way of counting: by clusters, as the
-// emulator does, and by code points, as terminals without mode 2027 do and Bubble Tea does for them.
+// grid does, and by code points, as terminals without mode 2027 do and Bubble Tea does for them.
 // An emoji joined from several is drawn as its first one, so that nothing to its right moves.
 func (p *painter) fit(cluster string, width int) string {
 	if s, ok := p.fits[cluster]; ok {

@@ -29,7 +29,7 @@ var _ parsed = (*filter)(nil)
 
 func newFilter(cols, rows, scrollback int) *filter {
 	f := &filter{grid: newGrid(cols, rows, scrollback), modes: newModes()}
-	f.prose = prose{g: f.grid, wraps: func() bool { return f.modes.on[modeWrap] }}
+	f.prose = prose{g: f.grid}
 	return f
 }
 
@@ -59,38 +59,48 @@ func (f *filter) control(c byte) {
 		f.rings = true
 	case '\n', '\v', '\f':
 		if f.modes.newline {
-			f.put("\r")
+			f.carriageReturn()
 		}
 		f.lineDown()
-	case '\b', '\t', '\r', 0x0e, 0x0f: // the last two are SO and SI
-		f.put(ascii[c : c+1])
+	case '\b':
+		f.moveBy(-1, 0)
+	case '\t':
+		f.tab(1)
+	case '\r':
+		f.carriageReturn()
+	case 0x0e: // SO
+		f.set = 1
+	case 0x0f: // SI
+		f.set = 0
 	}
 }
 
 func (f *filter) escape(intermediate, final byte) {
 	f.prose.end()
 	if intermediate != 0 {
-		// Character sets G0 to G3: UK, line drawing, and ASCII for all others.
-		if strings.IndexByte("()*+", intermediate) >= 0 {
-			if final != 'A' && final != '0' {
-				final = 'B'
-			}
-			f.put(string([]byte{esc, intermediate, final}))
+		if i := strings.IndexByte("()*+", intermediate); i >= 0 {
+			f.sets[i] = charsetOf(final)
 		}
 		return
 	}
 	switch final {
-	case '7', 'H', 'n', 'o', '|', '}', '~':
-		f.put(string([]byte{esc, final}))
+	case '7':
+		f.save()
 	case '8':
-		f.put("\x1b8")
-		f.restored()
+		f.restore()
+	case 'H':
+		x, _ := f.cursor()
+		f.tabs.Set(x)
+	case 'n':
+		f.set = 2
+	case 'o':
+		f.set = 3
 	case '=', '>':
 		f.modes.on[modeKeypad] = final == '='
 	case 'D':
 		f.lineDown()
 	case 'E':
-		f.put("\r")
+		f.carriageReturn()
 		f.lineDown()
 	case 'M':
 		f.lineUp()

@@ -141,7 +141,6 @@ func (s *Screen) process(p []byte, stop bool) (n int, began bool) {
 			since = time.Now()
 		}
 	}
-	s.filter.flush()
 	s.noteChange()
 	return n, began
 }

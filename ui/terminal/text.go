@@ -18,10 +18,9 @@ const (
 // Invalid UTF-8 becomes U+FFFD; what has no width of its own is not printed.
 type prose struct {
 	g       *grid
-	wraps   func() bool // the program has automatic wrap on
-	partial []byte      // the first bytes of a character
-	run     []byte      // the last ASCII character and what is not ASCII after it: valid UTF-8
-	last    string      // cluster printed last
+	partial []byte // the first bytes of a character
+	run     []byte // the last ASCII character and what is not ASCII after it: valid UTF-8
+	last    string // cluster printed last
 }
 
 func (t *prose) text(p []byte) {
@@ -36,7 +35,7 @@ func (t *prose) text(p []byte) {
 				n++
 			}
 			t.settle()
-			t.g.print(p[:n-1], t.wraps())
+			t.g.print(p[:n-1])
 			t.run = append(t.run, p[n-1])
 			p = p[n:]
 			continue
@@ -71,7 +70,7 @@ func (t *prose) settle() {
 	switch {
 	case len(t.run) == 0:
 	case len(t.run) == 1:
-		t.g.print(t.run, t.wraps())
+		t.g.print(t.run)
 		t.last = ascii[t.run[0] : t.run[0]+1]
 		t.run = t.run[:0]
 	default:
@@ -111,42 +110,7 @@ func (t *prose) cluster(c []byte, width int) {
 		width = ansi.StringWidth(string(c))
 	}
 	t.last = string(c)
-	if width == 2 {
-		t.wide(c)
-		return
-	}
-	if t.g.room == 0 {
-		t.g.measure(t.wraps())
-	}
-	t.g.out = append(t.g.out, c...)
-	t.g.room--
-	if len(t.g.out) >= maxText {
-		t.g.flush()
-	}
-}
-
-// wide prints a character of two cells. The emulator would cut it in half in the last column, and
-// knows of no pending wrap when it fills the last two.
-func (t *prose) wide(c []byte) {
-	cols, _ := t.g.size()
-	if cols < 2 {
-		t.cluster([]byte("\ufffd"), 1)
-		return
-	}
-	x, _ := t.g.cursor()
-	if x == cols-1 && t.wraps() {
-		if !*t.g.in.phantom {
-			t.g.put(" ") // else the cell would show what was there before
-		}
-		t.g.flush()
-		t.g.wrap()
-		x = 0
-	}
-	t.g.put(string(c))
-	t.g.flush()
-	if x == cols-2 {
-		*t.g.in.phantom = t.wraps()
-	}
+	t.g.cluster(t.last, width)
 }
 
 // broken is how many bytes at the start of p, which is no valid UTF-8, are shown as one U+FFFD: those
@@ -172,6 +136,10 @@ func (t *prose) again(n int) {
 	}
 	width := ansi.StringWidth(t.last)
 	for range n {
-		t.cluster([]byte(t.last), width)
+		if len(t.last) == 1 {
+			t.g.print([]byte(t.last))
+		} else {
+			t.g.cluster(t.last, width)
+		}
 	}
 }

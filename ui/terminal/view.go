@@ -10,7 +10,6 @@ import (
 func (s *Screen) look() *filter {
 	f := s.filter
 	f.prose.settle()
-	f.flush()
 	f.changed = false // the version grew when the bytes came
 	return f
 }
@@ -29,7 +28,7 @@ func (s *Screen) Rows(scroll int) []string {
 		return s.frame.rows
 	}
 	cols, rows := f.size()
-	lines := f.buffer().Lines
+	lines := f.page().Lines
 	out := make([]string, rows)
 	for i := range out {
 		if above := scroll - i; above > 0 {
@@ -64,8 +63,8 @@ func (s *Screen) Plain() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.look()
-	out := make([]string, 0, f.emu.Height())
-	for _, l := range f.buffer().Lines {
+	out := make([]string, 0, f.rows)
+	for _, l := range f.page().Lines {
 		out = append(out, f.draw.plain(l))
 	}
 	return out
