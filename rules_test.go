@@ -156,6 +156,21 @@ func outside(t *testing.T, f goFile, name string) {
 	}
 }
 
+// What another module keeps to itself changes with any of its versions.
+func TestNothingReachesIntoPrivateFields(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if slices.Contains(f.imports, "unsafe") {
+			t.Errorf("%s imports unsafe", f.path)
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "UnsafePointer" || s.Sel.Name == "UnsafeAddr") {
+				t.Errorf("%s: %s goes around the types", f.fset.Position(s.Pos()), s.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
 func TestFilesFitOneSubject(t *testing.T) {
 	for _, f := range goFiles(t) {
 		most := 500

@@ -3,7 +3,7 @@ package terminal
 import (
 	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/ansi"
-	params "github.com/charmbracelet/x/ansi/parser"
+	flags "github.com/charmbracelet/x/ansi/parser"
 )
 
 func (f *filter) csi(q *sequence) {
@@ -26,55 +26,53 @@ func (f *filter) csi(q *sequence) {
 
 // plain is the sequences without a mark of their own.
 func (f *filter) plain(q *sequence) {
-	cols, rows := f.size()
-	n := min(q.param(0, 1), max(cols, rows)) // more does nothing more, and takes longer
+	n := min(q.param(0, 1), max(f.cols, f.rows)) // more does nothing more, and takes longer
+	p := f.page()
 	switch q.final {
 	case 'A':
-		f.moveBy(0, -n)
+		f.move(0, -n)
 	case 'B', 'e':
-		f.moveBy(0, n)
+		f.move(0, n)
 	case 'C', 'a':
-		f.moveBy(n, 0)
+		f.move(n, 0)
 	case 'D':
-		f.moveBy(-n, 0)
+		f.move(-n, 0)
 	case 'E':
-		f.moveBy(-cols, n)
+		f.move(-f.cols, n)
 	case 'F':
-		f.moveBy(-cols, -n)
+		f.move(-f.cols, -n)
 	case 'G', '`':
-		_, y := f.cursor()
-		f.moveTo(n-1, y)
+		f.moveTo(n-1, p.cursor.y)
+	case 'H', 'f':
+		f.position(q.param(1, 1)-1, n-1)
 	case 'd':
-		x, _ := f.cursor()
-		f.moveToLine(x, n-1)
-	case 'X':
-		f.eraseChars(n)
+		f.position(p.cursor.x, n-1)
+	case 'I':
+		f.tab(n)
+	case 'Z':
+		f.tabBack(n)
 	case '@':
 		f.insertCells(n)
 	case 'P':
 		f.deleteCells(n)
-	case 'I':
-		f.tab(min(n, cols))
-	case 'Z':
-		f.tab(-min(n, cols))
-	case 'H', 'f':
-		f.moveToLine(q.param(1, 1)-1, n-1)
+	case 'X':
+		f.eraseCells(n)
 	case 'J':
-		f.erase(q.param(0, 0))
+		f.display(q.param(0, 0))
 	case 'K':
-		f.eraseLine(q.param(0, 0))
+		f.eraseInLine(q.param(0, 0))
 	case 'L':
 		f.insertLines(n)
 	case 'M':
 		f.deleteLines(n)
 	case 'S':
-		f.scrollUp(f.page().top, f.page().bottom, n)
+		f.scrollUp(n)
 	case 'T':
 		if q.n <= 1 { // with more it is about the mouse
-			f.scrollDown(f.page().top, f.page().bottom, n)
+			f.scrollDown(n)
 		}
 	case 'b':
-		f.again(min(n, cols))
+		f.again(min(n, f.cols))
 	case 'c':
 		if q.param(0, 0) == 0 {
 			f.answer("\x1b[?62;22c") // a VT220 with colours
@@ -82,10 +80,9 @@ func (f *filter) plain(q *sequence) {
 	case 'g':
 		switch q.param(0, 0) {
 		case 0:
-			x, _ := f.cursor()
-			f.tabs.Reset(x)
+			f.stops[p.cursor.x] = false
 		case 3:
-			f.tabs.Clear()
+			clear(f.stops)
 		}
 	case 'h', 'l':
 		if q.param(0, 0) == 20 {
@@ -98,11 +95,10 @@ func (f *filter) plain(q *sequence) {
 		case 5:
 			f.answer("\x1b[0n")
 		case 6:
-			x, y := f.cursor()
-			f.answer("\x1b[%d;%dR", y+1, x+1)
+			f.answer("\x1b[%d;%dR", p.cursor.y+1, p.cursor.x+1)
 		}
 	case 'r':
-		if bottom := min(q.param(1, rows), rows); n < bottom {
+		if bottom := min(q.param(1, f.rows), f.rows); n < bottom {
 			f.setRegion(n-1, bottom)
 		}
 	case 's':
@@ -111,39 +107,34 @@ func (f *filter) plain(q *sequence) {
 		f.restore()
 	case 't':
 		if q.param(0, 0) == 18 {
-			f.answer("\x1b[8;%d;%dt", rows, cols)
+			f.answer("\x1b[8;%d;%dt", f.rows, f.cols)
 		}
 	}
 }
 
-// style is SGR.
+// style sets the pen.
 func (f *filter) style(q *sequence) {
-	var list [maxParams]ansi.Param
+	var params [maxParams]ansi.Param
 	for i := range q.n {
-		v := q.params[i]
-		if v < 0 {
-			v = params.MissingParam
+		params[i] = flags.MissingParam
+		if q.params[i] >= 0 {
+			params[i] = ansi.Param(q.params[i])
 		}
 		if i+1 < q.n && q.sub[i+1] {
-			v |= params.HasMoreFlag
+			params[i] |= flags.HasMoreFlag
 		}
-		list[i] = ansi.Param(v)
 	}
-	uv.ReadStyle(list[:q.n], &f.page().cursor.pen)
+	uv.ReadStyle(params[:q.n], &f.page().cursor.pen)
 }
 
-func (f *filter) erase(how int) {
-	switch how {
-	case 0:
-		f.eraseBelow()
-	case 1:
-		f.eraseAbove()
-	case 2:
-		f.eraseAll()
-	case 3:
+// display is ED.
+func (f *filter) display(how int) {
+	if how == 3 {
 		f.history.clear()
 		f.changed = true
+		return
 	}
+	f.eraseInScreen(how)
 }
 
 // private is the sequences with a question mark.
@@ -154,19 +145,18 @@ func (f *filter) private(q *sequence) {
 			f.setMode(q.params[i], q.final == 'h')
 		}
 	case 'J':
-		f.erase(q.param(0, 0))
+		f.display(q.param(0, 0))
 	case 'K':
-		f.eraseLine(q.param(0, 0))
+		f.eraseInLine(q.param(0, 0))
 	case 'n':
-		if q.param(0, 0) == 6 {
-			x, y := f.cursor()
-			f.answer("\x1b[?%d;%dR", y+1, x+1)
+		if c := f.page().cursor; q.param(0, 0) == 6 {
+			f.answer("\x1b[?%d;%dR", c.y+1, c.x+1)
 		}
 	case 'u':
-		f.answer("\x1b[?%du", f.modes.kittyFlags(f.active()))
+		f.answer("\x1b[?%du", f.modes.kittyFlags(f.on))
 	case 'W':
 		if q.param(0, 0) == 5 {
-			f.tabs = uv.DefaultTabStops(f.cols)
+			f.resetStops()
 		}
 	}
 }
@@ -175,11 +165,11 @@ func (f *filter) private(q *sequence) {
 func (f *filter) keyboard(q *sequence) {
 	switch string([]byte{q.prefix, q.final}) {
 	case ">u":
-		f.modes.kittyPush(f.active(), q.param(0, 0))
+		f.modes.kittyPush(f.on, q.param(0, 0))
 	case "<u":
-		f.modes.kittyPop(f.active(), q.param(0, 1))
+		f.modes.kittyPop(f.on, q.param(0, 1))
 	case "=u":
-		f.modes.kittySet(f.active(), q.param(0, 0), q.param(1, 1))
+		f.modes.kittySet(f.on, q.param(0, 0), q.param(1, 1))
 	case ">m":
 		if k := q.param(0, 0); k == 4 || k == 0 {
 			f.modes.other = min(q.param(1, 0), 2)
@@ -204,18 +194,18 @@ func (f *filter) setMode(mode int, on bool) {
 	switch mode {
 	case modeOrigin:
 		f.origin = on
-		f.moveToLine(0, 0)
+		f.position(0, 0)
 	case modeWrap:
 		f.wraps = on
 	case modeCursor:
 		f.changed = f.changed || was != on
 	case modeAlt, modeAlt47:
-		f.show(on)
+		f.alternate(on)
 	case modeAltSave:
 		if on {
 			f.save()
 		}
-		f.show(on)
+		f.alternate(on)
 	case modeSaveCursor:
 		if on {
 			f.save()
@@ -227,14 +217,7 @@ func (f *filter) setMode(mode int, on bool) {
 
 // softReset is DECSTR: modes, margins and pen as at the start; what is on the screen stays.
 func (f *filter) softReset() {
-	x, y := f.cursor()
-	f.origin, f.wraps = false, true
-	f.sets[0], f.set = nil, 0
-	p := f.page()
-	p.cursor = cursor{}
-	f.save()
-	f.setRegion(0, f.rows)
-	f.moveTo(x, y)
+	f.grid.softReset()
 	for mode, on := range map[int]bool{modeCursorKeys: false, modeKeypad: false, modeOrigin: false, modeWrap: true, modeCursor: true} {
 		f.modes.on[mode] = on
 	}

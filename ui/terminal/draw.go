@@ -21,9 +21,9 @@ type painter struct {
 const maxFits = 1024
 
 // line draws exactly cols cells of l, or, without fill, up to the last one that is not blank.
-func (p *painter) line(l uv.Line, cols int, fill bool) drawn {
+func (p *painter) line(l line, cols int, fill bool) drawn {
 	if !fill {
-		cols = min(cols, trimmed(l))
+		cols = min(cols, l.trimmed())
 	}
 	p.buf = p.buf[:0]
 	var pen uv.Style
@@ -51,7 +51,7 @@ func (p *painter) line(l uv.Line, cols int, fill bool) drawn {
 }
 
 // plain is the line's text, trailing blanks cut.
-func (p *painter) plain(l uv.Line) string {
+func (p *painter) plain(l line) string {
 	p.buf = p.buf[:0]
 	before := ""
 	for x := 0; x < len(l); {
@@ -66,39 +66,17 @@ func (p *painter) plain(l uv.Line) string {
 	return strings.TrimRight(string(p.buf), " ")
 }
 
-// trimmed is how many cells of l there are before its trailing blanks.
-func trimmed(l uv.Line) int {
-	n := len(l)
-	for n > 0 {
-		c := &l[n-1]
-		if (c.Content != " " && c.Content != "") || c.Style != (uv.Style{}) {
-			break
-		}
-		n--
-	}
-	if n > 0 && n < len(l) && l[n-1].Width == 2 {
-		n++
-	}
-	return n
-}
-
-// cell gives what to draw at x, and how many cells of l it takes. A wide character that has lost
-// its second half, or would reach over the edge, is blank.
-func (p *painter) cell(l uv.Line, x, cols int) (content string, width int, style uv.Style) {
+// cell gives what to draw at x, and how many cells of l it takes. A wide character that would reach over
+// the edge is blank.
+func (p *painter) cell(l line, x, cols int) (content string, width int, style uv.Style) {
 	c := &l[x]
 	switch {
-	case c.Width == 1 && len(c.Content) == 1:
-		return c.Content, 1, c.Style
-	case c.Width < 1 || c.Content == "":
-		return " ", 1, c.Style
-	case c.Width > 1:
-		for i := 1; i < c.Width; i++ {
-			if x+i >= min(cols, len(l)) || l[x+i].Width != 0 {
-				return " ", 1, c.Style
-			}
-		}
+	case len(c.text) == 1:
+		return c.text, 1, c.style
+	case c.width < 1 || x+c.width > cols:
+		return " ", 1, c.style
 	}
-	return p.fit(c.Content, c.Width), c.Width, c.Style
+	return p.fit(c.text, c.width), c.width, c.style
 }
 
 // fit is a cluster in a form that takes width cells by either way of counting: by clusters, as the

@@ -29,7 +29,7 @@ var _ parsed = (*filter)(nil)
 
 func newFilter(cols, rows, scrollback int) *filter {
 	f := &filter{grid: newGrid(cols, rows, scrollback), modes: newModes()}
-	f.prose = prose{g: f.grid}
+	f.prose.g = f.grid
 	return f
 }
 
@@ -63,23 +63,27 @@ func (f *filter) control(c byte) {
 		}
 		f.lineDown()
 	case '\b':
-		f.moveBy(-1, 0)
+		f.move(-1, 0)
 	case '\t':
 		f.tab(1)
 	case '\r':
 		f.carriageReturn()
-	case 0x0e: // SO
-		f.set = 1
-	case 0x0f: // SI
-		f.set = 0
+	case shiftOut:
+		f.shift = 1
+	case shiftIn:
+		f.shift = 0
 	}
 }
 
 func (f *filter) escape(intermediate, final byte) {
 	f.prose.end()
 	if intermediate != 0 {
+		// Character sets G0 to G3: UK, line drawing, and ASCII for all others.
 		if i := strings.IndexByte("()*+", intermediate); i >= 0 {
-			f.sets[i] = charsetOf(final)
+			if final != 'A' && final != '0' {
+				final = 'B'
+			}
+			f.sets[i] = final
 		}
 		return
 	}
@@ -88,13 +92,6 @@ func (f *filter) escape(intermediate, final byte) {
 		f.save()
 	case '8':
 		f.restore()
-	case 'H':
-		x, _ := f.cursor()
-		f.tabs.Set(x)
-	case 'n':
-		f.set = 2
-	case 'o':
-		f.set = 3
 	case '=', '>':
 		f.modes.on[modeKeypad] = final == '='
 	case 'D':
@@ -102,10 +99,14 @@ func (f *filter) escape(intermediate, final byte) {
 	case 'E':
 		f.carriageReturn()
 		f.lineDown()
+	case 'H':
+		f.stops[f.page().cursor.x] = true
 	case 'M':
 		f.lineUp()
 	case 'c':
 		f.reset()
+	case 'n', 'o': // LS2 and LS3
+		f.shift = 2 + int(final-'n')
 	}
 }
 

@@ -1,35 +1,32 @@
 package terminal
 
-import (
-	"slices"
-	"strings"
+import uv "github.com/charmbracelet/ultraviolet"
 
-	uv "github.com/charmbracelet/ultraviolet"
-)
-
-// grid is the cells of a terminal, its main and its alternate screen, with the cursor and what decides where the next
-// character goes. Each method is what one sequence does, as in xterm. Coordinates count from 0. Nothing here is locked.
+// grid is the cells of a terminal and what the sequences do to them, as in xterm. Coordinates count from
+// 0. Nothing here is locked.
 type grid struct {
 	cols, rows int
-	screens    [2]page // the main one, the alternate one
-	alternate  bool    // the alternate one is shown
+	pages      [2]page // the main screen, the alternate one; the latter has no lines before it is used
+	on         int     // the page that is seen
+	stops      []bool  // the columns with a tab stop
+	sets       [4]byte // the character sets G0 to G3 by their final bytes: 'A', 'B', '0'
+	shift      int     // which of them is in use
+	origin     bool    // rows count from the top of the scroll region
+	wraps      bool    // a character after the last column goes to the next line
 	pending    bool    // the last column was printed: the next character wraps first
-	wraps      bool    // automatic wrap (DECAWM)
-	origin     bool    // lines are counted from the top of the scroll region (DECOM)
-	tabs       *uv.TabStops
-	sets       [4]*charset // G0 to G3; nil: ASCII
-	set        int         // the one in use
-	history    history
-	draw       painter
-	changed    bool // something may look different since this was last set to false
-	scratch    []uv.Line
+
+	history history
+	draw    painter
+	changed bool // something may look different since this was last set to false
+	scratch []line
 }
 
-// page is one screen. The alternate one has no lines before its first use.
+// page is one of the two screens.
 type page struct {
-	uv.Buffer
-	cursor, saved cursor
-	top, bottom   int // the scroll region: lines top to bottom-1
+	lines       []line
+	cursor      cursor
+	saved       cursor
+	top, bottom int // the scroll region [top, bottom)
 }
 
 // cursor is where the next character goes, and how it looks.
@@ -38,216 +35,148 @@ type cursor struct {
 	pen  uv.Style
 }
 
-// charset is a character set that is not ASCII: what stands for the bytes from first on.
-type charset struct {
-	first byte
-	chars []string
-}
-
-var (
-	british = charset{'#', []string{"£"}}
-	drawing = charset{'`', strings.Fields("◆ ▒ ␉ ␌ ␍ ␊ ° ± ␤ ␋ ┘ ┐ ┌ └ ┼ ⎺ ⎻ ─ ⎼ ⎽ ├ ┤ ┴ ┬ │ ≤ ≥ π ≠ £ ·")}
-)
-
-// charsetOf is the character set of a final byte: UK, line drawing, and ASCII for all others.
-func charsetOf(final byte) *charset {
-	switch final {
-	case 'A':
-		return &british
-	case '0':
-		return &drawing
-	}
-	return nil
-}
-
-// char is what c looks like.
-func (s *charset) char(c byte) string {
-	if s != nil && c >= s.first && int(c-s.first) < len(s.chars) {
-		return s.chars[c-s.first]
-	}
-	return ascii[c : c+1]
-}
-
 func newGrid(cols, rows, scrollback int) *grid {
 	g := &grid{cols: cols, rows: rows, history: history{max: scrollback}}
-	g.screens[0].Resize(cols, rows)
 	g.reset()
-	g.changed = false
+	g.changed = false // there is nothing to see yet
 	return g
 }
 
 // reset forgets everything but the size and the history.
 func (g *grid) reset() {
-	g.alternate, g.pending, g.wraps, g.origin = false, false, true, false
-	g.tabs = uv.DefaultTabStops(g.cols)
-	g.sets, g.set = [4]*charset{}, 0
-	for i := range g.screens {
-		p := &g.screens[i]
-		p.cursor, p.saved, p.top, p.bottom = cursor{}, cursor{}, 0, g.rows
-	}
-	g.blank(g.screens[0].Lines)
+	g.pages = [2]page{{lines: newLines(g.cols, g.rows), bottom: g.rows}, {}}
+	g.on, g.shift = 0, 0
+	g.sets = [4]byte{'B', 'B', 'B', 'B'}
+	g.origin, g.wraps, g.pending = false, true, false
+	g.resetStops()
+	g.changed = true
 }
 
-func (g *grid) size() (cols, rows int) { return g.cols, g.rows }
+func (g *grid) page() *page { return &g.pages[g.on] }
 
-// active is 1 while the alternate screen is on, else 0.
-func (g *grid) active() int {
-	if g.alternate {
-		return 1
-	}
-	return 0
+// here is the line of the cursor and its column. Whoever asks changes something there.
+func (g *grid) here() (l line, x int) {
+	p := g.page()
+	g.changed = true
+	return p.lines[p.cursor.y], p.cursor.x
 }
 
-func (g *grid) page() *page { return &g.screens[g.active()] }
+// blank is an empty cell with the pen's background, as every erasing sequence leaves it.
+func (g *grid) blank() cell {
+	c := empty
+	c.style.Bg = g.page().cursor.pen.Bg
+	return c
+}
 
-// print prints text of one cell for each byte.
-func (g *grid) print(text []byte) {
-	set := g.sets[g.set]
-	for len(text) > 0 {
+// print prints ASCII characters, none of them a control.
+func (g *grid) print(p []byte) {
+	for len(p) > 0 {
 		g.wrap()
-		p := g.page()
-		line := p.Lines[p.cursor.y]
-		cell := uv.Cell{Width: 1, Style: p.cursor.pen}
-		n := min(len(text), g.cols-p.cursor.x)
-		for i, c := range text[:n] {
-			cell.Content = set.char(c)
-			if x := p.cursor.x + i; line[x].Width == 1 {
-				line[x] = cell
-			} else {
-				line.Set(x, &cell) // it takes the other half of a wide character away, too
-			}
+		l, x := g.here()
+		n := min(len(p), g.cols-x)
+		l.part(x)
+		l.part(x + n)
+		pen := &g.page().cursor.pen
+		set := g.sets[g.shift]
+		for i, c := range p[:n] {
+			l[x+i] = cell{text: glyph(set, c), style: *pen, width: 1}
 		}
 		g.advance(n)
-		text = text[n:]
+		p = p[n:]
+		if !g.wraps && len(p) > 1 {
+			p = p[len(p)-1:] // the last column shows the last one
+		}
 	}
 }
 
-// cluster prints a character of width cells that is not ASCII. One that does not fit into the rest of the line goes to
-// the next one.
-func (g *grid) cluster(content string, width int) {
+// put prints one cluster that takes width cells, 1 or 2.
+func (g *grid) put(cluster string, width int) {
 	if width > g.cols {
-		content, width = "\ufffd", 1
-	}
-	if p := g.page(); g.wraps && p.cursor.x+width > g.cols {
-		if !g.pending { // else the last cell would show what was there before
-			g.print([]byte{' '})
-		}
-		g.pending = true
+		cluster, width = "\ufffd", 1
 	}
 	g.wrap()
-	p := g.page()
-	p.Lines[p.cursor.y].Set(p.cursor.x, &uv.Cell{Content: content, Width: width, Style: p.cursor.pen})
+	l, x := g.here()
+	c := cell{text: cluster, style: g.page().cursor.pen, width: width}
+	if len(cluster) == 1 {
+		c.text = glyph(g.sets[g.shift], cluster[0])
+	}
+	if x+width > g.cols { // it is not cut in half
+		l.fill(x, g.cols, cell{text: " ", style: c.style, width: 1})
+		if !g.wraps {
+			return
+		}
+		g.pending = true
+		g.wrap()
+		l, x = g.here()
+	}
+	l.set(x, c)
 	g.advance(width)
 }
 
-// wrap goes to the start of the next line if a wrap is pending.
+// wrap goes to the next line if the last character filled this one.
 func (g *grid) wrap() {
 	if g.pending && g.wraps {
 		g.lineDown()
 		g.page().cursor.x = 0
 	}
+	g.pending = false
 }
 
-// advance moves the cursor over what was printed. In a full line it stays on the last column.
+// advance goes n cells to the right, at most over the last one.
 func (g *grid) advance(n int) {
 	c := &g.page().cursor
-	c.x += n
-	g.pending = false
-	if c.x >= g.cols {
+	if c.x += n; c.x >= g.cols {
 		c.x, g.pending = g.cols-1, g.wraps
 	}
-	g.changed = true
 }
 
-// cursor is the cursor's cell.
-func (g *grid) cursor() (x, y int) {
-	c := g.page().cursor
-	return c.x, c.y
-}
-
-// moveTo sets the cursor to a cell of the screen, or the one that is nearest.
+// moveTo sets the cursor, at most to the edge of the screen.
 func (g *grid) moveTo(x, y int) {
 	c := &g.page().cursor
 	c.x, c.y = min(max(x, 0), g.cols-1), min(max(y, 0), g.rows-1)
 	g.pending, g.changed = false, true
 }
 
-// moveToLine is CUP and VPA: in origin mode y counts from the top of the scroll region and does not leave it.
-func (g *grid) moveToLine(x, y int) {
+// position sets the cursor as an absolute position does: in origin mode within the scroll region.
+func (g *grid) position(x, y int) {
 	if p := g.page(); g.origin {
 		y = min(p.top+y, p.bottom-1)
 	}
 	g.moveTo(x, y)
 }
 
-// moveBy moves the cursor. One that is in the scroll region does not leave it.
-func (g *grid) moveBy(dx, dy int) {
+// move moves the cursor. It does not leave the scroll region upwards or downwards.
+func (g *grid) move(dx, dy int) {
 	p := g.page()
 	x, y := p.cursor.x+dx, p.cursor.y+dy
-	if g.inRegion() {
-		y = min(max(y, p.top), p.bottom-1)
+	if p.cursor.y >= p.top {
+		y = max(y, p.top)
+	}
+	if p.cursor.y < p.bottom {
+		y = min(y, p.bottom-1)
 	}
 	g.moveTo(x, y)
 }
 
+// carriageReturn goes to the start of the line.
 func (g *grid) carriageReturn() { g.moveTo(0, g.page().cursor.y) }
 
-// tab goes over n tab stops, backwards if n is negative. A pending wrap stays.
-func (g *grid) tab(n int) {
-	c := &g.page().cursor
-	c.x = g.tabs.Find(c.x, n)
-	g.changed = true
-}
+func (g *grid) save() { p := g.page(); p.saved = p.cursor }
 
-func (g *grid) save() {
-	p := g.page()
-	p.saved = p.cursor
-}
-
-// restore brings the saved cursor back: no wrap is pending there, and a resize may have left no cell there.
+// restore goes back to the cursor that was saved; a resize may have left no cell there.
 func (g *grid) restore() {
 	p := g.page()
 	p.cursor = p.saved
 	g.moveTo(p.cursor.x, p.cursor.y)
 }
 
-// setRegion sets the scroll region to the lines top to bottom-1.
-func (g *grid) setRegion(top, bottom int) {
-	p := g.page()
-	p.top, p.bottom = top, bottom
-	g.moveToLine(0, 0)
-}
-
-// inRegion tells whether the cursor is in the scroll region.
-func (g *grid) inRegion() bool {
-	p := g.page()
-	return p.cursor.y >= p.top && p.cursor.y < p.bottom
-}
-
-// show goes to the alternate screen, which is empty then, or to the main one.
-func (g *grid) show(alternate bool) {
-	if alternate == g.alternate {
-		return
-	}
-	g.alternate = alternate
-	p := g.page()
-	if alternate {
-		p.Resize(g.cols, g.rows)
-		p.top, p.bottom = 0, g.rows
-		p.cursor = cursor{}
-		g.blank(p.Lines)
-		p.cursor.pen = g.screens[0].cursor.pen
-	}
-	g.moveTo(p.cursor.x, p.cursor.y)
-}
-
 // lineDown is IND: one line down, scrolling at the bottom of the region.
 func (g *grid) lineDown() {
 	if p := g.page(); p.cursor.y == p.bottom-1 {
-		g.scrollUp(p.top, p.bottom, 1)
+		g.scrollUp(1)
 		g.pending = false
 	} else {
-		g.moveBy(0, 1)
+		g.move(0, 1)
 	}
 }
 
@@ -255,206 +184,252 @@ func (g *grid) lineDown() {
 func (g *grid) lineUp() {
 	pending := g.pending
 	if p := g.page(); p.cursor.y == p.top {
-		g.scrollDown(p.top, p.bottom, 1)
+		g.scrollDown(1)
 	} else {
-		g.moveBy(0, -1)
+		g.move(0, -1)
 	}
 	g.pending = pending
 }
 
-// remember keeps the lines that leave the main screen at its top.
-func (g *grid) remember(lines []uv.Line) {
-	if g.history.max == 0 {
-		return
-	}
-	for _, l := range lines {
-		g.history.push(g.draw.line(l, len(l), false))
-	}
+// setRegion sets the scroll region to the lines [top, bottom).
+func (g *grid) setRegion(top, bottom int) {
+	p := g.page()
+	p.top, p.bottom = top, bottom
+	g.position(0, 0)
 }
 
-// scrollUp moves the lines [top, bottom) up by n; the upper ones go to the history if they were the
+// scrollUp moves the lines of the region up by n; the upper ones go to the history if they were the
 // main screen's first.
-func (g *grid) scrollUp(top, bottom, n int) {
-	n = min(n, bottom-top)
-	if top == 0 && !g.alternate {
-		g.remember(g.page().Lines[:n])
+func (g *grid) scrollUp(n int) {
+	p := g.page()
+	lines := p.lines[p.top:p.bottom]
+	n = min(n, len(lines))
+	if p.top == 0 && g.on == 0 {
+		g.remember(lines[:n])
 	}
-	g.removeLines(top, bottom, n)
+	g.shiftUp(lines, n)
 }
 
-// removeLines moves the lines [top, bottom) up by n. What it takes away does not go to the history.
-func (g *grid) removeLines(top, bottom, n int) {
-	n = min(n, bottom-top)
-	lines := g.page().Lines[top:bottom]
+func (g *grid) scrollDown(n int) {
+	p := g.page()
+	g.shiftDown(p.lines[p.top:p.bottom], n)
+}
+
+// region is the lines of the scroll region from the cursor's on; nil when the cursor is outside.
+func (g *grid) region() []line {
+	p := g.page()
+	if y := p.cursor.y; y >= p.top && y < p.bottom {
+		return p.lines[y:p.bottom]
+	}
+	return nil
+}
+
+func (g *grid) insertLines(n int) {
+	if lines := g.region(); lines != nil {
+		g.shiftDown(lines, n)
+		g.carriageReturn()
+	}
+}
+
+// deleteLines is not a scroll: what it takes away was deleted and does not go to the history.
+func (g *grid) deleteLines(n int) {
+	if lines := g.region(); lines != nil {
+		g.shiftUp(lines, n)
+		g.carriageReturn()
+	}
+}
+
+// shiftUp moves lines up by n; new ones come at their end.
+func (g *grid) shiftUp(lines []line, n int) {
+	n = min(n, len(lines))
 	g.rotate(lines, n)
-	g.blank(lines[len(lines)-n:])
+	g.erase(lines[len(lines)-n:])
 }
 
-// scrollDown moves the lines [top, bottom) down by n.
-func (g *grid) scrollDown(top, bottom, n int) {
-	n = min(n, bottom-top)
-	lines := g.page().Lines[top:bottom]
+// shiftDown moves lines down by n; new ones come at their start.
+func (g *grid) shiftDown(lines []line, n int) {
+	n = min(n, len(lines))
 	g.rotate(lines, len(lines)-n)
-	g.blank(lines[:n])
+	g.erase(lines[:n])
 }
 
-// rotate moves the first n lines behind the others. No cell is copied.
-func (g *grid) rotate(lines []uv.Line, n int) {
+// rotate moves the first n lines behind the others.
+func (g *grid) rotate(lines []line, n int) {
 	g.scratch = append(g.scratch[:0], lines[:n]...)
 	copy(lines, lines[n:])
 	copy(lines[len(lines)-n:], g.scratch)
 	clear(g.scratch)
 }
 
-// blankCell is an empty cell with the pen's background, as every erasing sequence leaves it.
-func (g *grid) blankCell() uv.Cell {
-	cell := uv.EmptyCell
-	cell.Style.Bg = g.page().cursor.pen.Bg
-	return cell
+// erase blanks whole lines.
+func (g *grid) erase(lines []line) {
+	c := g.blank()
+	for _, l := range lines {
+		l.fill(0, len(l), c)
+	}
+	g.changed = true
 }
 
-// blank erases whole lines.
-func (g *grid) blank(lines []uv.Line) {
-	cell := g.blankCell()
-	for _, l := range lines {
-		for x := range l {
-			l[x] = cell
+func (g *grid) remember(lines []line) {
+	if g.history.max > 0 {
+		for _, l := range lines {
+			g.history.push(g.draw.line(l, len(l), false))
 		}
 	}
-	g.changed = true
 }
 
-// eraseCells erases the cells [from, to) of the cursor's line; there is at least one.
-func (g *grid) eraseCells(from, to int) {
-	p, cell := g.page(), g.blankCell()
-	line, to := p.Lines[p.cursor.y], min(to, g.cols)
-	line.Set(from, &cell) // the other halves of wide characters at both ends go, too
-	line.Set(to-1, &cell)
-	for x := from + 1; x < to-1; x++ {
-		line[x] = cell
-	}
-	g.changed = true
-}
-
-// eraseLine is EL.
-func (g *grid) eraseLine(how int) {
-	x, _ := g.cursor()
-	switch how {
-	case 0:
-		g.eraseChars(g.cols)
-	case 1:
-		g.eraseCells(0, x+1)
-	case 2:
-		g.eraseCells(0, g.cols)
-	}
-}
-
-// eraseChars is ECH.
-func (g *grid) eraseChars(n int) {
-	x, _ := g.cursor()
-	g.eraseCells(x, x+n)
+func (g *grid) insertCells(n int) {
+	l, x := g.here()
+	l.insert(x, n, g.blank())
 	g.pending = false
 }
 
-// eraseBelow is ED 0: the cursor's line from the cursor on, and all below it.
-func (g *grid) eraseBelow() {
-	x, y := g.cursor()
-	g.eraseCells(x, g.cols)
-	g.blank(g.page().Lines[y+1:])
-}
-
-// eraseAbove is ED 1: all above the cursor, and its line up to and with the cursor.
-func (g *grid) eraseAbove() {
-	x, y := g.cursor()
-	g.blank(g.page().Lines[:y])
-	g.eraseCells(0, x+1)
-}
-
-// eraseAll is ED 2. What the main screen showed goes to the history, so that a program that clears
-// to draw anew loses nothing.
-func (g *grid) eraseAll() {
-	lines := g.page().Lines
-	if !g.alternate {
-		used := len(lines)
-		for used > 0 && bare(lines[used-1]) {
-			used--
-		}
-		g.remember(lines[:used])
-	}
-	g.blank(lines)
-}
-
-func bare(l uv.Line) bool {
-	return !slices.ContainsFunc(l, func(c uv.Cell) bool { return c.Content != "" && c.Content != " " })
-}
-
-// insertLines is IL, for a cursor in the scroll region.
-func (g *grid) insertLines(n int) {
-	if p := g.page(); g.inRegion() {
-		g.scrollDown(p.cursor.y, p.bottom, n)
-		g.carriageReturn()
-	}
-}
-
-// deleteLines is DL, likewise. It is not a scroll: what it takes away was deleted.
-func (g *grid) deleteLines(n int) {
-	if p := g.page(); g.inRegion() {
-		g.removeLines(p.cursor.y, p.bottom, n)
-		g.carriageReturn()
-	}
-}
-
-// insertCells is ICH, in the scroll region or not.
-func (g *grid) insertCells(n int) {
-	p, cell := g.page(), g.blankCell()
-	p.InsertCell(p.cursor.x, p.cursor.y, n, &cell)
-	g.pending, g.changed = false, true
-}
-
-// deleteCells is DCH, likewise.
 func (g *grid) deleteCells(n int) {
-	p, cell := g.page(), g.blankCell()
-	p.DeleteCell(p.cursor.x, p.cursor.y, n, &cell)
+	l, x := g.here()
+	l.remove(x, n, g.blank())
+	g.pending = false
+}
+
+// eraseCells is ECH.
+func (g *grid) eraseCells(n int) {
+	l, x := g.here()
+	l.fill(x, min(x+n, g.cols), g.blank())
+	g.pending = false
+}
+
+// eraseInLine is EL: what is right of the cursor, left of it, or all; the first two with its cell.
+func (g *grid) eraseInLine(how int) {
+	l, x := g.here()
+	switch how {
+	case 0:
+		g.eraseCells(g.cols)
+	case 1:
+		l.fill(0, x+1, g.blank())
+	case 2:
+		l.fill(0, g.cols, g.blank())
+	}
+}
+
+// eraseInScreen is ED 0, 1 and 2: what is below the cursor, above it, or all. What the main screen showed
+// when all of it is erased goes to the history, so that a program that clears to draw anew loses nothing.
+func (g *grid) eraseInScreen(how int) {
+	p := g.page()
+	l, x := g.here()
+	y := p.cursor.y
+	switch how {
+	case 0:
+		l.fill(x, g.cols, g.blank())
+		g.erase(p.lines[y+1:])
+	case 1:
+		l.fill(0, x+1, g.blank())
+		g.erase(p.lines[:y])
+	case 2:
+		if g.on == 0 {
+			n := g.rows
+			for n > 0 && p.lines[n-1].bare() {
+				n--
+			}
+			g.remember(p.lines[:n])
+		}
+		g.erase(p.lines)
+	}
+}
+
+// alternate goes to the alternate screen, which is empty then, or back to the main one.
+func (g *grid) alternate(on bool) {
+	if on == (g.on == 1) {
+		return
+	}
+	if on {
+		p := &g.pages[1]
+		if p.lines == nil {
+			p.lines = newLines(g.cols, g.rows)
+		}
+		for _, l := range p.lines {
+			l.fill(0, len(l), empty)
+		}
+		p.cursor, p.top, p.bottom = cursor{pen: g.page().cursor.pen}, 0, g.rows
+		g.on = 1
+	} else {
+		g.on = 0
+	}
 	g.pending, g.changed = false, true
 }
 
-// resize keeps the cursor's line: when rows go, the upper ones scroll off. A pending wrap becomes a step to the right
-// where there is room now.
+// softReset is DECSTR: margins, pen and what decides where characters go as at the start; what is on the
+// screen stays, and the cursor.
+func (g *grid) softReset() {
+	p := g.page()
+	p.top, p.bottom, p.cursor.pen, p.saved = 0, g.rows, uv.Style{}, cursor{}
+	g.sets[0], g.shift = 'B', 0
+	g.origin, g.wraps, g.pending = false, true, false
+}
+
+// resize keeps the cursor's line: when rows go, the upper ones scroll off.
 func (g *grid) resize(cols, rows int) {
-	if g.pending {
-		g.page().cursor.x++
+	if c := &g.page().cursor; g.pending && c.x < cols-1 {
+		c.x++
 	}
-	for i := range g.screens {
-		p := &g.screens[i]
+	for i := range g.pages {
+		p := &g.pages[i]
 		p.top, p.bottom = 0, rows
-		if p.Lines == nil {
+		over := max(p.cursor.y-rows+1, 0)
+		p.cursor.x, p.cursor.y = min(p.cursor.x, cols-1), p.cursor.y-over
+		if p.lines == nil {
 			continue
 		}
-		if over := p.cursor.y - rows + 1; over > 0 {
-			if i == 0 {
-				g.remember(p.Lines[:over])
-			}
-			g.rotate(p.Lines, over)
+		if i == 0 {
+			g.remember(p.lines[:over])
 		}
-		p.Resize(cols, rows)
-		p.Lines = clipped(p.Lines)
-		p.cursor.x, p.cursor.y = min(p.cursor.x, cols-1), min(p.cursor.y, rows-1)
+		p.lines = resized(p.lines[over:], cols, rows)
 	}
-	g.cols, g.rows = cols, rows
-	g.tabs = uv.DefaultTabStops(cols)
-	g.pending, g.changed = false, true
+	g.cols, g.rows, g.pending, g.changed = cols, rows, false, true
+	g.resetStops()
 }
 
-// clipped gives back the room of lines and cells that a larger window had: a buffer that shrinks keeps all of it. Up to
-// twice what is in use stays, so that a window that is dragged does not copy its cells at each step.
-func clipped(lines []uv.Line) []uv.Line {
-	for i, l := range lines {
-		if cap(l) > 2*len(l) {
-			lines[i] = append(make(uv.Line, 0, len(l)), l...)
+// resetStops sets a tab stop every eight columns.
+func (g *grid) resetStops() {
+	g.stops = make([]bool, g.cols)
+	for x := 0; x < g.cols; x += 8 {
+		g.stops[x] = true
+	}
+}
+
+// tab goes to the next tab stop n times, at most to the last column. A pending wrap stays.
+func (g *grid) tab(n int) {
+	c := &g.page().cursor
+	for ; n > 0 && c.x < g.cols-1; n-- {
+		for c.x++; c.x < g.cols-1 && !g.stops[c.x]; {
+			c.x++
 		}
 	}
-	if cap(lines) > 2*len(lines) {
-		lines = append(make([]uv.Line, 0, len(lines)), lines...)
+	g.changed = true
+}
+
+// tabBack goes to the tab stop before n times.
+func (g *grid) tabBack(n int) {
+	x, y := g.page().cursor.x, g.page().cursor.y
+	for ; n > 0 && x > 0; n-- {
+		for x--; x > 0 && !g.stops[x]; {
+			x--
+		}
 	}
-	return lines
+	g.moveTo(x, y)
+}
+
+// drawing is the line drawing set from ` to ~.
+var drawing = [...]string{
+	"◆", "▒", "␉", "␌", "␍", "␊", "°", "±", "␤", "␋", "┘", "┐", "┌", "└", "┼", "⎺",
+	"⎻", "─", "⎼", "⎽", "├", "┤", "┴", "┬", "│", "≤", "≥", "π", "≠", "£", "·",
+}
+
+// glyph is the character c of a character set.
+func glyph(set, c byte) string {
+	switch {
+	case set == '0' && c >= '`' && int(c-'`') < len(drawing):
+		return drawing[c-'`']
+	case set == 'A' && c == '#':
+		return "£"
+	}
+	return ascii[c : c+1]
 }

@@ -59,7 +59,7 @@ func (s *Screen) Encode(k tea.KeyPressMsg) []byte {
 		cursorKeys: f.modes.on[modeCursorKeys],
 		keypad:     f.modes.on[modeKeypad],
 		other:      f.modes.other,
-		kitty:      f.modes.kittyFlags(f.active())&kittyDisambiguate != 0,
+		kitty:      f.modes.kittyFlags(f.on)&kittyDisambiguate != 0,
 	}
 	return []byte(e.encode(tea.Key(k)))
 }

@@ -14,7 +14,7 @@ func (s *Screen) EncodeMouse(m tea.MouseMsg) []byte {
 	defer s.mu.Unlock()
 	f := s.look()
 	mouse := m.Mouse()
-	cols, rows := f.size()
+	cols, rows := f.cols, f.rows
 	if mouse.X < 0 || mouse.Y < 0 || mouse.X >= cols || mouse.Y >= rows {
 		return nil
 	}

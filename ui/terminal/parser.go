@@ -65,11 +65,13 @@ const (
 )
 
 const (
-	bel = 0x07
-	can = 0x18
-	sub = 0x1a
-	esc = 0x1b
-	del = 0x7f
+	bel      = 0x07
+	shiftOut = 0x0e
+	shiftIn  = 0x0f
+	can      = 0x18
+	sub      = 0x1a
+	esc      = 0x1b
+	del      = 0x7f
 )
 
 // next takes at least one byte off p, which is not empty, and at most one sequence or one stretch of

@@ -218,14 +218,14 @@ func (s *Screen) endHold(late bool) {
 func (s *Screen) Size() (cols, rows int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.filter.size()
+	return s.filter.cols, s.filter.rows
 }
 
 // Resize changes the size in cells; it is brought into 1×1 to 1000×500.
 func (s *Screen) Resize(cols, rows int) {
 	cols, rows = bounded(cols, rows)
 	s.mu.Lock()
-	if c, r := s.filter.size(); (c != cols || r != rows) && !s.closed {
+	if (s.filter.cols != cols || s.filter.rows != rows) && !s.closed {
 		s.filter.prose.settle()
 		s.filter.resize(cols, rows)
 		s.noteChange()

@@ -110,7 +110,7 @@ func (t *prose) cluster(c []byte, width int) {
 		width = ansi.StringWidth(string(c))
 	}
 	t.last = string(c)
-	t.g.cluster(t.last, width)
+	t.g.put(t.last, min(width, 2))
 }
 
 // broken is how many bytes at the start of p, which is no valid UTF-8, are shown as one U+FFFD: those
@@ -136,10 +136,6 @@ func (t *prose) again(n int) {
 	}
 	width := ansi.StringWidth(t.last)
 	for range n {
-		if len(t.last) == 1 {
-			t.g.print([]byte(t.last))
-		} else {
-			t.g.cluster(t.last, width)
-		}
+		t.cluster([]byte(t.last), width)
 	}
 }

@@ -27,14 +27,13 @@ func (s *Screen) Rows(scroll int) []string {
 	if s.frame.rows != nil && s.frame.version == version && s.frame.scroll == scroll {
 		return s.frame.rows
 	}
-	cols, rows := f.size()
-	lines := f.page().Lines
-	out := make([]string, rows)
+	lines := f.page().lines
+	out := make([]string, f.rows)
 	for i := range out {
 		if above := scroll - i; above > 0 {
-			out[i] = fitted(f.history.lines[len(f.history.lines)-above], cols)
+			out[i] = fitted(f.history.lines[len(f.history.lines)-above], f.cols)
 		} else {
-			out[i] = f.draw.line(lines[-above], cols, true).text
+			out[i] = f.draw.line(lines[-above], f.cols, true).text
 		}
 	}
 	s.frame = frame{rows: out, version: version, scroll: scroll}
@@ -52,7 +51,7 @@ func fitted(d drawn, cols int) string {
 
 // scrollback is 0 while the alternate screen is on: what is there does not follow on the history.
 func (f *filter) scrollback() int {
-	if f.active() == 1 {
+	if f.on == 1 {
 		return 0
 	}
 	return len(f.history.lines)
@@ -64,7 +63,7 @@ func (s *Screen) Plain() []string {
 	defer s.mu.Unlock()
 	f := s.look()
 	out := make([]string, 0, f.rows)
-	for _, l := range f.page().Lines {
+	for _, l := range f.page().lines {
 		out = append(out, f.draw.plain(l))
 	}
 	return out
@@ -75,8 +74,8 @@ func (s *Screen) Cursor() (x, y int, visible bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.look()
-	x, y = f.cursor()
-	return x, y, f.modes.on[modeCursor]
+	c := f.page().cursor
+	return c.x, c.y, f.modes.on[modeCursor]
 }
 
 // Title is the window title that the program set, in one line that is safe to print; "" when it set none.
