@@ -293,6 +293,7 @@ func (x *execution) running(ctx context.Context, container string) error {
 	}
 	return x.bottle.UpdateMetadata(func(m *state.Metadata) {
 		m.ImageDigest, m.Engine, m.WholeHome = c.ImageID, x.sup.engineID(), true
+		m.TaskGiven = m.TaskGiven || x.layout.profile.Program.Own && m.Task != ""
 		m.EndedAt, m.EndReason = time.Time{}, ""
 	})
 }

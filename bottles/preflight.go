@@ -160,6 +160,9 @@ func (s *Supervisor) Preflight(ctx context.Context, a Action) (*Preflight, error
 	stages := timeline(declared(profile), grants, s.cfg.Now())
 	l.force, l.later, l.tokens = stages[0].inForce, stages[1:], tokensOf(profile, grants)
 	p.declared(meta, profile)
+	if p.Task != "" && !profile.Program.TakesTask() {
+		p.conflict(Conflict{"its program is not told the task: none of its arguments has " + PlaceTask, "put " + PlaceTask + " into the agent's args, or start it without a task"})
+	}
 	if p.Resume && sameProfile(meta, profile) != nil {
 		p.Was = meta.Profile
 	}

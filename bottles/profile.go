@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -85,6 +86,36 @@ type Program struct {
 	// NoteFile is a file that the program tells its agent of when it starts, without a turn of the conversation; "": it
 	// has no such way, and is told everything by a message.
 	NoteFile string
+	// Own says that the program is none that takes Claude Code's flags for a session: it is started with Command alone,
+	// and goes on with Again, or with Command where that is nil. In an argument of them {session} stands for an
+	// identifier that the bottle keeps, {task} for the task of the first start, and {message} for what the agent is told
+	// when it goes on; an argument with a task or a message that there is not is left out.
+	Own   bool     `json:",omitempty"`
+	Again []string `json:",omitempty"`
+}
+
+// The places in the arguments of a program of the manifest's own.
+const (
+	PlaceSession = "{session}"
+	PlaceTask    = "{task}"
+	PlaceMessage = "{message}"
+)
+
+// TakesTask says whether the program can be given a task.
+func (p Program) TakesTask() bool {
+	return !p.Own || slices.ContainsFunc(p.Command, func(arg string) bool { return strings.Contains(arg, PlaceTask) })
+}
+
+// ownArgs fills in the places of arguments.
+func ownArgs(args []string, session, task, message string) []string {
+	out := []string{}
+	for _, arg := range args {
+		if task == "" && strings.Contains(arg, PlaceTask) || message == "" && strings.Contains(arg, PlaceMessage) {
+			continue
+		}
+		out = append(out, strings.NewReplacer(PlaceSession, session, PlaceTask, task, PlaceMessage, message).Replace(arg))
+	}
+	return out
 }
 
 // File is one file of an agent container, made through the engine before the container starts.
@@ -208,6 +239,9 @@ type Edit struct {
 
 // startArgs are the arguments of an agent's first start.
 func (p Program) startArgs(session, task string) []string {
+	if p.Own {
+		return ownArgs(p.Command, session, task, "")
+	}
 	args := append([]string{}, p.Command...)
 	args = append(args, "--session-id", session)
 	if task != "" {
@@ -218,6 +252,12 @@ func (p Program) startArgs(session, task string) []string {
 
 // resumeArgs are the arguments with which an agent goes on with an earlier session.
 func (p Program) resumeArgs(session, message string) []string {
+	switch {
+	case p.Own && p.Again != nil:
+		return ownArgs(p.Again, session, "", message)
+	case p.Own:
+		return ownArgs(p.Command, session, "", message)
+	}
 	args := append(append([]string{}, p.Command...), "--resume", session)
 	if message == "" {
 		return args // it waits for its operator

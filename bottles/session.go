@@ -199,6 +199,14 @@ func (s *Supervisor) takeUp(ctx context.Context, x *execution, j *journal) error
 			return err
 		}
 	}
+	if profile, err := s.profileOf(x.bottle); err == nil && profile.Program.Own { // it keeps its sessions itself
+		j.Fresh = meta.ImageDigest == "" // its first start is still to come
+		if j.Task = ""; j.Fresh {
+			j.Task = meta.Task
+		}
+		j.Session = orDefault(j.Session, uuid.NewString())
+		return x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Follow(j.Session, s.cfg.Now()) })
+	}
 	switch exists, spoken, err := hasSession(x.bottle, j.Session); {
 	case err != nil: // the agent, which has the transcript itself, says what is wrong with it
 		s.cfg.Log.Warn("session", "identity", x.bottle.Identity(), "err", err)

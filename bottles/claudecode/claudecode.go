@@ -60,8 +60,12 @@ type Options struct {
 	Prompt string
 	// Skills are directories on this machine, each with a SKILL.md; a skill is called as its directory is.
 	Skills []string
-	// Command replaces Claude Code: it is started with Args and the session's flags only. nil is Claude Code.
-	Command []string
+	// Command replaces Claude Code: it is started with Args only, and goes on with ResumeArgs, or nil: with Args; see
+	// bottles.Program.Own. nil is Claude Code.
+	Command    []string
+	ResumeArgs []string
+	// Sessions says that Command takes Claude Code's flags for a session, and keeps its transcripts as Claude Code does.
+	Sessions bool
 	// Args are added to the command, before the session's flags. RefusedArgs says which clash with it.
 	Args []string
 	// Model is what Claude Code begins with, as its --model takes it; "": its own choice.
@@ -101,7 +105,10 @@ func CheckBase(base string) error {
 func Program(o Options) bottles.Program {
 	p := bottles.Program{UID: UID, GID: GID, Home: ConfigDir, Grace: grace}
 	if o.Command != nil {
-		p.Command = append(append([]string{}, o.Command...), o.Args...)
+		p.Command, p.Own = append(append([]string{}, o.Command...), o.Args...), !o.Sessions
+		if o.ResumeArgs != nil {
+			p.Again = append(append([]string{}, o.Command...), o.ResumeArgs...)
+		}
 		return p
 	}
 	p.NoteFile = NoteFile
@@ -145,12 +152,15 @@ func Env() []string {
 //
 // The error names the skill that can't be taken, and why.
 func Files(o Options) ([]bottles.File, error) {
-	files := []bottles.File{
-		{Path: SettingsFile, Content: mergedSettings(o.Settings), Mode: 0o644},
-		{Path: StateFile, Content: encode(stateFile{
-			HasCompletedOnboarding: true,
-			Projects:               map[string]project{bottles.Workspace: {true, true, true}},
-		}), Mode: 0o600, UID: UID, GID: GID, Merge: true},
+	var files []bottles.File
+	if o.Command == nil || o.Sessions {
+		files = []bottles.File{
+			{Path: SettingsFile, Content: mergedSettings(o.Settings), Mode: 0o644},
+			{Path: StateFile, Content: encode(stateFile{
+				HasCompletedOnboarding: true,
+				Projects:               map[string]project{bottles.Workspace: {true, true, true}},
+			}), Mode: 0o600, UID: UID, GID: GID, Merge: true},
+		}
 	}
 	if o.Prompt != "" {
 		files = append(files, bottles.File{Path: PromptFile, Content: []byte(o.Prompt), Mode: 0o644})

@@ -254,6 +254,15 @@ func (r *reader) agent(a Agent, path string, profiles []string, known bool) {
 
 // claude checks what is for Claude Code alone, with what bottle-tui gives it itself.
 func (r *reader) claude(a Agent, path string) {
+	if !r.has(path + ".command") {
+		for _, key := range []string{"resume_args", "session"} {
+			if at := path + "." + key; r.has(at) {
+				r.add(r.names[at], at, "%s is for a program in the place of Claude Code, which is given its flags for a session anyway; take it out, or name the program in command", quoted(key))
+			}
+		}
+	} else if at := path + ".resume_args"; r.has(at) && a.Session == SessionsOfClaude {
+		r.add(r.names[at], at, "a program with the session %q goes on by Claude Code's flags; take one of the two out", SessionsOfClaude)
+	}
 	if r.has(path + ".command") {
 		for _, key := range []string{"model", "settings", "mcp_servers"} {
 			if at := path + "." + key; r.has(at) {

@@ -70,6 +70,7 @@ var kinds = map[string]kind{
 	"model":           {pattern: `^[^\s-]\S*$`, check: checkModel},
 	"mcp_server":      {pattern: `^[A-Za-z0-9_-]{1,64}$`, check: func(s string) string { return ownWords(claudecode.CheckServerName(s)) }},
 	"build_network":   {words: []string{"none", "default", "host"}},
+	"session":         {words: []string{SessionsOfClaude}},
 	"engine":          {words: []string{EngineBuiltin, EnginePipelock}},
 	"auth_scheme":     {words: credproxy.Schemes()},
 	"role":            {words: []string{bottles.RoleBaseURL, bottles.RoleNPM, bottles.RoleInsteadOf, bottles.RoleTea}},

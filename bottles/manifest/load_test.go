@@ -41,7 +41,7 @@ const homeText = `// everything that a manifest can say
     "empty": {},
   },
   "agents": {
-    "zoe": {"bottle": "web", "prompt": "Hello.\nWorld.", "skills": ["review", "./skills/a", "/abs/b"], "command": ["my-agent", "-x"], "args": ["--verbose"]},
+    "zoe": {"bottle": "web", "prompt": "Hello.\nWorld.", "skills": ["review", "./skills/a", "/abs/b"], "command": ["my-agent", "-x"], "args": ["--verbose", "{task}"], "resume_args": ["again", "{message}"]},
     "adam": {"bottle": "empty", "model": "opus", "settings": {"outputStyle": "terse", "n": 1.50}, "mcp_servers": {"notes": {"command": "notes-mcp"}}},
   },
 }
@@ -84,7 +84,7 @@ func TestLoadReadsEverything(t *testing.T) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 	agents := []manifest.Agent{
-		{Name: "zoe", At: at(27, 5), Bottle: "web", Prompt: "Hello.\nWorld.", Command: []string{"my-agent", "-x"}, Args: []string{"--verbose"},
+		{Name: "zoe", At: at(27, 5), Bottle: "web", Prompt: "Hello.\nWorld.", Command: []string{"my-agent", "-x"}, Args: []string{"--verbose", "{task}"}, ResumeArgs: []string{"again", "{message}"},
 			Skills: []string{"/home/me/.claude/skills/review", filepath.Join(dir, "skills/a"), "/abs/b"}},
 		{Name: "adam", At: at(28, 5), Bottle: "empty", Model: "opus", Settings: manifest.Object{"outputStyle": "terse", "n": json.Number("1.50")},
 			MCPServers: manifest.Entries[manifest.Object]{{Name: "notes", Value: manifest.Object{"command": "notes-mcp"}, At: at(28, 115)}}},

@@ -166,8 +166,11 @@ type Agent struct {
 	Bottle  string   `json:"bottle" kind:"name" jsonschema:"The profile it runs in."`
 	Prompt  string   `json:"prompt,omitempty" kind:"prompt" jsonschema:"What it is told besides Claude Code's own system prompt."`
 	Skills  []string `json:"skills,omitempty" kind:"skill" jsonschema:"Skills: names of those in ~/.claude/skills, or directories with a slash in them, relative to this file."`
-	Command []string `json:"command,omitempty" kind:"argument" jsonschema:"The program that is run instead of Claude Code, with args and Claude Code's flags for a session."`
-	Args    []string `json:"args,omitempty" kind:"argument" jsonschema:"Arguments for the program, before the ones that a launch adds. What bottle-tui passes itself is refused, with the key that is for it."`
+	Command []string `json:"command,omitempty" kind:"argument" jsonschema:"The program that is run instead of Claude Code, with args and nothing else."`
+	Args    []string `json:"args,omitempty" kind:"argument" jsonschema:"Arguments for the program. Claude Code's stand before the ones that a launch adds, and what bottle-tui passes itself is refused, with the key that is for it. In those of a command {task} stands for the task, which is left out where there is none, and {session} for an identifier that the bottle keeps."`
+
+	ResumeArgs []string `json:"resume_args,omitempty" kind:"argument" jsonschema:"With a command: its arguments when the bottle comes back, in place of args. {message} stands for what the agent is told then, and {session} for the identifier."`
+	Session    string   `json:"session,omitempty" kind:"session" jsonschema:"With a command: claude-code, where that takes Claude Code's flags for a session and keeps its transcripts as Claude Code does. They are passed after args then."`
 
 	Model      string          `json:"model,omitempty" kind:"model" jsonschema:"The model that Claude Code begins with, such as opus."`
 	Settings   Object          `json:"settings,omitempty" jsonschema:"Settings of Claude Code, as in its settings.json. Those that bottle-tui makes itself are refused."`

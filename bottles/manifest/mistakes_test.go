@@ -397,6 +397,14 @@ var mistakes = []faulty{
 		`1:30: bottles.dev.env: with "CLAUDE_CONFIG_DIR" Claude Code would not use what bottle-tui gives it and keeps for it (its settings, the conversation); take it out
 2:3: agents.a.model: "model" is for Claude Code, and another program is run in its place; take it out, and give the program its own arguments in args
 2:20: agents.a.mcp_servers: "mcp_servers" is for Claude Code, and another program is run in its place; take it out, and give the program its own arguments in args`},
+	{"another program's keys for Claude Code, and two ways to go on",
+		`{"bottles": {"dev": {}}, "agents": {"a": {"bottle": "dev",
+  "resume_args": ["x"], "session": "claude-code"
+}, "b": {"bottle": "dev", "command": ["wrap"], "resume_args": [], "session": "claude-code"}, "c": {"bottle": "dev", "command": ["wrap"], "session": "codex"}}}`,
+		`2:3: agents.a.resume_args: "resume_args" is for a program in the place of Claude Code, which is given its flags for a session anyway; take it out, or name the program in command
+2:25: agents.a.session: "session" is for a program in the place of Claude Code, which is given its flags for a session anyway; take it out, or name the program in command
+3:48: agents.b.resume_args: a program with the session "claude-code" goes on by Claude Code's flags; take one of the two out
+3:149: agents.c.session: "codex" is not known; write one of "claude-code"`},
 	{"old tokens of unknown kinds",
 		`{"bottles": {"dev": {
   "tokens": [{"Kind": "jira", "TokenRef": "JIRA_TOKEN", "Host": "jira.example.com"}, {"Kind": "../x", "TokenRef": "b0f7c2e1a9d84c3f6e5d4b3a2c1d0e9f8a7b6c5d", "Host": "http://me:hunter2@x.example.com/y"}, {"Kind": "", "Host": "what ever"}]

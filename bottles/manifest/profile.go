@@ -21,6 +21,9 @@ const (
 	maxCA         = 1 << 20   // bytes of the PEM file with a company's roots
 )
 
+// SessionsOfClaude is the session of a program that takes Claude Code's flags for one.
+const SessionsOfClaude = "claude-code"
+
 // bottle is what a bottle of an agent is launched from. It reads the files that the profile and the agent name; an error
 // is Errors, with a fault for each that can't be had, where it is named.
 func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
@@ -33,7 +36,7 @@ func (m *Manifest) bottle(p Profile, a Agent) (bottles.Profile, error) {
 		}
 		return content
 	}
-	options := claudecode.Options{Prompt: a.Prompt, Skills: a.Skills, Command: a.Command, Args: a.Args, Supervise: p.Supervise,
+	options := claudecode.Options{Prompt: a.Prompt, Skills: a.Skills, Command: a.Command, Args: a.Args, ResumeArgs: a.ResumeArgs, Sessions: a.Session == SessionsOfClaude, Supervise: p.Supervise,
 		Model: a.Model, Settings: a.Settings, MCPServers: a.servers()}
 	files, err := claudecode.Files(options)
 	if err != nil {

@@ -183,7 +183,7 @@ func TestNothingSecret(t *testing.T) {
 			"supervise": true, "cred_proxy": map[string]any{"ca_file": "./ca.pem", "routes": routes}, "git": remotes,
 			"image": map[string]any{"dockerfile": "./Dockerfile"}, "build_network": "none", "env": map[string]any{"AS": planted},
 		}},
-		"agents": map[string]any{planted: map[string]any{"bottle": "dev", "command": []string{"/agent"}, "args": []string{"--as", planted}}},
+		"agents": map[string]any{planted: map[string]any{"bottle": "dev", "command": []string{"/agent"}, "session": "claude-code", "args": []string{"--as", planted}}},
 	})
 	s.must(err)
 	manifest := filepath.Join(dir, "claude-bottle.json")

@@ -40,7 +40,7 @@ func (s *stage) declares() string {
     "build_network": "none"
   }},
   "agents": {
-    "coder": {"bottle": "dev", "command": ["/bin/bottle-tui", "demo-agent"]},
+    "coder": {"bottle": "dev", "command": ["/bin/bottle-tui", "demo-agent"], "session": "claude-code"},
     "strict": {"bottle": "dev", "command": ["/bin/bottle-tui", "list", "--no-such-flag"]}
   }
 }

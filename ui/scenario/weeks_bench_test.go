@@ -86,7 +86,7 @@ func newWeeks(b *testing.B) *weeks {
 			"egress": map[string]any{"allow": []string{"example.com"}},
 			"git":    []map[string]any{{"name": "docs", "upstream": "https://example.com/docs.git", "token_ref": "cmd:echo token"}},
 		}},
-		"agents": map[string]any{"weekly": map[string]any{"bottle": "dev", "command": []string{"/agent"}}},
+		"agents": map[string]any{"weekly": map[string]any{"bottle": "dev", "command": []string{"/agent"}, "session": "claude-code"}},
 	})
 	w.must(err)
 	w.must(os.WriteFile(w.manifest, content, 0o600))

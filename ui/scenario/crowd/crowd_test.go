@@ -125,7 +125,7 @@ func newCrowd(t *testing.T) *crowd {
 		os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+c.image+"\nENTRYPOINT []\nUSER 1000:1000\n"), 0o644),
 		os.WriteFile(c.manifest, []byte(`{
   "bottles": {"dev": {"supervise": true, "image": {"dockerfile": "./Dockerfile"}, "build_network": "none"}},
-  "agents": {"`+agent+`": {"bottle": "dev", "command": ["/agent"]}}
+  "agents": {"`+agent+`": {"bottle": "dev", "command": ["/agent"], "session": "claude-code"}}
 }`), 0o644))
 	if err != nil {
 		t.Fatal(err)
