@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,9 +120,12 @@ func (s *Supervisor) lastLine(c Container) string {
 	if c.EndedAt.Sub(c.StartedAt) > soon {
 		return ""
 	}
-	text := lastPrinted(s.ctx, s.cfg.Engine, c.Name)
-	if line := strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]); line != "" {
-		return "; it said last: " + cut(line, 200)
+	lines := strings.Split(lastPrinted(s.ctx, s.cfg.Engine, c.Name), "\n")
+	for _, line := range slices.Backward(lines) {
+		line = strings.TrimSpace(strings.TrimSuffix(line, "␍")) // a terminal's end of line
+		if line != "" && !strings.HasPrefix(line, "␛") {        // which gives the terminal back, and says nothing
+			return "; it said last: " + cut(line, 200)
+		}
 	}
 	return ""
 }
