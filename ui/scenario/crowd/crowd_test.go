@@ -382,17 +382,10 @@ func (c *crowd) decides(p *process, id string) {
 
 // press presses a key on the screen, with a bottle chosen there.
 func (c *crowd) press(key, id string) {
-	chosen := regexp.MustCompile(`▌\S+ ` + regexp.QuoteMeta(id))
 	pause := func(d time.Duration) { <-time.After(d) } // as an operator's: the escape makes another key of one right behind it
 	c.screen.Press("esc")
 	pause(60 * time.Millisecond)
-	for _, towards := range []string{"up", "down"} {
-		for n := 0; n < 8 && !chosen.MatchString(c.screen.Screen()); n++ {
-			c.screen.Press(towards)
-			pause(40 * time.Millisecond)
-		}
-	}
-	if !chosen.MatchString(c.screen.Screen()) {
+	if !c.moves(id) {
 		c.note("the screen does not choose %s", id) // it is stopped, or does not show it yet
 		return
 	}
@@ -403,6 +396,44 @@ func (c *crowd) press(key, id string) {
 	c.screen.Press("y")
 	pause(60 * time.Millisecond)
 	c.screen.Press("esc")
+}
+
+// cursor is the first line of the bottle that is chosen on the screen.
+var cursor = regexp.MustCompile(`(?m)^[│┃]▌\S (` + agent + `-[0-9a-z]{5})`)
+
+// moves moves the screen's cursor to a bottle. Each key is waited for: one that is still on its way would move it on.
+func (c *crowd) moves(id string) bool {
+	chosen := func() string {
+		if m := cursor.FindStringSubmatch(c.screen.Screen()); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	for range 16 {
+		was := chosen()
+		if was == id {
+			return true
+		}
+		there, here := -1, -1
+		for i, row := range rowOf.FindAllStringSubmatch(c.screen.Screen(), -1) {
+			switch row[2] {
+			case id:
+				there = i
+			case was:
+				here = i
+			}
+		}
+		if was == "" || there < 0 || here < 0 {
+			return false
+		}
+		c.screen.Press(map[bool]string{true: "up", false: "down"}[there < here])
+		for deadline := time.Now().Add(2 * time.Second); chosen() == was; <-time.After(10 * time.Millisecond) { // between two looks, up to the deadline
+			if time.Now().After(deadline) {
+				return false
+			}
+		}
+	}
+	return false
 }
 
 // asks has one of the programs do something.
