@@ -33,6 +33,10 @@ func TestNewerEngineIsToldEverythingAtOnce(t *testing.T) {
 			_, _ = w.Write([]byte(`{"Id":"1"}`))
 			return
 		}
+		if strings.Contains(req.URL.Path, "/images/") { // which volumes it declares
+			_, _ = w.Write([]byte(`{"Id":"sha256:1","Config":{}}`))
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 	}), func() {})
 	e, ctx := engineAt(t, "unix://"+path)
@@ -45,7 +49,7 @@ func TestNewerEngineIsToldEverythingAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = e.Close()
-	if want := "POST /v1.47/containers/create POST /v1.47/containers/c/start"; strings.Join(asked, " ") != want {
+	if want := "GET /v1.47/images/i/json POST /v1.47/containers/create POST /v1.47/containers/c/start"; strings.Join(asked, " ") != want {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
 	net := made.NetworkingConfig.EndpointsConfig

@@ -16,6 +16,9 @@ func (e *Engine) DiskUsage(ctx context.Context) (bottles.DiskUsage, error) {
 	var out bottles.DiskUsage
 	err := e.call(ctx, "measure what is on the engine's disk", func(c *client.Client) error {
 		used, err := c.DiskUsage(ctx, types.DiskUsageOptions{Types: []types.DiskUsageObject{types.VolumeObject, types.BuildCacheObject}})
+		if says(err, "error retrieving disk usage") {
+			err = &brokenError{err}
+		}
 		if err != nil {
 			return err
 		}
