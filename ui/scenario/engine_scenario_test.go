@@ -3,6 +3,8 @@ package scenario_test
 import (
 	"strings"
 	"testing"
+
+	"bottle-tui/ui/scenario"
 )
 
 // Without an engine the screen opens, lists what the disk knows and says what to do; when one comes, be it one
@@ -28,9 +30,10 @@ func TestEngineAbsent(t *testing.T) {
 	if said.code != 1 || !strings.Contains(said.out, id) || !strings.Contains(said.err, "there is no socket "+p.path) {
 		t.Errorf("list ended with %d: %s%s", said.code, said.out, said.err)
 	}
-	said = s.runs("demo", "--home", s.home+"-other")
-	if said.code != 1 || !strings.Contains(said.err, "start it") {
-		t.Errorf("demo ended with %d: %s%s", said.code, said.out, said.err)
+	demo := scenario.Start(t, scenario.Options{Args: []string{s.binary, "demo", "--home", s.home + "-other"}, Env: s.env, Cols: 100, Rows: 30})
+	demo.WaitText("start it", patience)
+	if code := demo.ExitCode(patience); code != 1 {
+		t.Errorf("demo ended with %d", code)
 	}
 
 	p.plays("1.38")
