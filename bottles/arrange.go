@@ -112,6 +112,11 @@ func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
 		if have.transcript, err = x.bottle.HasTranscript(); err != nil {
 			return have, err
 		}
+		meta, err := x.bottle.Metadata()
+		if err != nil {
+			return have, err
+		}
+		have.unrestored = meta.Unrestored
 	}
 	if x.layout.image == "" {
 		return have, nil

@@ -116,6 +116,11 @@ func (x *execution) step(ctx context.Context, s Step) error {
 			x.newHome = true
 			x.mu.Unlock()
 		}
+		if role == labelHome { // by this and not by the volume it is known that the transcript is still to be put there
+			if err := x.bottle.UpdateMetadata(func(m *state.Metadata) { m.Unrestored = true }); err != nil {
+				return err
+			}
+		}
 		return e.CreateVolume(ctx, s.Object, x.layout.labels(role))
 	case doCreate:
 		spec, err := x.layout.container(x.role(s.Object), x.internal())
@@ -294,6 +299,6 @@ func (x *execution) running(ctx context.Context, container string) error {
 	return x.bottle.UpdateMetadata(func(m *state.Metadata) {
 		m.ImageDigest, m.Engine, m.WholeHome = c.ImageID, x.sup.engineID(), true
 		m.TaskGiven = m.TaskGiven || x.layout.profile.Program.Own && m.Task != ""
-		m.EndedAt, m.EndReason = time.Time{}, ""
+		m.EndedAt, m.EndReason, m.Unrestored = time.Time{}, "", false
 	})
 }

@@ -1,12 +1,14 @@
 package bottles_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"bottle-tui/bottles"
@@ -122,7 +124,8 @@ func TestWhatIsTypedEarlyArrives(t *testing.T) {
 func TestALostVolumeCostsNoConversation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.run(nil)
+	var misses *missesOnce
+	w.run(func(e bottles.Engine, _ func()) bottles.Engine { misses = &missesOnce{Engine: e}; return misses })
 	id := w.launch("the first message")
 	session := w.awaitStatus(id, bottles.Live).SessionID
 	w.awaitText(id, "-- the first message")
@@ -139,6 +142,7 @@ func TestALostVolumeCostsNoConversation(t *testing.T) {
 	if err := w.do(bottles.Resume{Identity: id}); !errors.Is(err, bottles.ErrRefused) || !strings.Contains(err.Error(), "claude-bottle-user-"+id) {
 		t.Errorf("resumed without a yes: %v", err)
 	}
+	misses.agent.Store(true) // the plan is made anew then, with the volumes there
 	w.must(bottles.Resume{Identity: id, Agreed: p.Asks()})
 	w.awaitText(id, "--resume "+session)
 	w.must(bottles.TearDown{Identity: id})
@@ -146,6 +150,19 @@ func TestALostVolumeCostsNoConversation(t *testing.T) {
 	if err != nil || !strings.Contains(string(kept), "the first message") || !strings.Contains(string(kept), "--resume") {
 		t.Errorf("after the volume was lost the transcript is %q, %v", kept, err)
 	}
+}
+
+// missesOnce is an engine that lacks something once when it is to make an agent's container.
+type missesOnce struct {
+	bottles.Engine
+	agent atomic.Bool
+}
+
+func (e *missesOnce) CreateContainer(ctx context.Context, spec bottles.ContainerSpec) error {
+	if spec.Terminal && e.agent.CompareAndSwap(true, false) {
+		return fmt.Errorf("%w: the image was removed just now", bottles.ErrNotFound)
+	}
+	return e.Engine.CreateContainer(ctx, spec)
 }
 
 func TestAnAgentThatEndsByItselfStaysToBeRead(t *testing.T) {

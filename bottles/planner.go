@@ -9,6 +9,7 @@ type observed struct {
 	agentImage   bool // the engine has the image of layout.source
 	otherImage   bool // the agent has run before, and not on that image
 	transcript   bool // the state directory holds a transcript
+	unrestored   bool // the volume for it is there, and the transcript is not in it yet
 }
 
 // planLive brings a bottle to life, whatever is there already: a launch, a resume, and a rebuild,
@@ -137,7 +138,7 @@ func planAgent(p *Plan, l layout, have observed, cause string, base, ready []str
 	if l.fill != "" {
 		last = p.then(doFill, name, "the workspace is a copy of "+l.fill, last)
 	}
-	if made[labelHome] != "" && have.transcript {
+	if (made[labelHome] != "" || have.unrestored) && have.transcript {
 		last = p.then(doRestore, name, "its volume is new, its transcript is kept", last)
 	}
 	last = p.then(doAttach, name, "nothing it prints is missed", last)

@@ -18,14 +18,15 @@ type Metadata struct {
 	CopyCWD   bool      `json:"copy_cwd"`   // the directory was copied into the bottle
 	StartedAt time.Time `json:"started_at"`
 
-	SessionID   string    `json:"session_id,omitempty"`       // the session that the agent was last seen in
-	Sessions    []Session `json:"sessions,omitempty"`         // all that it was seen in, the latest last; at most MaxSessions
-	Task        string    `json:"task,omitempty"`             // the first message of its first session
-	TaskGiven   bool      `json:"task_delivered,omitempty"`   // the agent has it: it is not given again
-	Manifest    string    `json:"manifest,omitempty"`         // path of the manifest it was started from
-	Profile     string    `json:"profile,omitempty"`          // the agent's entry of the manifest's bottles
-	Filled      bool      `json:"workspace_filled,omitempty"` // the copy of CWD is complete
-	SkipIgnored bool      `json:"skip_ignored,omitempty"`     // the copy is without what git ignores
+	SessionID   string    `json:"session_id,omitempty"`            // the session that the agent was last seen in
+	Sessions    []Session `json:"sessions,omitempty"`              // all that it was seen in, the latest last; at most MaxSessions
+	Task        string    `json:"task,omitempty"`                  // the first message of its first session
+	TaskGiven   bool      `json:"task_delivered,omitempty"`        // the agent has it: it is not given again
+	Manifest    string    `json:"manifest,omitempty"`              // path of the manifest it was started from
+	Profile     string    `json:"profile,omitempty"`               // the agent's entry of the manifest's bottles
+	Filled      bool      `json:"workspace_filled,omitempty"`      // the copy of CWD is complete
+	Unrestored  bool      `json:"transcript_unrestored,omitempty"` // the volume for it is new, and the kept transcript is not in it yet
+	SkipIgnored bool      `json:"skip_ignored,omitempty"`          // the copy is without what git ignores
 	Engine      string    `json:"engine,omitempty"`
 	ImageDigest string    `json:"image_digest,omitempty"` // of the image it ran on last
 	WholeHome   bool      `json:"whole_home,omitempty"`   // the agent ran with its whole home directory in a volume
@@ -88,6 +89,7 @@ func (m *Metadata) fields() []metadataField {
 		{name: "manifest", text: &m.Manifest, optional: true},
 		{name: "profile", text: &m.Profile, optional: true},
 		{name: "workspace_filled", flag: &m.Filled, optional: true},
+		{name: "transcript_unrestored", flag: &m.Unrestored, optional: true},
 		{name: "skip_ignored", flag: &m.SkipIgnored, optional: true},
 		{name: "engine", text: &m.Engine, optional: true},
 		{name: "image_digest", text: &m.ImageDigest, optional: true},
