@@ -112,11 +112,6 @@ func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
 		if have.transcript, err = x.bottle.HasTranscript(); err != nil {
 			return have, err
 		}
-		meta, err := x.bottle.Metadata()
-		if err != nil {
-			return have, err
-		}
-		have.unrestored = meta.Unrestored
 	}
 	if x.layout.image == "" {
 		return have, nil
@@ -133,7 +128,7 @@ func (s *Supervisor) look(ctx context.Context, x *execution) (observed, error) {
 		return have, nil
 	}
 	meta, err := x.bottle.Metadata()
-	have.otherImage = meta.ImageDigest != "" && meta.ImageDigest != image.ID
+	have.otherImage, have.unrestored = meta.ImageDigest != "" && meta.ImageDigest != image.ID, meta.Unrestored
 	return have, err
 }
 
