@@ -16,16 +16,11 @@ import (
 // sidecarImage is the sidecars' image for the engine that answers. It is made once, because naming it
 // reads the whole program; the executable stays open with it.
 func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) {
-	made := func() *sidecars.Image {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.sidecar
-	}
-	if image := made(); image != nil {
+	if image := s.sidecarMade(); image != nil {
 		return image, nil
 	}
 	err := s.once.do(ctx, "sidecars", func(ctx context.Context) error { // it may take long: nobody else waits for it
-		if made() != nil {
+		if s.sidecarMade() != nil {
 			return nil
 		}
 		info, err := s.cfg.Engine.Info(ctx)
@@ -45,7 +40,14 @@ func (s *Supervisor) sidecarImage(ctx context.Context) (*sidecars.Image, error) 
 		s.sidecar, s.binary, s.madeFor = image, binary, info
 		return nil
 	})
-	return made(), err
+	return s.sidecarMade(), err
+}
+
+// sidecarMade is the sidecars' image once it was made; nil before.
+func (s *Supervisor) sidecarMade() *sidecars.Image {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sidecar
 }
 
 // NoticeCompiles is the ID of the notice that the program compiles itself before it can make the sidecars' image.
@@ -53,10 +55,7 @@ const NoticeCompiles = "compiles-itself"
 
 // planBinary tells of an executable that the sidecars can't run: a launch would begin with a compilation, or fail.
 func (s *Supervisor) planBinary(p *Preflight) {
-	s.mu.Lock()
-	made := s.sidecar != nil
-	s.mu.Unlock()
-	if made {
+	if s.sidecarMade() != nil {
 		return
 	}
 	const fix = "build it static: make build, or CGO_ENABLED=0 go build -trimpath -o bin/bottle-tui . in its source checkout"
@@ -74,10 +73,7 @@ const stepCompile = "compile bottle-tui for the sidecars (once; up to some minut
 
 // compiles says whether the sidecars' image is still to be made, and that begins with a compilation.
 func (s *Supervisor) compiles() bool {
-	s.mu.Lock()
-	made := s.sidecar != nil
-	s.mu.Unlock()
-	if made {
+	if s.sidecarMade() != nil {
 		return false
 	}
 	why, cannot := s.cfg.Compiles()
