@@ -99,6 +99,21 @@ func own(goos, goarch string) (*Executable, error) {
 	if info, ok := debug.ReadBuildInfo(); !ok || info.Path != modulePath {
 		return nil, errors.New("this process is not bottle-tui itself")
 	}
+	f, err := openSelf()
+	if err != nil {
+		return nil, err
+	}
+	e, err := static(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("this program's file: %w", err)
+	}
+	e.Origin = "own"
+	return e, nil
+}
+
+// openSelf opens the file that this process runs from.
+func openSelf() (*os.File, error) {
 	path := "/proc/self/exe"
 	if _, err := os.Stat(path); err != nil {
 		if path, err = os.Executable(); err != nil {
@@ -109,13 +124,7 @@ func own(goos, goarch string) (*Executable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open this program's file: %w", err)
 	}
-	e, err := static(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("this program's file: %w", err)
-	}
-	e.Origin = "own"
-	return e, nil
+	return f, nil
 }
 
 // static makes sure that an executable needs no dynamic loader, because the image has none.
@@ -165,21 +174,16 @@ func sourceDir() (string, error) {
 	if info, ok := debug.ReadBuildInfo(); !ok || info.Path != modulePath {
 		return dir, nil // a test, which go has just compiled
 	}
-	program, err := os.Stat("/proc/self/exe")
+	f, err := openSelf()
 	if err != nil {
-		if program, err = statExecutable(); err != nil {
-			return "", fmt.Errorf("find when this program was built: %w", err)
-		}
+		return "", err
+	}
+	defer f.Close()
+	program, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("find when this program was built: %w", err)
 	}
 	return dir, unchanged(dir, program.ModTime())
-}
-
-func statExecutable() (fs.FileInfo, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return os.Stat(path)
 }
 
 // ErrChanged: the source checkout is not what this program was built from any more.
