@@ -51,6 +51,7 @@ func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Eng
 	}
 	return p.supervise(ctx, config, func(ctx context.Context, s *bottles.Supervisor) error {
 		sup = s
+		options := ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir(), Name: p.called(), Command: p.command}
 		if start != nil {
 			started := make(chan struct{})
 			go func() {
@@ -59,8 +60,8 @@ func (p *program) show(ctx context.Context, root *state.Root, engine bottles.Eng
 			}()
 			ctx, cancel := context.WithCancel(ctx)
 			defer func() { cancel(); <-started }()
-			return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir(), Name: p.called(), Command: p.command})
+			return ui.Run(ctx, options)
 		}
-		return ui.Run(ctx, ui.Options{Supervisor: s, Screens: screens, Version: Version(), Home: root.Dir(), Name: p.called(), Command: p.command})
+		return ui.Run(ctx, options)
 	})
 }
