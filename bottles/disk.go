@@ -282,6 +282,7 @@ func (s *Supervisor) forget(id string) {
 	defer s.mu.Unlock()
 	delete(s.summaries, id)
 	delete(s.early, id)
+	delete(s.sessions, agentName(id))
 	maps.DeleteFunc(s.asked, func(of string, _ factCount) bool { return strings.HasPrefix(of, id+" ") })
 	for _, role := range roles {
 		delete(s.positions, sidecarName(role, id))

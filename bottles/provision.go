@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"bottle-tui/sidecars"
 )
@@ -159,7 +160,7 @@ func currentFiles(l layout) []File {
 // are made with its owner where they lie in the home directory, and are root's elsewhere.
 func archiveOf(p Program, files []File, dirs ...string) io.Reader {
 	var b bytes.Buffer
-	w := tar.NewWriter(&b) // a Buffer does not fail
+	w, now := tar.NewWriter(&b), time.Now() // a Buffer does not fail
 	made := map[string]bool{}
 	var dir func(d string)
 	dir = func(d string) {
@@ -181,6 +182,7 @@ func archiveOf(p Program, files []File, dirs ...string) io.Reader {
 		dir(path.Dir(f.Path))
 		_ = w.WriteHeader(&tar.Header{
 			Typeflag: tar.TypeReg, Name: f.Path[1:], Mode: int64(f.Mode & fs.ModePerm), Size: int64(len(f.Content)), Uid: f.UID, Gid: f.GID,
+			ModTime: now, Format: tar.FormatPAX, // with its nanoseconds
 		})
 		_, _ = w.Write(f.Content)
 	}

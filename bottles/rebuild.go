@@ -295,7 +295,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	if err := step("answer"); err != nil {
 		return err
 	}
-	before, _ := s.cfg.Engine.FileSize(ctx, agentName(id), x.layout.profile.Program.transcript(j.Session)) // 0 when there is none
+	before, _ := s.cfg.Engine.Stat(ctx, agentName(id), x.layout.profile.Program.transcript(j.Session)) // no size when there is none
 	if err := s.answer(id, j); err != nil {
 		return err
 	}
@@ -308,7 +308,7 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 		return nil
 	})
 	beside.Go(func() error { return x.compareHome(ctx) })
-	s.recorded(ctx, x, j, before)
+	s.recorded(ctx, x, j, before.Size)
 	if err := step("replace"); err != nil {
 		return err
 	}

@@ -23,14 +23,14 @@ func (s *Supervisor) recorded(ctx context.Context, x *execution, j journal, befo
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for size := before; ; {
-		now, err := s.cfg.Engine.FileSize(ctx, name, file)
+		now, err := s.cfg.Engine.Stat(ctx, name, file)
 		if err != nil {
 			return // nothing is recorded there: no such file, or the agent is gone
 		}
-		if now != size && (j.ToolUse == "" || s.holdsResult(ctx, name, file, before, j.ToolUse)) {
+		if now.Size != size && (j.ToolUse == "" || s.holdsResult(ctx, name, file, before, j.ToolUse)) {
 			return
 		}
-		size = now
+		size = now.Size
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

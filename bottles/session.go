@@ -40,8 +40,36 @@ func noteSession(p Program, session string) File {
 	return File{Path: p.sessionFile(), Content: append(content, '\n'), Mode: 0o600, UID: p.UID, GID: p.GID}
 }
 
-// liveSession is the session that an agent's container says it is in; "" when it says nothing that can be one.
+// saidSession is what an agent's container said of its session, and the file that it said it in.
+type saidSession struct {
+	file    FileStat
+	session string
+}
+
+// liveSession is the session that an agent's container says it is in; "" when it says nothing that can be one. The file is
+// read again only when it was written again: the engine takes long to read one, and does one thing at a time with a container.
 func (s *Supervisor) liveSession(ctx context.Context, container string, p Program) (string, error) {
+	file, unknown := s.cfg.Engine.Stat(ctx, container, p.sessionFile())
+	if errors.Is(unknown, ErrNotFound) {
+		return "", nil
+	}
+	s.mu.Lock()
+	said, known := s.sessions[container]
+	s.mu.Unlock()
+	if unknown == nil && known && said.file.Size == file.Size && said.file.ModTime.Equal(file.ModTime) {
+		return said.session, nil
+	}
+	session, err := s.readSession(ctx, container, p)
+	if err == nil && unknown == nil {
+		s.mu.Lock()
+		s.sessions[container] = saidSession{file, session} // file is from before, so what was written meanwhile is read the next time
+		s.mu.Unlock()
+	}
+	return session, err
+}
+
+// readSession reads what an agent's container says of its session.
+func (s *Supervisor) readSession(ctx context.Context, container string, p Program) (string, error) {
 	r, err := s.cfg.Engine.CopyOut(ctx, container, p.sessionFile())
 	if errors.Is(err, ErrNotFound) {
 		return "", nil
@@ -271,7 +299,7 @@ func (s *Supervisor) askedIn(ctx context.Context, b *state.Bottle, session strin
 	if _, spoken, err := hasSession(b, session); err == nil && spoken {
 		return session, nil
 	}
-	switch _, err := s.cfg.Engine.FileSize(ctx, agentName(b.Identity()), p.Program.transcript(session)); {
+	switch _, err := s.cfg.Engine.Stat(ctx, agentName(b.Identity()), p.Program.transcript(session)); {
 	case err == nil:
 		return session, nil
 	case errors.Is(err, ErrNotFound):

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path"
@@ -28,9 +29,11 @@ type keeper struct {
 	Engine
 	files map[string]string // by path
 	link  string            // a path that is a link
+	reads []string          // the paths that were read
 }
 
 func (k *keeper) CopyOut(_ context.Context, _, name string) (io.ReadCloser, error) {
+	k.reads = append(k.reads, name)
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	found := false
@@ -54,11 +57,11 @@ func (k *keeper) CopyOut(_ context.Context, _, name string) (io.ReadCloser, erro
 	return io.NopCloser(&b), nil
 }
 
-func (k *keeper) FileSize(_ context.Context, _, name string) (int64, error) {
+func (k *keeper) Stat(_ context.Context, _, name string) (FileStat, error) {
 	if content, ok := k.files[name]; ok {
-		return int64(len(content)), nil
+		return FileStat{Size: int64(len(content)), ModTime: time.Unix(int64(crc32.ChecksumIEEE([]byte(content))), 0)}, nil
 	}
-	return 0, fmt.Errorf("%w: %s", ErrNotFound, name)
+	return FileStat{}, fmt.Errorf("%w: %s", ErrNotFound, name)
 }
 
 type oneProfile struct{ Catalog }
@@ -106,6 +109,10 @@ func TestTheMinuteFollowsTheSession(t *testing.T) {
 	}
 	if m := minute(); m.SessionID != sessionA || len(m.Sessions) != 1 {
 		t.Errorf("at first: %+v", m)
+	}
+	k.reads = nil
+	if minute(); len(k.reads) > 0 {
+		t.Errorf("nothing was written, and these were read again: %q", k.reads)
 	}
 	k.files["/h/"+SessionFileName] = `{"session_id":"` + sessionB + `","source":"clear"}`
 	if m := minute(); m.SessionID != sessionA {

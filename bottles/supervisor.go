@@ -102,6 +102,7 @@ type Supervisor struct {
 	positions map[string]position           // up to where a container's log was heard, by its name
 	voices    map[string]*voice             // by container name
 	copies    map[string]context.CancelFunc // end a minute's copy of a transcript, by identity
+	sessions  map[string]saidSession        // what agents said of their sessions, by container name
 	sidecar   *sidecars.Image               // the sidecars' image for the engine's platform
 	binary    *sidecars.Executable          // what it is made from, open with it
 	madeFor   EngineInfo                    // the engine that both are for
@@ -185,6 +186,7 @@ func New(cfg Config) *Supervisor {
 		positions: map[string]position{},
 		died:      map[string]bool{},
 		copies:    map[string]context.CancelFunc{},
+		sessions:  map[string]saidSession{},
 		patience:  shortPatience,
 		once:      once{calls: map[string]*call{}},
 	}

@@ -145,8 +145,8 @@ func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, last keptAt) 
 	}
 	id := d.bottle.Identity()
 	session := orDefault(s.sessionNow(ctx, d.bottle), d.meta.SessionID)
-	size, err := s.cfg.Engine.FileSize(ctx, agentName(id), profile.Program.transcript(session))
-	if errors.Is(err, ErrNotFound) || err == nil && size == last.size && session == last.in {
+	file, err := s.cfg.Engine.Stat(ctx, agentName(id), profile.Program.transcript(session))
+	if errors.Is(err, ErrNotFound) || err == nil && file.Size == last.size && session == last.in {
 		return last, nil
 	}
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *Supervisor) keepTranscript(ctx context.Context, d onDisk, last keptAt) 
 	if err != nil {
 		return last, err
 	}
-	last.in, last.size, last.next = session, size, s.cfg.Now().Add(copyRest*s.cfg.Now().Sub(began))
+	last.in, last.size, last.next = session, file.Size, s.cfg.Now().Add(copyRest*s.cfg.Now().Sub(began))
 	return last, nil
 }
 

@@ -64,7 +64,7 @@ func TestItBeginsAtItsPrompt(t *testing.T) {
 	if got := a.content("/home/agent/.claude/settings.json"); got != own {
 		t.Errorf("the agent's own settings are now %s", got)
 	}
-	if _, err := a.engine.FileSize(t.Context(), a.name, "/workspace/spoofed"); err == nil {
+	if _, err := a.engine.Stat(t.Context(), a.name, "/workspace/spoofed"); err == nil {
 		t.Error("the project's server stood in for supervise")
 	}
 	r.idle()

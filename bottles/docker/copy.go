@@ -96,12 +96,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxLinks is how many symbolic links FileSize follows.
+// maxLinks is how many symbolic links Stat follows.
 const maxLinks = 16
 
-// FileSize is the size in bytes of a file in the container, running or stopped.
-func (e *Engine) FileSize(ctx context.Context, name, path string) (int64, error) {
-	var size int64
+// Stat is what is known of a regular file in the container, running or stopped.
+func (e *Engine) Stat(ctx context.Context, name, path string) (bottles.FileStat, error) {
+	var file bottles.FileStat
 	err := e.call(ctx, "look at "+path+" in container "+name, func(c *client.Client) error {
 		at := path
 		for range maxLinks {
@@ -119,11 +119,11 @@ func (e *Engine) FileSize(ctx context.Context, name, path string) (int64, error)
 			case !stat.Mode.IsRegular():
 				return fmt.Errorf("%s is no regular file (%s)", at, stat.Mode)
 			default:
-				size = stat.Size
+				file = bottles.FileStat{Size: stat.Size, ModTime: stat.Mtime}
 				return nil
 			}
 		}
 		return fmt.Errorf("more than %d symbolic links", maxLinks)
 	})
-	return size, err
+	return file, err
 }

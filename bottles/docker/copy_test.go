@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"bottle-tui/bottles"
 )
@@ -56,13 +57,23 @@ func TestCopyInAndOutKeepOwners(t *testing.T) {
 	if len(got) != 2 || !strings.HasPrefix(got[0], "sub/ ") || got[1] != "sub/file 4321:1234 content" {
 		t.Errorf("copied out %q", got)
 	}
-	size, err := r.FileSize(r.ctx, spec.Name, "/data/sub/file")
-	if err != nil || size != 7 {
-		t.Errorf("size %d, %v", size, err)
+	file, err := r.Stat(r.ctx, spec.Name, "/data/sub/file")
+	if err != nil || file.Size != 7 {
+		t.Errorf("%+v, %v", file, err)
 	}
-	size, err = r.FileSize(r.ctx, spec.Name, "/probe")
-	if err != nil || size != int64(len(probeBinary)) {
-		t.Errorf("size of a running container's file %d, %v", size, err)
+	file, err = r.Stat(r.ctx, spec.Name, "/probe")
+	if err != nil || file.Size != int64(len(probeBinary)) {
+		t.Errorf("of a running container's file: %+v, %v", file, err)
+	}
+	written := time.Unix(1_700_000_000, 123_456_789)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	check(w.WriteHeader(&tar.Header{Name: "dated", Mode: 0o644, ModTime: written, Format: tar.FormatPAX}))
+	check(w.Close())
+	r.ok(r.CopyIn(r.ctx, spec.Name, "/data", &b))
+	file, err = r.Stat(r.ctx, spec.Name, "/data/dated")
+	if err != nil || !file.ModTime.Equal(written) {
+		t.Errorf("a file that was written at %v: %+v, %v", written, file, err)
 	}
 }
 
@@ -76,9 +87,9 @@ func TestCopyIntoAReadOnlyContainer(t *testing.T) {
 		r.ok(r.CopyIn(r.ctx, spec.Name, "/data", archive(map[string]string{state: "1"}, 65532, 65532)))
 		big := map[string]string{"big": strings.Repeat("x", 8<<20)}
 		wantErr(t, r.CopyIn(r.ctx, spec.Name, "/tmp", archive(big, 0, 0)), nil, "read-only", "copy into a volume", "/tmp")
-		size, err := r.FileSize(r.ctx, spec.Name, "/data/"+state)
-		if err != nil || size != 1 {
-			t.Errorf("%s: size %d, %v", state, size, err)
+		file, err := r.Stat(r.ctx, spec.Name, "/data/"+state)
+		if err != nil || file.Size != 1 {
+			t.Errorf("%s: %+v, %v", state, file, err)
 		}
 		r.ok(r.StartContainer(r.ctx, spec.Name))
 	}
@@ -92,9 +103,9 @@ func TestCopyErrors(t *testing.T) {
 	wantErr(t, err, bottles.ErrNotFound, name, "/missing")
 	_, err = r.CopyOut(r.ctx, r.name("none"), "/data")
 	wantErr(t, err, bottles.ErrNotFound, r.name("none"))
-	_, err = r.FileSize(r.ctx, name, "/missing")
+	_, err = r.Stat(r.ctx, name, "/missing")
 	wantErr(t, err, bottles.ErrNotFound, name, "/missing")
-	_, err = r.FileSize(r.ctx, name, "/data")
+	_, err = r.Stat(r.ctx, name, "/data")
 	wantErr(t, err, nil, "/data", "no regular file")
 	for _, content := range []int{10, 8 << 20} {
 		files := map[string]string{"f": strings.Repeat("x", content)}
@@ -113,7 +124,7 @@ func TestCopyErrors(t *testing.T) {
 	wantErr(t, r.CopyIn(ctx, name, "/data", archive(nil, 0, 0)), context.Canceled)
 }
 
-func TestFileSizeFollowsLinks(t *testing.T) {
+func TestStatFollowsLinks(t *testing.T) {
 	r := newRig(t)
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -126,10 +137,10 @@ func TestFileSizeFollowsLinks(t *testing.T) {
 	check(w.Close())
 	r.ok(r.CreateContainer(r.ctx, r.spec("c", "wait")))
 	r.ok(r.CopyIn(r.ctx, r.name("c"), "/data", &b))
-	size, err := r.FileSize(r.ctx, r.name("c"), "/data/one")
-	if err != nil || size != 3 {
-		t.Errorf("size %d, %v", size, err)
+	file, err := r.Stat(r.ctx, r.name("c"), "/data/one")
+	if err != nil || file.Size != 3 {
+		t.Errorf("%+v, %v", file, err)
 	}
-	_, err = r.FileSize(r.ctx, r.name("c"), "/data/round")
+	_, err = r.Stat(r.ctx, r.name("c"), "/data/round")
 	wantErr(t, err, nil, "/data/round")
 }

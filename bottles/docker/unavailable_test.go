@@ -79,7 +79,7 @@ func calls(e *docker.Engine) map[string]func(context.Context) error {
 		"Container":       func(ctx context.Context) error { _, err := e.Container(ctx, "none"); return err },
 		"CopyIn":          func(ctx context.Context) error { return e.CopyIn(ctx, "none", "/", bytes.NewReader(layer)) },
 		"CopyOut":         func(ctx context.Context) error { return drop(e.CopyOut(ctx, "none", "/")) },
-		"FileSize":        func(ctx context.Context) error { _, err := e.FileSize(ctx, "none", "/"); return err },
+		"Stat":            func(ctx context.Context) error { _, err := e.Stat(ctx, "none", "/"); return err },
 		"Attach":          func(ctx context.Context) error { return drop(e.Attach(ctx, "none")) },
 		"Resize":          func(ctx context.Context) error { return e.Resize(ctx, "none", 80, 24) },
 		"Logs":            func(ctx context.Context) error { return drop(e.Logs(ctx, "none", 0, true)) },
@@ -177,7 +177,7 @@ func TestEngineThatGoesAwayInMidCall(t *testing.T) {
 			e, ctx := engineAt(t, host)
 			for name, call := range calls(e) {
 				switch {
-				case (name == "FileSize" || name == "CopyOut") && c.name != "before the answer" && c.name != "in the headers",
+				case (name == "Stat" || name == "CopyOut") && c.name != "before the answer" && c.name != "in the headers",
 					(name == "StartContainer" || name == "StopContainer" || name == "RemoveContainer" ||
 						name == "RemoveVolume" || name == "RemoveNetwork" || name == "Resize" || name == "CopyIn") && strings.HasPrefix(c.answer, "HTTP/1.1 200 OK\r\nContent-T"):
 					continue // the status or the headers say it all, a body is not read

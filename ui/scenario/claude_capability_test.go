@@ -132,7 +132,7 @@ func TestClaudeFindsItsPlace(t *testing.T) {
 		tools = r.Turn.Tools
 	}
 	c.eventually("the manifest's MCP server is asked for its tools", func() bool {
-		_, err := c.engine.FileSize(t.Context(), "claude-bottle-"+id, notesAsked)
+		_, err := c.engine.Stat(t.Context(), "claude-bottle-"+id, notesAsked)
 		return err == nil
 	})
 	for _, tool := range []string{capabilityTool, egressTool, routesTool} {

@@ -181,7 +181,7 @@ func TestABottleOfAnEarlierVersion(t *testing.T) {
 	op.tearsDown(id)
 	op.Press("r")
 	op.seesDone(id, "is live again", id+" is back")
-	if _, err := s.engine.FileSize(t.Context(), "claude-bottle-"+id, "/home/agent/own.txt"); err != nil {
+	if _, err := s.engine.Stat(t.Context(), "claude-bottle-"+id, "/home/agent/own.txt"); err != nil {
 		t.Errorf("what was in its home: %v", err)
 	}
 	if said := s.runs("resume", "--dry-run", id, "--home", s.home); strings.Contains(said.out, "from this") {
