@@ -42,12 +42,7 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 	s.mu.Unlock()
 	l.queueDir = s.cfg.Root.QueueDir(l.identity)
 	l.dress(own)
-	l.session, l.aside = j.Session, j.Aside
-	if j.Fresh {
-		l.args = profile.Program.startArgs(j.Session, j.Task)
-	} else {
-		l.args = profile.Program.resumeArgs(j.Session, j.Message)
-	}
+	l.begin(j)
 	st, err := s.standing(x.bottle)
 	if err != nil {
 		return err
@@ -64,6 +59,16 @@ func (s *Supervisor) arrange(ctx context.Context, x *execution, j journal) error
 		return s.box(l.identity).Make(l.owner)
 	}
 	return nil
+}
+
+// begin sets in which session the program begins, and with which words.
+func (l *layout) begin(j journal) {
+	l.session, l.aside = j.Session, j.Aside
+	if j.Fresh {
+		l.args = l.profile.Program.startArgs(j.Session, j.Task)
+	} else {
+		l.args = l.profile.Program.resumeArgs(j.Session, j.Message)
+	}
 }
 
 // hostAddresses are this machine's own addresses that egress would take for any other's: the engine is here, so what is

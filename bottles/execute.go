@@ -35,9 +35,9 @@ type execution struct {
 	// keepsHome says that the agent is replaced and nothing else: what its programs are told in its home stays.
 	keepsHome bool
 
+	beside    errgroup.Group // what goes on beside the steps of a rebuild, and is over before an agent starts
 	comparing sync.Mutex
-	homeWas   map[string]bool // what the home is in the image that the agent ran on; nil: not listed
-	added     *addedHome      // what the agent's image adds to the home; nil: not compared yet
+	added     *addedHome // what the agent's image adds to the home; nil: not compared yet
 
 	inSession *string // what the agent said of its session just before it is stopped; nil: it is still to be asked
 }
@@ -141,6 +141,7 @@ func (x *execution) step(ctx context.Context, s Step) error {
 	case doAttach:
 		return x.sup.attach(ctx, x.layout.identity, s.Object, false)
 	case doStart:
+		_ = x.beside.Wait() // it told what went wrong, and fails no start
 		return x.aboutMounts(s.Object, e.StartContainer(ctx, s.Object))
 	case doReady:
 		return x.sup.awaitReady(ctx, x.layout.identity, x.role(s.Object), s.Object)

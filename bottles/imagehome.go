@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,9 +19,9 @@ const roleLook Role = "look"
 
 // The bounds of what is done to add an image's files to a home.
 const (
-	maxHomeEntries = 100_000 // of one image's home
-	maxHomeLooks   = 2000    // at single paths of the agent's home
-	compareWithin  = 2 * time.Minute
+	maxListed     = 100_000 // paths of one image's home
+	maxHomeLooks  = 2000    // at single paths of the agent's home
+	compareWithin = 2 * time.Minute
 )
 
 // addedHome is what an image has in the agent's home directory and the image that the agent ran on before had not.
@@ -63,7 +64,7 @@ func (x *execution) homeAdditions(ctx context.Context, image string) ([]string, 
 	if err != nil || !meta.WholeHome || meta.ImageDigest == image {
 		return nil, err
 	}
-	was := x.homeWas
+	was := x.sup.homes.get(meta.ImageDigest)
 	if was == nil {
 		if was, err = x.homeOf(ctx, meta.ImageDigest); err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
@@ -93,18 +94,51 @@ func (x *execution) listHome(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, compareWithin)
 	defer cancel()
 	meta, err := x.bottle.Metadata()
-	if err != nil || !meta.WholeHome || meta.ImageDigest == "" || x.added != nil {
+	if err != nil || !meta.WholeHome || meta.ImageDigest == "" || x.added != nil || x.sup.homes.get(meta.ImageDigest) != nil {
 		return
 	}
-	if was, err := x.homeOf(ctx, meta.ImageDigest); err == nil {
-		x.homeWas = was
-	}
+	_, _ = x.homeOf(ctx, meta.ImageDigest)
 	if err := x.sup.cfg.Engine.RemoveContainer(ctx, lookName(x.layout.identity)); err != nil {
 		x.sup.cfg.Log.Info("remove", "identity", x.layout.identity, "role", roleLook, "err", err) // the next look does it
 	}
 }
 
 func lookName(identity string) string { return sidecarName(roleLook, identity) }
+
+// maxHomePaths bounds what is remembered of the homes in images, in paths of all of them. The last one is always known.
+const maxHomePaths = 40_000
+
+// homeLists remembers what homes have been listed, by the image's ID, which never means another one.
+type homeLists struct {
+	mu     sync.Mutex
+	lists  map[string]map[string]bool
+	images []string // the oldest first
+	paths  int
+}
+
+// get is the home in an image; nil: it is not known.
+func (h *homeLists) get(image string) map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lists[image]
+}
+
+func (h *homeLists) put(image string, list map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lists == nil {
+		h.lists = map[string]map[string]bool{}
+	}
+	if h.lists[image] != nil {
+		return
+	}
+	h.lists[image], h.images, h.paths = list, append(h.images, image), h.paths+len(list)
+	for h.paths > maxHomePaths && len(h.images) > 1 {
+		h.paths -= len(h.lists[h.images[0]])
+		delete(h.lists, h.images[0])
+		h.images = h.images[1:]
+	}
+}
 
 // homeOf lists the agent's home directory as an image has it, by absolute path.
 func (x *execution) homeOf(ctx context.Context, image string) (map[string]bool, error) {
@@ -131,11 +165,12 @@ func (x *execution) homeOf(ctx context.Context, image string) (map[string]bool, 
 		h, err := archive.Next()
 		switch {
 		case err == io.EOF:
+			x.sup.homes.put(image, all)
 			return all, nil
 		case err != nil:
 			return nil, fmt.Errorf("list %s of the image %s: %w", home, image, err)
-		case len(all) == maxHomeEntries:
-			return nil, fmt.Errorf("list %s of the image %s: it has more than %d files", home, image, maxHomeEntries)
+		case len(all) == maxListed:
+			return nil, fmt.Errorf("list %s of the image %s: it has more than %d files", home, image, maxListed)
 		}
 		if p := path.Join(path.Dir(home), h.Name); p != home {
 			all[p] = true

@@ -113,7 +113,8 @@ func (l layout) takesSecrets(role Role) bool {
 // has says whether a container is the one that spec would make.
 func (spec ContainerSpec) has(c Container) bool { return c.Labels[LabelSpec] == spec.Labels[LabelSpec] }
 
-func (l layout) labels(role string) map[string]string {
+// labels are those of a part. It reads nothing of the layout that changes once an operation has begun.
+func (l *layout) labels(role string) map[string]string {
 	return map[string]string{
 		LabelIdentity: l.identity,
 		LabelRole:     role,

@@ -242,42 +242,51 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
-	if err := s.runs(ctx, x); err != nil {
-		return err
-	}
 	old, err := x.bottle.Dockerfile()
 	if err != nil {
 		return err
 	}
 	j.OldOwn, j.Old = old != nil, string(old)
-	if j.Session, err = s.askedIn(ctx, x.bottle, j.Session); err != nil {
-		return err
-	}
 	if err := s.arrange(ctx, x, j); err != nil {
 		return err
 	}
-	if err := j.write(x.bottle, "rebuild", "build", s.cfg.Now()); err != nil {
+	if err := j.write(x.bottle, "rebuild", stepBuild, s.cfg.Now()); err != nil {
 		return err
 	}
-	if err := s.auditDecision(x.layout.identity, j); err != nil {
-		return errors.Join(err, x.bottle.ClearOperation())
+	var refused error
+	err = s.cycle(ctx, x, j, func(ctx context.Context) (session string, err error) {
+		defer func() { refused = err }()
+		if err := s.runs(ctx, x); err != nil {
+			return "", err
+		}
+		if session, err = s.askedIn(ctx, x.bottle, j.Session); err != nil {
+			return "", err
+		}
+		return session, s.auditDecision(x.layout.identity, j)
+	})
+	if refused != nil && s.ctx.Err() == nil && !errors.Is(refused, ErrUnavailable) {
+		return errors.Join(err, x.bottle.ClearOperation()) // nothing was changed
 	}
-	return s.cycle(ctx, x, j)
+	return err
 }
 
+// stepBuild is the first step of a rebuild, in which nothing is changed yet.
+const stepBuild = "build"
+
 // cycle is the rebuild cycle from wherever it stands, after arrange: each step looks whether it is still to be done,
-// so the same code runs it, and finishes one that was interrupted.
-func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
+// so the same code runs it, and finishes one that was interrupted. settle, which goes on beside the build, says in which
+// session the agent goes on; where it fails, nothing was changed.
+func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal, settle func(context.Context) (session string, err error)) error {
 	id, b := x.layout.identity, x.bottle
 	step := func(name string) error { return j.write(b, "rebuild", name, s.cfg.Now()) }
 	x.layout.source, x.layout.own, x.layout.image = []byte(j.Content), true, imageRef(id, []byte(j.Content))
 	x.keepsHome = true
-	var beside errgroup.Group // what takes longer goes on beside the steps, which wait for it where they need it
-	beside.Go(func() error { x.listHome(s.ctx); return nil })
-	defer func() { _ = beside.Wait() }()
-	if err := s.buildAside(ctx, x, j); err != nil {
+	x.beside.Go(func() error { x.listHome(s.ctx); return nil })
+	defer func() { _ = x.beside.Wait() }()
+	if err := s.buildAside(ctx, x, &j, settle); err != nil {
 		return err
 	}
+	x.layout.begin(j)
 	s.commit(id)
 	if ctx.Err() != nil && s.ctx.Err() == nil { // it was cancelled just before
 		return errors.Join(ctx.Err(), b.ClearOperation())
@@ -299,27 +308,24 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	if err := s.answer(id, j); err != nil {
 		return err
 	}
-	var told errgroup.Group // while the agent records it
-	told.Go(func() error { return s.tellSupervise(ctx, x) })
-	told.Go(func() error { // the engine is slower at it once the agent has stopped
-		if session, err := s.liveSession(ctx, agentName(id), x.layout.profile.Program); err == nil {
-			x.inSession = &session
-		}
-		return nil
-	})
-	beside.Go(func() error { return x.compareHome(ctx) })
 	s.recorded(ctx, x, j, before.Size)
 	if err := step("replace"); err != nil {
 		return err
 	}
-	if err := told.Wait(); err != nil {
-		s.cfg.Log.Info("tell supervise", "identity", id, "err", err) // it is told again when the agent runs
+	if session, err := s.liveSession(ctx, agentName(id), x.layout.profile.Program); err == nil { // later it takes the engine longer
+		x.inSession = &session
 	}
+	x.beside.Go(func() error { // while the old agent is stopped, for which the engine mostly waits
+		if err := s.tellSupervise(ctx, x); err != nil {
+			s.cfg.Log.Info("tell supervise", "identity", id, "err", err) // it is told again when the agent runs
+		}
+		return x.compareHome(ctx)
+	})
 	if err := s.replace(ctx, x, "its new image is approved"); err != nil {
 		if s.ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		_ = beside.Wait()
+		_ = x.beside.Wait()
 		j.Failure, j.Told = err.Error(), forAgent(err)
 		return s.rollBack(ctx, x, j)
 	}
@@ -335,19 +341,32 @@ func (s *Supervisor) cycle(ctx context.Context, x *execution, j journal) error {
 	return b.ClearOperation()
 }
 
-// buildAside builds the new image while the agent waits. A build that fails or is cancelled changes nothing.
-func (s *Supervisor) buildAside(ctx context.Context, x *execution, j journal) error {
-	there, err := s.hasImage(ctx, x.layout.image)
-	if err == nil && there {
-		return nil
-	}
-	if err == nil {
+// buildAside builds the new image while the agent waits, and settles beside that in which session it goes on. A build that
+// fails or is cancelled changes nothing.
+func (s *Supervisor) buildAside(ctx context.Context, x *execution, j *journal, settle func(context.Context) (string, error)) error {
+	building, stop := context.WithCancel(ctx)
+	defer stop()
+	var there bool
+	var err error
+	var beside errgroup.Group
+	beside.Go(func() (err error) {
+		if j.Session, err = settle(ctx); err != nil {
+			stop()
+		}
+		return err
+	})
+	if there, err = s.hasImage(building, x.layout.image); err == nil && !there {
 		x.report("build image", 0, 0)
 		var p Plan
 		planImage(&p, x.layout, observed{}, "the operator approved it")
-		err = x.run(ctx, p)
+		err = x.run(building, p)
+	}
+	if refused := beside.Wait(); refused != nil {
+		return refused
 	}
 	switch {
+	case err == nil && there:
+		return nil
 	case err == nil:
 		_ = s.audit(x.layout.identity, "built", map[string]any{"request": j.Request, "image": x.layout.image, "image_digest": s.digest(ctx, x), "added_bytes": s.tellAdded(ctx, x)})
 		return nil

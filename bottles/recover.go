@@ -63,7 +63,12 @@ func (s *Supervisor) goOn(ctx context.Context, x *execution, op *state.Operation
 		if err := s.arrange(ctx, x, j); err != nil {
 			return err
 		}
-		return s.cycle(ctx, x, j)
+		return s.cycle(ctx, x, j, func(ctx context.Context) (string, error) {
+			if op.Step == stepBuild { // it was not settled yet
+				return s.askedIn(ctx, x.bottle, j.Session)
+			}
+			return j.Session, nil
+		})
 	case "grant":
 		defer s.settleRequest(x.layout.identity, j.Request, &err)
 		if err := s.decisionKept(x, j, s.auditDecision); err != nil {

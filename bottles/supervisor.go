@@ -68,6 +68,7 @@ type Supervisor struct {
 	workers  sync.WaitGroup
 	slots    *semaphore.Weighted
 	once     once
+	homes    homeLists
 	patience time.Duration // how long an action waits for another program that is at something short
 
 	unwritten sync.Map // identities whose audit log could not be written to the last time

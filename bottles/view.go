@@ -230,7 +230,7 @@ func journalStatus(op *state.Operation, runs bool) (Status, string) {
 		return Down, detail
 	case op.Kind == "teardown" || op.Kind == "delete":
 		return Stopping, detail
-	case op.Kind == "rebuild" && op.Step == "build":
+	case op.Kind == "rebuild" && op.Step == stepBuild:
 		return Building, detail
 	}
 	return Starting, detail
