@@ -240,8 +240,12 @@ func (x *execution) configure(ctx context.Context, role Role, container string) 
 		if err != nil {
 			return err
 		}
-		archive := archiveOf(p, files, p.userHome(), p.Home, Workspace)
-		return x.sup.cfg.Engine.CopyIn(ctx, container, "/", archive)
+		now := x.sup.cfg.Now()
+		if err := x.sup.cfg.Engine.CopyIn(ctx, container, "/", archiveOf(p, now, files, p.userHome(), p.Home, Workspace)); err != nil {
+			return err
+		}
+		x.sup.noteSaid(container, noteSession(p, x.layout.session), now, x.layout.session)
+		return nil
 	}
 	content, err := x.layout.config(role)
 	if err != nil {

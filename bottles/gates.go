@@ -82,7 +82,7 @@ func (s *Supervisor) enforce(ctx context.Context, x *execution, g gates) error {
 			if err != nil {
 				return err
 			}
-			return s.cfg.Engine.CopyIn(ctx, agent, "/", archiveOf(l.profile.Program, append(files, currentFiles(*l)...)))
+			return s.cfg.Engine.CopyIn(ctx, agent, "/", archiveOf(l.profile.Program, s.cfg.Now(), append(files, currentFiles(*l)...)))
 		})
 	}
 	if have.containers[RoleSupervise].State == StateRunning {

@@ -157,10 +157,10 @@ func currentFiles(l layout) []File {
 }
 
 // archiveOf is files as a tar to be unpacked at the root of an agent container. The directories on the way to a file
-// are made with its owner where they lie in the home directory, and are root's elsewhere.
-func archiveOf(p Program, files []File, dirs ...string) io.Reader {
+// are made with its owner where they lie in the home directory, and are root's elsewhere. at is when the files were written.
+func archiveOf(p Program, at time.Time, files []File, dirs ...string) io.Reader {
 	var b bytes.Buffer
-	w, now := tar.NewWriter(&b), time.Now() // a Buffer does not fail
+	w := tar.NewWriter(&b) // a Buffer does not fail
 	made := map[string]bool{}
 	var dir func(d string)
 	dir = func(d string) {
@@ -182,7 +182,7 @@ func archiveOf(p Program, files []File, dirs ...string) io.Reader {
 		dir(path.Dir(f.Path))
 		_ = w.WriteHeader(&tar.Header{
 			Typeflag: tar.TypeReg, Name: f.Path[1:], Mode: int64(f.Mode & fs.ModePerm), Size: int64(len(f.Content)), Uid: f.UID, Gid: f.GID,
-			ModTime: now, Format: tar.FormatPAX, // with its nanoseconds
+			ModTime: at, Format: tar.FormatPAX, // with its nanoseconds
 		})
 		_, _ = w.Write(f.Content)
 	}

@@ -46,6 +46,16 @@ type saidSession struct {
 	session string
 }
 
+// noteSaid notes that an agent's container was given a session file, so that it is not read before the program wrote it.
+func (s *Supervisor) noteSaid(container string, file File, at time.Time, session string) {
+	if !validSession(session) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[container] = saidSession{FileStat{Size: int64(len(file.Content)), ModTime: at}, session}
+}
+
 // liveSession is the session that an agent's container says it is in; "" when it says nothing that can be one. The file is
 // read again only when it was written again: the engine takes long to read one, and does one thing at a time with a container.
 func (s *Supervisor) liveSession(ctx context.Context, container string, p Program) (string, error) {
