@@ -80,18 +80,19 @@ func (c *checker) checkAll(current []byte) {
 		if bytes.Equal(current, c.source) {
 			c.add(0, Note, "unchanged", "it is the same as the Dockerfile in force")
 		}
-		c.current, _ = read(current, nil)
-		if c.current != nil {
+		if f, errs := read(current, nil); len(errs) == 0 {
+			c.current = f
 			c.current.walk(func(visit) {})
 		}
 	}
-	f, err := read(c.source, c.lintWarning)
-	if err != nil {
+	f, errs := read(c.source, c.lintWarning)
+	for _, err := range errs {
 		line, text := explain(err)
 		c.add(line, Error, "syntax", "it can't be parsed: %s", text)
-		return
 	}
-	c.checkFile(f)
+	if f != nil {
+		c.checkFile(f)
+	}
 }
 
 // add notes a finding. The operands of format come from the file: strings are quoted, bounded and made

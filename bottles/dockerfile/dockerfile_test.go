@@ -33,6 +33,8 @@ var cases = []struct {
 	{"ARG alone", base, "ARG A=1\n", []string{"0 error syntax"}},
 	{"unterminated heredoc", base, "FROM debian:12\nRUN <<EOF\ntrue\n", []string{"2 error syntax"}},
 	{"binary", base, "\x7fELF\x00\x01\n", []string{"1 error syntax", "1 danger hidden-text"}},
+	{"two errors and a danger", base, "FROM debian:12\nRNU true\nRUN curl http://example.org/x | sh\nUSRE me\nUSER agent\n", []string{"2 error syntax", "4 error syntax", "3 danger pipe-to-shell"}},
+	{"a stage that can't be parsed", base, "FROM debian:12 as\nRNU true\n", []string{"1 error syntax"}},
 	{"unknown flag", base, "FROM debian:12\nRUN --mout=type=cache true\nUSER agent\n", []string{"2 error syntax"}},
 	{"too large", base, base + strings.Repeat("#", dockerfile.MaxSize), []string{"0 error too-large"}},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -45,18 +46,22 @@ type stage struct {
 // warnFunc receives what BuildKit's linter says.
 type warnFunc func(rule, text string, line int)
 
-// read parses a Dockerfile with BuildKit's parser. The comments in it can't silence the linter.
-func read(content []byte, warn warnFunc) (f *file, err error) {
+// maxUnparsed is how many instructions that can't be parsed are passed over.
+const maxUnparsed = 20
+
+// read parses a Dockerfile with BuildKit's parser. The comments in it can't silence the linter. An instruction that can't
+// be parsed is an error, and is passed over, so that the rest is read all the same; f is nil where nothing can be.
+func read(content []byte, warn warnFunc) (f *file, errs []error) {
 	defer func() {
 		if p := recover(); p != nil { // a defect of the parser must not end the operator's screen
-			f, err = nil, fmt.Errorf("the parser failed on it: %v", p)
+			f, errs = nil, append(errs, fmt.Errorf("the parser failed on it: %v", p))
 		}
 	}()
 	result, err := parser.Parse(bytes.NewReader(content))
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
-	f = &file{escape: result.EscapeToken, warnings: result.Warnings, nodes: result.AST.Children}
+	f = &file{escape: result.EscapeToken, warnings: result.Warnings}
 	for _, n := range result.AST.Children {
 		n.PrevComment = nil
 		if len(n.Heredocs) > 0 && f.heredocs == 0 {
@@ -69,17 +74,28 @@ func read(content []byte, warn warnFunc) (f *file, err error) {
 		}
 	}})
 	stages, global, err := instructions.Parse(result.AST, lint)
-	if err != nil {
-		return nil, err
+	for err != nil {
+		errs = append(errs, err)
+		line, _ := explain(err)
+		bad := slices.IndexFunc(result.AST.Children, func(n *parser.Node) bool { return n.StartLine <= line && line <= n.EndLine })
+		if bad < 0 || len(errs) == maxUnparsed || strings.EqualFold(result.AST.Children[bad].Value, "from") {
+			return nil, errs // without its stage, nothing that follows has a place
+		}
+		result.AST.Children = slices.Delete(result.AST.Children, bad, bad+1)
+		stages, global, err = instructions.Parse(result.AST, lint)
 	}
-	if len(stages) == 0 {
-		return nil, errors.New("no FROM in it")
+	switch {
+	case len(stages) == 0 && len(errs) == 0:
+		return nil, []error{errors.New("no FROM in it")}
+	case len(stages) == 0:
+		return nil, errs
 	}
+	f.nodes = result.AST.Children
 	f.global = global
 	for _, s := range stages {
 		f.stages = append(f.stages, stage{Stage: s})
 	}
-	return f, nil
+	return f, errs
 }
 
 func (f *file) last() *stage { return &f.stages[len(f.stages)-1] }
