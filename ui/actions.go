@@ -20,6 +20,7 @@ func (m *model) act(r dialog.Result) tea.Cmd {
 	cmds := []tea.Cmd{r.Cmd}
 	from := m.dialog
 	if r.Close {
+		m.keepDraft(from)
 		m.dialog = nil
 	}
 	if r.Note != "" {
@@ -164,6 +165,7 @@ func (m *model) done(d doneMsg) {
 		m.notes.outcome(now, d.identity, d.kind, fmt.Sprintf("%s: %v", orWhat(d.doing, d.action), d.err), true)
 		return
 	}
+	m.dropDraft(d.action)
 	said := func(text string) { m.notes.outcome(now, d.identity, d.kind, text, false) }
 	switch a := d.action.(type) {
 	case bottles.TearDown:

@@ -256,7 +256,7 @@ func (m *model) review(b *bottles.Bottle, id string) tea.Cmd {
 		if editor == "" {
 			editor = env(m.o.Environ, "EDITOR")
 		}
-		m.dialog = request.New(request.Options{Styles: m.styles, Now: m.o.now, Editor: editor, Home: m.home, Profile: m.profileEdit}, b, r)
+		m.dialog = request.New(request.Options{Styles: m.styles, Now: m.o.now, Editor: editor, Home: m.home, Profile: m.profileEdit, Draft: m.draft(b.Identity, r.Tool)}, b, r)
 	}
 	return nil
 }

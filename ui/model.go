@@ -15,6 +15,7 @@ import (
 	"bottle-tui/ui/dialog"
 	"bottle-tui/ui/keys"
 	"bottle-tui/ui/list"
+	"bottle-tui/ui/request"
 	"bottle-tui/ui/terminal"
 )
 
@@ -77,6 +78,7 @@ type model struct {
 	dialog  dialog.Dialog
 	notes   notes
 	pending map[string]string             // identity → what was asked for and is not taken up in a snapshot yet
+	drafts  map[string]request.Draft      // the operator's versions that were not put in force, by bottle and tool
 	wanted  string                        // the bottle to select once it is there: the operator just asked for it
 	last    map[string]*bottles.Operation // each bottle's last operation, whose log stays readable
 	sizes   map[string]size               // what each agent's terminal was told
@@ -102,7 +104,7 @@ func newModel(ctx, life context.Context, workers *sync.WaitGroup, o Options, sty
 		o.Command = func(args string) string { return o.Name + " " + args }
 	}
 	m := &model{ctx: ctx, life: life, workers: workers, o: o, styles: styles, home: env(o.Environ, "HOME"),
-		pending: map[string]string{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
+		pending: map[string]string{}, drafts: map[string]request.Draft{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
 	m.after = m.wait
 	m.list = list.Pane{Styles: styles, Home: m.home}
 	m.detail = detail.Pane{Styles: styles, Home: m.home, Command: o.Command}
@@ -220,6 +222,7 @@ func (m *model) takeIn(u updateMsg) tea.Cmd {
 			m.typing = false // what is typed must not reach the neighbour
 		}
 		m.remember()
+		m.dropDrafts()
 		m.fitTerminals()
 		if m.dialog != nil {
 			cmds = append(cmds, m.act(m.dialog.Refresh(u.Snapshot)))

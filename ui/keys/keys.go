@@ -52,6 +52,7 @@ const (
 	NewLine Action = "new-line"
 	Back    Action = "back"
 	Check   Action = "check"
+	Swap    Action = "swap"
 
 	Go          Action = "go"
 	SkipIgnored Action = "skip-ignored"

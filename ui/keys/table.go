@@ -149,7 +149,8 @@ var Table = []Binding{
 	{Action: Back, Place: Reason, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request."},
 
 	{Action: Check, Place: Editing, Keys: []string{"ctrl+s"}, Hint: "check what you wrote", Help: "Check the edited file and show what it changes; there, `y` approves it and `e` edits on."},
-	{Action: Back, Place: Editing, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; what was edited is kept while it is open."},
+	{Action: Swap, Place: Editing, Keys: []string{"ctrl+r"}, Hint: "the agent's or yours", Help: "Change between what the agent proposes and your version; also one of an earlier request that was settled before you were done."},
+	{Action: Back, Place: Editing, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; your version is kept, and offered again, until the request is answered."},
 
 	{Action: Send, Place: Source, Keys: []string{"enter"}, Hint: "go on", Help: "Take this source; after the last one, approve. A credential itself is refused.", When: "it is a variable's name, `file:PATH` or `cmd:COMMAND`"},
 	{Action: Back, Place: Source, Keys: []string{"esc", "ctrl+c"}, Label: "esc", Hint: "back", Help: "Go back to the request; nothing is approved."},

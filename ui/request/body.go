@@ -56,6 +56,9 @@ func (d *Dialog) compose(w int) []string {
 			out = append(out, s.Waiting.Render("▎")+" "+s.Text.Render(line))
 		}
 	}
+	if words := d.draftWords(); words != "" && d.mode != preview {
+		out = append(out, "", s.Waiting.Render("✎ ")+s.Text.Render(words))
+	}
 	if d.refused != "" {
 		out = append(out, "", s.Bad.Render("✗ Your answer was not taken"))
 		for _, line := range frame.Wrap(d.refused, w-2) {

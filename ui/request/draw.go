@@ -97,7 +97,7 @@ func (d *Dialog) foot(w int) []string {
 		if d.note != "" {
 			foot = append(foot, s.Bad.Render(d.note))
 		}
-		return append(foot, hint(keys.Editing, keys.Check, false)+"  "+hint(keys.Editing, keys.Back, false))
+		return append(foot, hint(keys.Editing, keys.Check, false)+"  "+hint(keys.Editing, keys.Swap, false)+"  "+hint(keys.Editing, keys.Back, false))
 	}
 	if d.mode == waiting {
 		return []string{frame.Divider, hint(keys.Editing, keys.Back, false)}

@@ -82,6 +82,9 @@ func (d *Dialog) startEdit() dialog.Result {
 		d.editor = area(d.o.Styles)
 		d.editor.ShowLineNumbers = true
 		d.load([]byte(d.req.Proposed))
+		if d.edited != nil {
+			d.load(d.edited)
+		}
 	}
 	d.mode, d.note = editing, ""
 	return dialog.Result{Cmd: d.editor.Focus()}
@@ -90,9 +93,8 @@ func (d *Dialog) startEdit() dialog.Result {
 // load puts a file into the editor. What does not print is replaced by its name, so that nothing
 // hides from whoever edits.
 func (d *Dialog) load(content []byte) {
-	text := strings.TrimSuffix(string(content), "\n")
-	clean := frame.Text(text)
-	d.replaced = clean != text
+	clean := shownText(content)
+	d.replaced = clean != strings.TrimSuffix(string(content), "\n")
 	d.editor.SetValue(clean)
 	d.editor.MoveToBegin()
 }
@@ -107,6 +109,9 @@ func (d *Dialog) editKey(k tea.KeyPressMsg) dialog.Result {
 			return dialog.Result{}
 		case keys.Check:
 			return d.checkEdited([]byte(d.editor.Value() + "\n"))
+		case keys.Swap:
+			d.swap()
+			return dialog.Result{}
 		}
 	}
 	updated, cmd := d.editor.Update(k)

@@ -43,6 +43,8 @@ type Options struct {
 	Editor string
 	// Home is the operator's home directory, shown as ~.
 	Home string
+	// Draft is the operator's version from before; nil: none.
+	Draft *Draft
 	// Profile works out what approving content for the profile would write into the manifest. It may block,
 	// and is run as a command.
 	Profile func(identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
@@ -70,6 +72,7 @@ type Dialog struct {
 	reason   *textarea.Model
 	editor   *textarea.Model
 	edited   []byte // the operator's version; nil: none yet
+	draft    *Draft // one that is not in the editor; nil: none
 	replaced bool   // the text in the editor is not the agent's byte for byte
 	findings []dockerfile.Finding
 	check    int    // of the check whose outcome is awaited
@@ -83,11 +86,18 @@ type Dialog struct {
 
 // New opens a request of a bottle.
 func New(o Options, b *bottles.Bottle, r bottles.Request) *Dialog {
-	return &Dialog{o: o, identity: b.Identity, agent: b.Agent, routes: b.Routes, req: r}
+	d := &Dialog{o: o, identity: b.Identity, agent: b.Agent, routes: b.Routes, req: r, draft: o.Draft}
+	if d.ownDraft() {
+		d.edited = d.draft.Content
+	}
+	return d
 }
 
 // Of names the request: the bottle's identity and the request's own.
 func (d *Dialog) Of() (identity, request string) { return d.identity, d.req.ID }
+
+// Tool is what the request asks with.
+func (d *Dialog) Tool() string { return d.req.Tool }
 
 // proposed is the file that is read now: the agent's, or the operator's version.
 func (d *Dialog) proposed() []byte {
@@ -147,6 +157,8 @@ func (d *Dialog) Blocked() string {
 		return "this is what is in force already"
 	case d.mode == preview && d.broken != "":
 		return d.broken
+	case d.unbuildable() != "":
+		return d.unbuildable()
 	case d.forProfile() && d.manifest.err != nil:
 		return "the manifest can't be changed like that: s chooses another scope"
 	case d.forProfile() && d.manifest.edit == nil && len(d.lacking()) == 0:
