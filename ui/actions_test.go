@@ -48,7 +48,10 @@ func TestCleanupRemovesExactlyWhatWasListed(t *testing.T) {
 	two := bottles.Bottle{Identity: "ghost-22222", Status: bottles.Orphan, Objects: []string{"volume v2"}}
 	s.show(one, two)
 	s.press("c")
-	s.sees("container c1", "network n1", "volume v2")
+	s.sees("container c1", "network n1", "volume v2", "waiting for a quiet keyboard")
+	s.press("enter")
+	s.sees("not taken")
+	s.quiet()
 	s.press("enter")
 	got, ok := s.last().(bottles.Cleanup)
 	if !ok || strings.Join(got.Identities, " ") != "ghost-11111 ghost-22222" {
@@ -94,6 +97,9 @@ func TestLaunch(t *testing.T) {
 	if got := s.sup.asked(); len(got) != 0 {
 		t.Fatalf("asked for %v before the plan was agreed to", got)
 	}
+	s.press("y")
+	s.sees("not taken: waiting for a quiet keyboard")
+	s.quiet()
 	s.press("y")
 	want := bottles.Launch{Agent: "researcher", CWD: s.m.cwd, CopyCWD: true, Task: "fix the tests", Identity: "new-00000", Shown: "of-the-plan"}
 	if got := s.last(); !reflect.DeepEqual(got, want) {

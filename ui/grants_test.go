@@ -362,6 +362,7 @@ func TestRevoke(t *testing.T) {
 	s.sees("Granted beyond the profile", "choose the grant")
 	s.press("j", "R")
 	s.sees("Take back api.example.com", "− old.example.com")
+	s.quiet()
 	s.press("y")
 	if got := s.last(); got != (bottles.Revoke{Identity: "implementer-k3x9q", Grant: "g2"}) {
 		t.Errorf("asked for %#v", got)

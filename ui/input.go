@@ -47,16 +47,25 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 			return m.quit()
 		}
 		return nil
+	case m.goesNowhere():
+		return nil
 	case m.dialog != nil:
+		m.pressed = m.o.now()
 		return m.act(m.dialog.Key(k))
 	case m.typing:
+		m.pressed = m.o.now()
 		return m.typeKey(k)
 	case m.filter:
+		m.pressed = m.o.now()
 		m.filterKey(k)
 		return nil
 	}
 	b := keys.Find(keys.Screen, k.String())
 	if b == nil {
+		m.pressed = m.o.now()
+		if k.Text != "" {
+			m.unknown = m.pressed
+		}
 		if k.String() == "esc" {
 			m.escape()
 		}
@@ -66,8 +75,13 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	if b.Action == keys.Type && m.wall == nil && m.detail.Tab == detail.RequestsTab && m.detail.Request() != "" {
 		return m.review(s.Bottle, m.detail.Request())
 	}
+	inARow := m.inARow(b.Action, k)
 	if why := b.Why(s); why != "" {
 		m.notes.info(m.o.now(), why)
+		return nil
+	}
+	if inARow {
+		m.notes.info(m.o.now(), "not taken: "+b.Shown()+" acts at once, and works once the keyboard was quiet for a moment")
 		return nil
 	}
 	return m.do(b.Action, k.String(), s)
@@ -274,7 +288,7 @@ func (m *model) tearDown(b *bottles.Bottle) tea.Cmd {
 		return m.start(a, doing)
 	}
 	identity := b.Identity
-	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Tear down " + frame.Line(identity) + "?",
+	m.dialog = &dialog.Confirm{Guard: m.guard(), Styles: m.styles, Title: "Tear down " + frame.Line(identity) + "?",
 		Text: why + "\n\nThe conversation and the workspace are kept, and r resumes it.", Verb: "tear down", Act: a, Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Live) }}
 	return nil
@@ -299,7 +313,7 @@ func (m *model) askDelete(b *bottles.Bottle) {
 	identity := b.Identity
 	what := []string{"its conversation (transcript and session)", "its workspace, with whatever was not pushed or copied out",
 		"its Dockerfile with its history", "its image, and its containers, networks and volumes on the engine"}
-	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Delete " + frame.Line(identity), Danger: true, Word: identity,
+	m.dialog = &dialog.Confirm{Guard: m.guard(), Styles: m.styles, Title: "Delete " + frame.Line(identity), Danger: true, Word: identity,
 		Text: "Nothing brings it back. The audit log is kept, and so is what the engine caches of its builds. This is removed:", List: what, Verb: "delete for good",
 		Act: bottles.Delete{Identity: identity}, Doing: "deleting " + identity,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, identity, bottles.Down, bottles.Failed) }}
@@ -313,7 +327,7 @@ func (m *model) askCleanup() {
 			objects = append(objects, b.Objects...)
 		}
 	}
-	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Clean up orphans?", Danger: true,
+	m.dialog = &dialog.Confirm{Guard: m.guard(), Styles: m.styles, Title: "Clean up orphans?", Danger: true,
 		Text: "These belong to no bottle in " + orHere(m.o.Home) + ". Exactly this is removed:", List: objects, Verb: "remove them",
 		Act: bottles.Cleanup{Identities: identities, Objects: objects}, Doing: "removing the orphans",
 		Gone: func(s *bottles.Snapshot) string {

@@ -86,7 +86,10 @@ type model struct {
 	turning bool // a spinMsg is on its way
 	ages    int  // the ageMsg that counts
 	ageAt   time.Time
-	arming  bool // an armMsg is on its way
+	arming  bool          // an armMsg is on its way
+	strayed *dialog.Guard // until when keys go nowhere: they were meant for an agent; nil: they go on
+	pressed time.Time     // when the last key was pressed that did not only move
+	unknown time.Time     // when the last key was pressed that means nothing here
 	after   func(d time.Duration, msg tea.Msg) tea.Cmd
 	frames  compositor
 }
@@ -185,8 +188,7 @@ func (m *model) refresh() {
 	}
 	m.detail.Show(b, last)
 	if m.typing && (b == nil || !keys.Typable(b)) {
-		m.typing = false
-		m.notes.info(m.o.now(), "the agent does not run any more; the keyboard is yours again")
+		m.stray("the agent does not run any more")
 	}
 }
 
@@ -219,7 +221,7 @@ func (m *model) takeIn(u updateMsg) tea.Cmd {
 			m.wanted = ""
 		}
 		if b := m.list.Selected(); m.typing && (b == nil || b.Identity != typingTo) {
-			m.typing = false // what is typed must not reach the neighbour
+			m.stray(typingTo + " is not selected any more") // what is typed must not reach the neighbour
 		}
 		m.remember()
 		m.dropDrafts()

@@ -76,7 +76,7 @@ func (m *model) resumable(r resumableMsg) tea.Cmd {
 		m.notes.outcome(m.o.now(), r.identity, "resume", doing+": "+why, true)
 		return nil
 	}
-	m.dialog = &dialog.Plan{Styles: m.styles, Plan: r.plan, Act: r.plan.Yes(), Doing: doing,
+	m.dialog = &dialog.Plan{Guard: m.guard(), Styles: m.styles, Plan: r.plan, Act: r.plan.Yes(), Doing: doing,
 		Gone: func(s *bottles.Snapshot) string { return notNow(s, r.identity, bottles.Down, bottles.Failed) }}
 	return nil
 }
@@ -101,7 +101,7 @@ func (m *model) askRevoke(b *bottles.Bottle) {
 	if b.Pipelock && len(g.Change.Allow) > 0 {
 		when += "; but pipelock keeps the tunnels that are open"
 	}
-	m.dialog = &dialog.Confirm{Styles: m.styles, Title: "Take back " + frame.Middle(change.Name(g.Change), 44, 8) + "?",
+	m.dialog = &dialog.Confirm{Guard: m.guard(), Styles: m.styles, Title: "Take back " + frame.Middle(change.Name(g.Change), 44, 8) + "?",
 		Text: frame.Line(identity) + " was granted this for " + g.Scope.String() + ". It is undone " + when + ":", Plain: what,
 		Verb: "take it back", Act: bottles.Revoke{Identity: identity, Grant: id}, Doing: "taking back what was granted to " + identity,
 		Gone: func(s *bottles.Snapshot) string {
@@ -141,7 +141,7 @@ func (m *model) askOpen(b *bottles.Bottle) {
 	if why != "" {
 		return // the table has said so
 	}
-	d := &dialog.Open{Styles: m.styles, Now: m.o.now, Identity: identity, Rule: rule, Passage: passage, AnyPort: b.Pipelock,
+	d := &dialog.Open{Guard: m.guard(), Styles: m.styles, Identity: identity, Rule: rule, Passage: passage, AnyPort: b.Pipelock,
 		Gone: func(s *bottles.Snapshot) string {
 			if why := notNow(s, identity, bottles.Live); why != "" {
 				return why

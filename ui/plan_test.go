@@ -125,7 +125,9 @@ func TestThePlanLeavesOutWhatGitIgnores(t *testing.T) {
 	s.sees("without what git ignores", "New bottle: the plan")
 	s.press("i")
 	s.lacks("without what git ignores")
-	s.press("i", "y")
+	s.press("i")
+	s.quiet()
+	s.press("y")
 	got := s.sup.asked()
 	if len(got) != 1 {
 		t.Fatalf("asked for %v", got)
@@ -169,6 +171,7 @@ func TestResumeShowsWhatIsInTheWay(t *testing.T) {
 		t.Fatalf("asked for %v", got)
 	}
 	s.sup.plan = nil
+	s.quiet()
 	s.press("r")
 	if got := s.last(); got != (bottles.Resume{Identity: "a-11111"}) {
 		t.Errorf("asked for %#v", got)
@@ -208,6 +211,7 @@ func TestResumeWithANoticeAsks(t *testing.T) {
 	if got := s.sup.asked(); len(got) != 0 {
 		t.Fatalf("asked for %v", got)
 	}
+	s.quiet()
 	s.press("y")
 	if got := s.last(); got != (bottles.Resume{Identity: "a-11111", Agreed: "workspace-missing"}) {
 		t.Errorf("asked for %#v", got)
@@ -228,6 +232,7 @@ func TestResumeInAnotherProfileAsks(t *testing.T) {
 	if got := s.sup.asked(); len(got) != 0 {
 		t.Fatalf("asked for %v", got)
 	}
+	s.quiet()
 	s.press("y")
 	if got := s.last(); got != (bottles.Resume{Identity: "a-11111", Profile: "prod"}) {
 		t.Errorf("asked for %#v", got)

@@ -12,9 +12,10 @@ import (
 	"bottle-tui/ui/keys"
 )
 
-// Confirm asks before something is done. With Word set, that word has to be typed.
+// Confirm asks before something is done. With Word set, that word has to be typed, which no accident does.
 type Confirm struct {
 	still
+	Guard
 	Styles *themes.Styles
 	Title  string
 	Text   string   // what will happen; ours
@@ -30,6 +31,7 @@ type Confirm struct {
 
 	input        *textinput.Model
 	wrong        string
+	ended        bool // the end of the list was drawn
 	offset, most int
 }
 
@@ -58,9 +60,13 @@ func Field(s *themes.Styles) *textinput.Model {
 // Key takes a key press.
 func (d *Confirm) Key(k tea.KeyPressMsg) Result {
 	b := keys.Find(keys.Dialog, k.String())
+	why := d.why()
+	d.Press()
 	switch {
 	case b != nil && b.Action == keys.Back:
 		return Result{Close: true}
+	case d.Word == "" && b != nil && b.Action == keys.Yes && why != "":
+		d.wrong = "not taken: " + why
 	case d.Word == "" && b != nil && b.Action == keys.Yes:
 		return Result{Close: true, Act: d.Act, Doing: d.Doing}
 	case k.String() == "up" || k.String() == "pgup":
@@ -84,6 +90,17 @@ func (d *Confirm) Key(k tea.KeyPressMsg) Result {
 		return Result{Cmd: cmd}
 	}
 	return Result{}
+}
+
+// why says why it is not confirmed by a key yet; "" when it is.
+func (d *Confirm) why() string {
+	switch {
+	case !d.ended:
+		return "read the list to its end first"
+	case !d.Armed():
+		return Waiting
+	}
+	return ""
 }
 
 // Paste puts text into the field.
@@ -112,6 +129,7 @@ func (d *Confirm) Refresh(s *bottles.Snapshot) Result {
 // Draw draws it.
 func (d *Confirm) Draw(w, h int) Drawing {
 	s := d.Styles
+	d.Drawn()
 	w = center(w, 76)
 	room := w - 6
 	body := []string{""}
@@ -146,6 +164,7 @@ func (d *Confirm) Draw(w, h int) Drawing {
 		}
 		body = append(append(body, ""), sane(list[d.offset:], fit)...)
 	}
+	d.ended = d.ended || d.offset == d.most
 	yes := *keys.Get(keys.Dialog, keys.Yes)
 	if d.Verb != "" {
 		yes.Hint = d.Verb
@@ -164,8 +183,21 @@ func (d *Confirm) Draw(w, h int) Drawing {
 			body = append(body, "  "+s.Bad.Render(frame.Line(d.wrong)))
 		}
 	}
-	off := d.Word != "" && strings.TrimSpace(d.field().Value()) != d.Word
+	off, note := d.Word != "" && strings.TrimSpace(d.field().Value()) != d.Word, ""
+	switch {
+	case d.Word != "":
+	case d.why() == "":
+		d.wrong = ""
+	case d.wrong != "":
+		off, note = true, s.Waiting.Render(d.wrong)
+	default:
+		off, note = true, s.Muted.Render(yes.Shown()+" is off: "+d.why())
+	}
 	box.Foot = Hint(s, &yes, off) + "  " + Hint(s, keys.Get(keys.Dialog, keys.Back), false)
-	body = append(body, "")
+	if d.Word == "" {
+		body = append(body, "", "  "+note) // the line is there with or without a note, so that nothing moves
+	} else {
+		body = append(body, "")
+	}
 	return Drawing{Lines: box.Draw(body, w, len(body)+2, true), Cursor: cursor}
 }

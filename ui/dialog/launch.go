@@ -189,13 +189,16 @@ func (d *Launch) Message(msg tea.Msg) Result {
 		d.problem = m.problem
 		return Result{}
 	}
-	d.plan = &Plan{Styles: d.o.Styles, Plan: m.plan, Act: m.launch, Doing: "starting " + frame.Line(m.launch.Identity)}
+	d.plan = &Plan{Guard: Guard{Now: d.o.Now}, Styles: d.o.Styles, Plan: m.plan, Act: m.launch, Doing: "starting " + frame.Line(m.launch.Identity)}
 	return Result{}
 }
 
 // Next is how long until the form looks otherwise by itself; 0 when it will not.
 func (d *Launch) Next() time.Duration {
-	if d.cancel == nil {
+	switch {
+	case d.plan != nil:
+		return d.plan.Next()
+	case d.cancel == nil:
 		return 0
 	}
 	if since := d.o.Now().Sub(d.since); since < slow {

@@ -3,7 +3,6 @@ package dialog
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -15,16 +14,12 @@ import (
 	"bottle-tui/ui/keys"
 )
 
-// Quiet is how long the keyboard must have been quiet, with what it is about on the screen, before a key opens
-// anything to an agent.
-const Quiet = 400 * time.Millisecond
-
 // Open asks whether a host that egress refused shall be opened, and for how long. What it asks about is the rule
 // that it was made with, whatever the agent reaches for meanwhile.
 type Open struct {
 	still
+	Guard
 	Styles   *themes.Styles
-	Now      func() time.Time
 	Identity string
 	Rule     string          // in egress's notation
 	Passage  bottles.Passage // why it is asked
@@ -32,13 +27,11 @@ type Open struct {
 	// Gone says, of a new snapshot, why there is nothing left to ask; "" while there is.
 	Gone func(s *bottles.Snapshot) string
 
-	scope        int       // index in opens
-	shownAt      time.Time // when what is read now was drawn first; zero before
-	quietAt      time.Time // since when the keyboard is quiet
-	asks         bool      // the agent asks for a way out itself
-	armed, ended bool      // it was quiet for long enough; the end was drawn
-	note         string    // why the last key did nothing
-	refused      string    // why the last answer was not taken
+	scope        int    // index in opens
+	asks         bool   // the agent asks for a way out itself
+	ended        bool   // the end was drawn
+	note         string // why the last key did nothing
+	refused      string // why the last answer was not taken
 	offset, most int
 }
 
@@ -46,38 +39,19 @@ type Open struct {
 // hand.
 var opens = slices.DeleteFunc(slices.Clone(bottles.Scopes), func(s bottles.Scope) bool { return s.Profile })
 
-// settle arms the key when the keyboard has been quiet for long enough.
-func (d *Open) settle() {
-	if !d.armed && !d.shownAt.IsZero() && d.Now().Sub(d.quietAt) >= Quiet {
-		d.armed, d.note = true, ""
-	}
-}
-
 // rearm begins anew: what is read now is something else than before.
 func (d *Open) rearm() {
-	d.shownAt, d.quietAt, d.armed, d.ended, d.note = time.Time{}, time.Time{}, false, false, ""
-}
-
-// Next is how long until the key that opens may work if the keyboard stays quiet; 0 when it does.
-func (d *Open) Next() time.Duration {
-	d.settle()
-	switch {
-	case d.armed:
-		return 0
-	case d.shownAt.IsZero():
-		return Quiet
-	}
-	return max(Quiet-d.Now().Sub(d.quietAt), time.Millisecond)
+	d.Reset()
+	d.ended, d.note = false, ""
 }
 
 // blocked says why it can't be opened yet; "" when it can.
 func (d *Open) blocked() string {
-	d.settle()
 	switch {
 	case !d.ended:
 		return "read to the end first"
-	case !d.armed:
-		return "waiting for a quiet keyboard"
+	case !d.Armed():
+		return Waiting
 	}
 	return ""
 }
@@ -85,7 +59,8 @@ func (d *Open) blocked() string {
 // Key takes a key press.
 func (d *Open) Key(k tea.KeyPressMsg) Result {
 	why := d.blocked()
-	d.quietAt, d.note = d.Now(), ""
+	d.Press()
+	d.note = ""
 	b := keys.Find(keys.Opening, k.String())
 	if b == nil {
 		return Result{}
@@ -220,10 +195,7 @@ func (d *Open) Draw(w, h int) Drawing {
 	page := max(min(len(lines), h-6), 1)
 	d.most = len(lines) - page
 	d.offset = max(min(d.offset, d.most), 0)
-	if d.shownAt.IsZero() {
-		d.shownAt = d.Now()
-		d.quietAt = d.shownAt
-	}
+	d.Drawn()
 	d.ended = d.ended || d.offset == d.most
 	box := frame.Box{Title: s.Strong.Render("Open " + frame.Middle(frame.Line(d.Rule), max(w/2, 8), max(w/3, 6)) + "?"),
 		Right: s.Muted.Render(frame.Middle(frame.Line(d.Identity), max(w/3, 8), 6)), Border: s.BorderDialog, Heavy: !s.Colour}

@@ -18,6 +18,7 @@ import (
 // read.
 type Plan struct {
 	still
+	Guard
 	Styles *themes.Styles
 	Plan   *bottles.Preflight
 	Act    bottles.Action // what y asks for
@@ -31,6 +32,8 @@ type Plan struct {
 
 // Key takes a key press.
 func (d *Plan) Key(k tea.KeyPressMsg) Result {
+	why := d.why()
+	d.Press()
 	d.note = ""
 	b := keys.Find(keys.Plan, k.String())
 	if b == nil {
@@ -43,7 +46,8 @@ func (d *Plan) Key(k tea.KeyPressMsg) Result {
 	case keys.Back:
 		return Result{Close: true}
 	case keys.Go:
-		if d.note = d.why(); d.note != "" {
+		if why != "" {
+			d.note = "not taken: " + why
 			return Result{}
 		}
 		return Result{Close: true, Act: d.Act, Doing: d.Doing}
@@ -67,7 +71,11 @@ func (d *Plan) Key(k tea.KeyPressMsg) Result {
 
 // why says why going on is not possible; "" when it is.
 func (d *Plan) why() string {
-	return keys.Get(keys.Plan, keys.Go).Why(keys.State{Conflicts: len(d.Plan.Conflicts)})
+	why := keys.Get(keys.Plan, keys.Go).Why(keys.State{Conflicts: len(d.Plan.Conflicts)})
+	if why == "" && !d.Armed() {
+		why = Waiting
+	}
+	return why
 }
 
 // Wheel scrolls n lines down.
@@ -163,6 +171,7 @@ func (d *Plan) row(row preflight.Row, w int) []string {
 // Draw draws it.
 func (d *Plan) Draw(w, h int) Drawing {
 	s := d.Styles
+	d.Drawn()
 	w = center(w, 96)
 	goOn := *keys.Get(keys.Plan, keys.Go)
 	goOn.Hint = "start it"

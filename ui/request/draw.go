@@ -66,10 +66,7 @@ func (d *Dialog) drawBody(box *frame.Box, w, room int) []string {
 	d.total, d.page, d.most = len(body), max(page-1, 1), max(len(body)-page, 0)
 	d.offset = max(min(d.offset, d.most), 0)
 	if d.mode == reading || d.mode == preview {
-		if d.shownAt.IsZero() {
-			d.shownAt = d.o.Now()
-			d.quietAt = d.shownAt
-		}
+		d.guard.Drawn()
 		if d.offset >= d.most && !d.manifest.pending() {
 			d.ended = true
 		}
@@ -103,7 +100,7 @@ func (d *Dialog) foot(w int) []string {
 		return []string{frame.Divider, hint(keys.Editing, keys.Back, false)}
 	}
 	why := d.Blocked()
-	wait := !d.armed
+	wait := !d.guard.Armed()
 	approve, later := *keys.Get(keys.Request, keys.Approve), *keys.Get(keys.Request, keys.Later)
 	editor, whole := hint(keys.Request, keys.Editor, wait), hint(keys.Request, keys.Whole, false)
 	if d.mode == preview {

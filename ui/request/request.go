@@ -59,11 +59,9 @@ type Dialog struct {
 	req      bottles.Request
 	mode     mode
 
-	shownAt  time.Time // when what is read now was drawn first; zero before
-	quietAt  time.Time // since when the keyboard is quiet
-	armed    bool      // it was quiet for long enough
-	ended    bool      // the end of the change was drawn
-	whole    bool      // the whole file is shown, not only what changes
+	guard    dialog.Guard
+	ended    bool // the end of the change was drawn
+	whole    bool // the whole file is shown, not only what changes
 	offset   int
 	most     int
 	page     int
@@ -86,7 +84,7 @@ type Dialog struct {
 
 // New opens a request of a bottle.
 func New(o Options, b *bottles.Bottle, r bottles.Request) *Dialog {
-	d := &Dialog{o: o, identity: b.Identity, agent: b.Agent, routes: b.Routes, req: r, draft: o.Draft}
+	d := &Dialog{o: o, guard: dialog.Guard{Now: o.Now}, identity: b.Identity, agent: b.Agent, routes: b.Routes, req: r, draft: o.Draft}
 	if d.ownDraft() {
 		d.edited = d.draft.Content
 	}
@@ -116,30 +114,23 @@ func (d *Dialog) found() []dockerfile.Finding {
 
 // rearm begins anew: what is read now is something else than before.
 func (d *Dialog) rearm() {
-	d.shownAt, d.quietAt = time.Time{}, time.Time{}
-	d.armed, d.ended, d.offset, d.note, d.refused = false, false, 0, "", ""
+	d.guard.Reset()
+	d.ended, d.offset, d.note, d.refused = false, 0, "", ""
 	d.lines.forget()
 }
 
 // arming is how long until the answering keys may work if the keyboard stays quiet; 0 when they do.
 func (d *Dialog) arming() time.Duration {
-	d.settleArm()
-	switch {
-	case d.armed || (d.mode != reading && d.mode != preview):
+	if d.mode != reading && d.mode != preview {
 		return 0
-	case d.shownAt.IsZero():
-		return Quiet // it is about to be drawn
 	}
-	return max(Quiet-d.o.Now().Sub(d.quietAt), time.Millisecond)
+	return d.guard.Next()
 }
 
-// settleArm arms the keys when the keyboard has been quiet for long enough.
+// settleArm takes back what the last key was told once it would be taken.
 func (d *Dialog) settleArm() {
-	if !d.armed && !d.shownAt.IsZero() && d.o.Now().Sub(d.quietAt) >= Quiet {
-		d.armed = true
-		if d.note == tooSoon {
-			d.note = "" // it would be taken now
-		}
+	if d.guard.Armed() && d.note == tooSoon {
+		d.note = ""
 	}
 }
 
@@ -163,8 +154,8 @@ func (d *Dialog) Blocked() string {
 		return "the manifest can't be changed like that: s chooses another scope"
 	case d.forProfile() && d.manifest.edit == nil && len(d.lacking()) == 0:
 		return "what would be written to the manifest is not known yet"
-	case !d.armed:
-		return "waiting for a quiet keyboard"
+	case !d.guard.Armed():
+		return dialog.Waiting
 	case !d.ended:
 		return "read to the end first (G)"
 	}
@@ -194,9 +185,7 @@ func (d *Dialog) key(k tea.KeyPressMsg) dialog.Result {
 }
 
 func (d *Dialog) readKey(k tea.KeyPressMsg) dialog.Result {
-	d.settleArm()
-	armed := d.armed
-	d.quietAt = d.o.Now()
+	armed := d.guard.Press()
 	d.note = ""
 	b := keys.Find(keys.Request, k.String())
 	if b == nil {

@@ -55,7 +55,8 @@ func (d *Dialog) nextScope() {
 	}
 	d.scope = (d.scope + 1) % len(bottles.Scopes)
 	d.manifest = manifest{asked: d.manifest.asked}
-	d.armed, d.refused = false, ""
+	d.guard.Disarm()
+	d.refused = ""
 	d.lines.forget()
 }
 
@@ -89,7 +90,8 @@ func (d *Dialog) takeManifest(m manifestMsg) {
 		return
 	}
 	d.manifest.edit, d.manifest.err = m.edit, m.err
-	d.armed, d.ended, d.quietAt = false, false, d.o.Now()
+	d.guard.Disarm()
+	d.ended = false
 	d.lines.forget()
 }
 

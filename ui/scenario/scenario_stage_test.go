@@ -26,6 +26,9 @@ import (
 // patience is how long a step may take on a machine that does other things, too.
 const patience = 90 * time.Second
 
+// hurry is within which a key that acts is not taken behind another one, and some more.
+const hurry = 450 * time.Millisecond
+
 // stage is where one scenario plays: a state root of its own on the real engine. What is left on either
 // when the scenario is over fails the test.
 type stage struct {
@@ -154,6 +157,21 @@ func (s *stage) says(args ...string) string {
 type operator struct {
 	*scenario.Term
 	s *stage
+}
+
+// Press presses keys as a person does: one that acts is not taken right behind another, nor before a dialog was there for
+// a moment.
+func (o *operator) Press(keys ...string) {
+	o.s.t.Helper()
+	for _, key := range keys {
+		switch key {
+		case "y", "enter":
+			o.WaitGone("is off: waiting for a quiet keyboard", patience)
+		case "r", "x", "C":
+			<-time.After(hurry)
+		}
+		o.Term.Press(key)
+	}
 }
 
 // size is the terminal's; it is high enough for what the scenarios look at.

@@ -384,7 +384,7 @@ func (c *crowd) decides(p *process, id string) {
 func (c *crowd) press(key, id string) {
 	pause := func(d time.Duration) { <-time.After(d) } // as an operator's: the escape makes another key of one right behind it
 	c.screen.Press("esc")
-	pause(60 * time.Millisecond)
+	pause(450 * time.Millisecond) // a key that acts is not taken right behind another one
 	if !c.moves(id) {
 		c.note("the screen does not choose %s", id) // it is stopped, or does not show it yet
 		return
