@@ -70,10 +70,21 @@ type supervisor struct {
 	edit    func(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
 	typed   map[string]string
 	resized map[string]string
+
+	terminals []string // what was asked for all of them
 }
 
 func newSupervisor() *supervisor {
 	return &supervisor{updates: make(chan bottles.Update, 16), typed: map[string]string{}, resized: map[string]string{}}
+}
+
+func (s *supervisor) ReleaseTerminals() { s.told("release") }
+func (s *supervisor) RetakeTerminals()  { s.told("retake") }
+
+func (s *supervisor) told(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terminals = append(s.terminals, what)
 }
 
 func (s *supervisor) Updates() <-chan bottles.Update { return s.updates }
@@ -138,6 +149,7 @@ func (s *supervisor) got(identity string) string {
 // stage is the root model without a program: what it is told is handled at once, its commands run
 // when asked for.
 type stage struct {
+	shell   bool // there is one, which the program can be suspended to
 	t       testing.TB
 	m       *model
 	sup     *supervisor
@@ -169,7 +181,7 @@ func newStage(t testing.TB, w, h int, environ ...string) *stage {
 	life, end := context.WithCancel(context.Background())
 	workers := new(sync.WaitGroup)
 	t.Cleanup(func() { end(); workers.Wait() })
-	o := Options{Supervisor: s.sup, Screens: s.screens, Version: "v0", Home: "/home/ada/.claude-bottle", Environ: environ, now: s.clock.now}
+	o := Options{Supervisor: s.sup, Screens: s.screens, Version: "v0", Home: "/home/ada/.claude-bottle", Environ: environ, now: s.clock.now, suspendable: func() bool { return s.shell }}
 	s.m = newModel(context.Background(), life, workers, o, themes.Build(p, !noColour(environ)))
 	s.m.after = func(d time.Duration, msg tea.Msg) tea.Cmd {
 		s.ticks = append(s.ticks, tick{d, msg})

@@ -154,6 +154,8 @@ func (m *model) do(a keys.Action, key string, s keys.State) tea.Cmd {
 		m.notes.markSeen()
 	case keys.Help:
 		m.dialog = m.help()
+	case keys.Suspend:
+		return m.suspend()
 	case keys.Quit:
 		return m.quit()
 	}

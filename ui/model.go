@@ -86,6 +86,7 @@ type model struct {
 	turning bool // a spinMsg is on its way
 	ages    int  // the ageMsg that counts
 	ageAt   time.Time
+	pause   func()        // stops the process until a shell goes on with it
 	arming  bool          // an armMsg is on its way
 	strayed *dialog.Guard // until when keys go nowhere: they were meant for an agent; nil: they go on
 	pressed time.Time     // when the last key was pressed that did not only move
@@ -161,6 +162,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.notes.expire(m.o.now())
 	case armMsg:
 		m.arming = false
+	case suspendMsg:
+		cmd = m.suspend()
 	case cwdMsg:
 		m.cwd = msg.dir
 	case startedMsg:

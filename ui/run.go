@@ -31,6 +31,9 @@ type Supervisor interface {
 	PreviewEdit(ctx context.Context, identity, request string, content []byte, tokens map[string]string) (*bottles.Edit, error)
 	// Type sends bytes to the agent's terminal; it never blocks.
 	Type(identity string, p []byte)
+	// ReleaseTerminals lets go of the agents' terminals, until RetakeTerminals: the program is about to be stopped.
+	ReleaseTerminals()
+	RetakeTerminals()
 	// Resize tells the agent's terminal its size in cells; it never blocks.
 	Resize(identity string, cols, rows int)
 }
@@ -50,7 +53,8 @@ type Options struct {
 	Environ    []string                 // nil: this process's
 	Cols, Rows int                      // the window's size where Output can't tell it; 0: ask
 
-	now func() time.Time // for tests; nil: time.Now
+	now         func() time.Time // for tests; nil: time.Now
+	suspendable func() bool      // for tests; nil: whether there is a shell
 }
 
 // relayInterval is the least time between two notices of changed terminals.
@@ -68,6 +72,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.suspendable == nil {
+		o.suspendable = hasShell
+	}
 	palette, err := themes.Load(o.Theme)
 	if err != nil {
 		return fmt.Errorf("start the screen: %w", err)
@@ -81,9 +88,11 @@ func Run(ctx context.Context, o Options) error {
 
 	m := newModel(ctx, life, workers, o, styles)
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30), tea.WithEnvironment(o.Environ)}
-	if o.Input != nil {
-		options = append(options, tea.WithInput(o.Input))
+	gone := make(chan struct{})
+	if o.Input == nil {
+		o.Input = terminalInput{os.Stdin, sync.OnceFunc(func() { close(gone) })}
 	}
+	options = append(options, tea.WithInput(o.Input))
 	if o.Output != nil {
 		options = append(options, tea.WithOutput(o.Output))
 	}
@@ -91,10 +100,24 @@ func Run(ctx context.Context, o Options) error {
 		options = append(options, tea.WithWindowSize(o.Cols, o.Rows))
 	}
 	program := tea.NewProgram(m, options...)
+	m.pause = func() { pause(program) }
 	workers.Go(func() { relay(life, program.Send, o.Supervisor.Updates(), o.Screens.Dirty()) })
+	workers.Go(func() { heedStops(program.Send, life.Done()) })
+	workers.Go(func() {
+		select {
+		case <-gone:
+			program.Kill() // what it would draw is seen by nobody
+		case <-life.Done():
+		}
+	})
 	_, err = program.Run()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	select {
+	case <-gone:
+		return errors.New("the terminal is gone; the bottles go on, and requests wait")
+	default:
 	}
 	if err != nil {
 		return fmt.Errorf("the screen: %w", err)

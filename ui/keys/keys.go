@@ -40,6 +40,7 @@ const (
 	Messages Action = "messages"
 	Help     Action = "help"
 	Quit     Action = "quit"
+	Suspend  Action = "suspend"
 
 	Approve Action = "approve"
 	Edit    Action = "edit"

@@ -113,6 +113,7 @@ var Table = []Binding{
 			return ""
 		}},
 	{Action: Help, Place: Screen, Keys: []string{"?"}, Hint: "help", Help: "Show this table."},
+	{Action: Suspend, Place: Screen, Keys: []string{"ctrl+z"}, Help: "Go back to the shell for a while; `fg` goes on. The agents go on meanwhile.", When: "started from a shell"},
 	{Action: Quit, Place: Screen, Keys: []string{"q", "ctrl+c"}, Hint: "quit", Help: "Leave bottle-tui. The bottles go on, and requests wait."},
 
 	{Action: Leave, Place: Terminal, Keys: []string{"ctrl+\\"}, Hint: "leave", Help: "Take the keyboard back. Every other key goes to the agent."},

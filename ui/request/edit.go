@@ -226,6 +226,7 @@ func (d *Dialog) message(msg tea.Msg) dialog.Result {
 		editor := d.editorWords()
 		// The editor is a shell's words, as git and others take it; the path is its last argument.
 		cmd := exec.Command("/bin/sh", "-c", editor+` "$1"`, "sh", m.path)
+		cmd.Stdin = os.Stdin // and not what the program reads it through
 		return dialog.Result{Cmd: tea.ExecProcess(cmd, func(err error) tea.Msg { return leftMsg{m.check, m.path, err} })}
 	case leftMsg:
 		return dialog.Result{Cmd: func() tea.Msg {
