@@ -34,7 +34,7 @@ func (s *Supervisor) allow(ctx context.Context, x *execution, a Allow) error {
 	if err := uninterrupted(x.bottle); err != nil {
 		return err
 	}
-	if err := s.changeable(ctx, x); err != nil {
+	if _, err := s.changeable(ctx, x); err != nil {
 		return err
 	}
 	st, err := s.standing(x.bottle)

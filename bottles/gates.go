@@ -131,18 +131,18 @@ func (p parts) frozen() error {
 
 // changeable refuses to begin a change of what gets out where that can't be put in force. What is known of a bottle may
 // be older than the change.
-func (s *Supervisor) changeable(ctx context.Context, x *execution) error {
+func (s *Supervisor) changeable(ctx context.Context, x *execution) (parts, error) {
 	have, err := s.look(ctx, x)
 	if err != nil {
-		return err
+		return have.parts, err
 	}
 	if err := have.frozen(); err != nil {
-		return refuse("%w", err)
+		return have.parts, refuse("%w", err)
 	}
 	if !have.wayOut() {
-		return refuse("its egress does not run, so nothing can be put in force; x and r start it anew")
+		return have.parts, refuse("its egress does not run, so nothing can be put in force; x and r start it anew")
 	}
-	return nil
+	return have.parts, nil
 }
 
 // putConfig writes down the current three.

@@ -74,10 +74,11 @@ func (s *Supervisor) grant(ctx context.Context, x *execution, j journal) (err er
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
-	if err := s.runs(ctx, x); err != nil {
-		return err
+	have, err := s.changeable(ctx, x)
+	if err == nil && have.containers[RoleAgent].State != StateRunning {
+		err = errNobodyWaits
 	}
-	if err := s.changeable(ctx, x); err != nil {
+	if err != nil {
 		return err
 	}
 	st, err := s.standing(x.bottle)

@@ -145,12 +145,12 @@ func uninterrupted(b *state.Bottle) error {
 	return err
 }
 
-// runs refuses what only an agent that runs has something of, by the engine's word of this moment.
+// runs refuses what only an agent that runs has something of, by the engine's word of this moment. It is the list of the
+// root's objects: a look at the container itself would wait for whatever the engine is reading out of it.
 func (s *Supervisor) runs(ctx context.Context, x *execution) error {
-	c, err := s.cfg.Engine.Container(ctx, agentName(x.layout.identity))
-	switch {
-	case errors.Is(err, ErrNotFound), err == nil && c.State != StateRunning:
-		return errNobodyWaits
+	have, err := s.look(ctx, x)
+	if err == nil && have.containers[RoleAgent].State != StateRunning {
+		err = errNobodyWaits
 	}
 	return err
 }
@@ -242,6 +242,9 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 	if err := s.unsettled(x.bottle, j); err != nil {
 		return err
 	}
+	if err := s.runs(ctx, x); err != nil {
+		return err
+	}
 	old, err := x.bottle.Dockerfile()
 	if err != nil {
 		return err
@@ -256,9 +259,6 @@ func (s *Supervisor) rebuild(ctx context.Context, x *execution, j journal) (err 
 	var refused error
 	err = s.cycle(ctx, x, j, func(ctx context.Context) (session string, err error) {
 		defer func() { refused = err }()
-		if err := s.runs(ctx, x); err != nil {
-			return "", err
-		}
 		if session, err = s.askedIn(ctx, x.bottle, j.Session); err != nil {
 			return "", err
 		}
