@@ -91,6 +91,7 @@ func Run(ctx context.Context, o Options) error {
 	gone := make(chan struct{})
 	if o.Input == nil {
 		o.Input = terminalInput{os.Stdin, sync.OnceFunc(func() { close(gone) })}
+		defer dropInput()
 	}
 	options = append(options, tea.WithInput(o.Input))
 	if o.Output != nil {

@@ -28,6 +28,10 @@ func inShell(t *testing.T) (term *scenario.Term, pid int) {
 	term.Type(scenario.BuildBinary(t) + " --home " + filepath.Join(t.TempDir(), "root") + "; echo left with $?\n")
 	term.WaitText("? help", patience)
 	term.WaitText("no bottles", patience)
+	term.Press("?") // its questions to the terminal are answered before that
+	term.WaitText("On the screen", patience)
+	term.Press("?")
+	term.WaitGone("On the screen", patience)
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", term.Pid()))
 	if err != nil {
 		t.Fatal(err)
