@@ -265,12 +265,33 @@ func compile(ctx context.Context, goos, goarch string) (*Executable, error) {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compile it in %s (go %s): %w: %s", dir, strings.Join(args, " "), err, tailOf(said, 2000))
 	}
-	// Held in memory, so that the next compilation may write over the file.
-	b, err := os.ReadFile(out)
+	e, err := aside(out)
 	if err != nil {
 		return nil, fmt.Errorf("compile it: %w", err)
 	}
-	return &Executable{ReaderAt: bytes.NewReader(b), Size: int64(len(b)), Origin: "compiled"}, nil
+	return e, nil
+}
+
+// aside opens a copy of what was compiled, which has no name any more: the next compilation may write over the file, and
+// the tens of megabytes of it are not held in memory for as long as they may be needed.
+func aside(compiled string) (*Executable, error) {
+	from, err := os.Open(compiled)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	f, err := os.CreateTemp(filepath.Dir(compiled), "."+filepath.Base(compiled)+".*")
+	if err != nil {
+		return nil, err
+	}
+	size := int64(0)
+	if err = os.Remove(f.Name()); err == nil {
+		size, err = io.Copy(f, from)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("copy %s: %w", compiled, err), f.Close())
+	}
+	return &Executable{ReaderAt: f, Size: size, Origin: "compiled", close: f.Close}, nil
 }
 
 func tailOf(b []byte, n int) string {

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,5 +78,40 @@ func TestAChangedCheckoutIsNotCompiled(t *testing.T) {
 			t.Errorf("%s is newer: %v", name, err)
 		}
 		put(name, built)
+	}
+}
+
+// What was compiled is read from a file, which has no name, and stays what it is when the next compilation writes over its own.
+func TestWhatWasCompiledIsReadFromAFile(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "compiled")
+	if err := os.WriteFile(out, []byte("the first"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e, err := aside(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, file := e.ReaderAt.(*os.File); !file {
+		t.Errorf("it is held as a %T", e.ReaderAt)
+	}
+	if err := os.WriteFile(out, []byte("another"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(e, 0, e.Size))
+	if err != nil || string(b) != "the first" {
+		t.Errorf("it reads %q, %v", b, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("there are %v, %v", entries, err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.ReadAt(b, 0); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("closed, it reads: %v", err)
+	}
+	if _, err := aside(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of none: %v", err)
 	}
 }
