@@ -28,10 +28,7 @@ func inShell(t *testing.T) (term *scenario.Term, pid int) {
 	term.Type(scenario.BuildBinary(t) + " --home " + filepath.Join(t.TempDir(), "root") + "; echo left with $?\n")
 	term.WaitText("? help", patience)
 	term.WaitText("no bottles", patience)
-	term.Press("?") // its questions to the terminal are answered before that
-	term.WaitText("On the screen", patience)
-	term.Press("?")
-	term.WaitGone("On the screen", patience)
+	answered(term)
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", term.Pid()))
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +37,14 @@ func inShell(t *testing.T) (term *scenario.Term, pid int) {
 		t.Fatalf("the shell's processes are %q", children)
 	}
 	return term, pid
+}
+
+// answered waits until the program has read the answers to what it asks the terminal when it takes it.
+func answered(term *scenario.Term) {
+	term.Press("?")
+	term.WaitText("On the screen", patience)
+	term.Press("?")
+	term.WaitGone("On the screen", patience)
 }
 
 // atShell checks that the terminal is the shell's again, as it was.
@@ -74,6 +79,7 @@ func TestSuspendAndGoOn(t *testing.T) {
 		if screen := term.WaitText("no bottles", patience); strings.Contains(screen, "shell>") {
 			t.Errorf("%s: it did not draw itself anew:\n%s", name, screen)
 		}
+		answered(term)
 	}
 	term.Press("q")
 	atShell(t, term)
