@@ -3,9 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"bottle-tui/queue"
 	"bottle-tui/state"
 )
 
@@ -24,11 +27,15 @@ func (p *program) auditCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			identities := args
-			if len(args) == 0 {
-				if identities, err = root.AuditIdentities(); err != nil {
-					return err
-				}
+			identities, err := root.AuditIdentities()
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 && !slices.Contains(identities, args[0]) {
+				return fmt.Errorf("there is no audit log of %s in %s: %s", queue.Visible(args[0]), root.Dir(), others(identities))
+			}
+			if len(args) > 0 {
+				identities = args
 			}
 			if len(identities) == 0 {
 				fmt.Fprintln(p.out, "There is no audit log in", root.Dir())
@@ -46,4 +53,16 @@ func (p *program) auditCommand() *cobra.Command {
 		}),
 	})
 	return cmd
+}
+
+// others names the identities that there are.
+func others(identities []string) string {
+	const most = 20
+	switch n := len(identities); {
+	case n == 0:
+		return "there are none yet"
+	case n > most:
+		return fmt.Sprintf("there are %s and %d more", strings.Join(identities[:most], ", "), n-most)
+	}
+	return "there are " + strings.Join(identities, ", ")
 }
