@@ -111,11 +111,4 @@ func (f *flight) line(e sidecars.Event) sidecars.Line {
 }
 
 // clean is an error's text as it may be shown: plain, bounded, and without this route's token.
-func (f *flight) clean(text string) string {
-	for _, secret := range secrets(f.AuthScheme, f.token) {
-		if len(secret) >= shortSecret {
-			text = strings.ReplaceAll(text, secret, "…")
-		}
-	}
-	return plain.Printable(text)
-}
+func (f *flight) clean(text string) string { return plain.Printable(f.hidden.text(text)) }

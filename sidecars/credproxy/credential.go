@@ -151,53 +151,36 @@ func basic(token string) string {
 	return base64.StdEncoding.EncodeToString([]byte(token))
 }
 
-// secrets are the forms in which a token may be met again.
+// secrets are the texts of a token that an upstream may repeat.
 func secrets(scheme, token string) []string {
-	s := []string{token}
-	if scheme == SchemeBasic {
-		s = append(s, basic(token))
-		if _, password, ok := strings.Cut(token, ":"); ok && password != "" {
-			s = append(s, password)
-		}
+	if scheme != SchemeBasic {
+		return []string{token}
 	}
-	return s
+	s := []string{token, basic(token)}
+	user, password, pair := strings.Cut(token, ":")
+	if pair && (password == "" || password == "x-oauth-basic") {
+		return append(s, user) // services that take a token as the user
+	}
+	return append(s, password)
 }
 
 // shortSecret is the length in bytes up to which a token is only recognised where it stands alone.
 const shortSecret = 8
 
-// holdsSecret says whether one of secrets stands in text, encoded or not.
-func holdsSecret(text string, secrets []string) bool {
-	for range maxLayers {
-		for _, s := range secrets {
-			if text == s || len(s) >= shortSecret && strings.Contains(text, s) {
-				return true
-			}
-		}
-		decoded := decode(text)
-		if decoded == text {
-			break
-		}
-		text = decoded
-	}
-	return false
-}
-
 // location is what the agent gets for a Location of the upstream: one that stays below the route's upstream
 // leads back over the route, any other stays as it is. Neither holds a user or this route's token; "" is a
 // Location that can't be had without. here says that it leads back, by a path alone.
 func (f *flight) location(value string, asked *url.URL) (_ string, here bool) {
-	hidden := secrets(f.AuthScheme, f.token)
 	u, err := url.Parse(value)
 	if err != nil {
-		if holdsSecret(value, hidden) || strings.Contains(value, "@") {
+		if f.hidden.holds(value) || strings.Contains(value, "@") {
 			return "", false
 		}
 		return value, false
 	}
 	relative := u.Scheme == ""
 	u = asked.ResolveReference(u)
-	query := stripSecrets(u.RawQuery, hidden)
+	query := f.hidden.query(u.RawQuery)
 	changed := relative || u.User != nil || query != u.RawQuery
 	u.User, u.RawQuery = nil, query
 	out := value
@@ -216,7 +199,7 @@ func (f *flight) location(value string, asked *url.URL) (_ string, here bool) {
 			}
 		}
 	}
-	if holdsSecret(out, hidden) {
+	if f.hidden.holds(out) {
 		return "", false
 	}
 	return out, here
@@ -239,7 +222,7 @@ func (f *flight) links(value string, asked *url.URL) string {
 		if here && f.host != "" {
 			to = "http://" + f.host + to
 		}
-		if to != "" && !holdsSecret(params, secrets(f.AuthScheme, f.token)) {
+		if to != "" && !f.hidden.holds(params) {
 			kept = append(kept, "<"+to+">"+params)
 		}
 	}
@@ -278,12 +261,12 @@ func sameOrigin(u *url.URL, o origin) (string, bool) {
 	return path, true
 }
 
-// stripSecrets is query without the parameters in which one of secrets stands.
-func stripSecrets(query string, secrets []string) string {
+// query is query without the parameters in which the credential stands.
+func (r *redaction) query(query string) string {
 	pieces := strings.Split(query, "&")
 	kept := slices.DeleteFunc(slices.Clone(pieces), func(piece string) bool {
 		_, value, _ := strings.Cut(piece, "=")
-		return holdsSecret(value, secrets) || holdsSecret(piece, secrets)
+		return r.holds(value) || r.holds(piece)
 	})
 	if len(kept) == len(pieces) {
 		return query

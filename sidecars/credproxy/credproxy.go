@@ -3,9 +3,9 @@
 //
 // Its client is hostile. A request goes to the upstream of the route with the longest matching path and nowhere else;
 // headers and query parameters whose names are those of credentials are taken out, whatever they hold (a body passes
-// as it is); a path that could be read as leading out of the upstream's base is refused. Nothing is buffered: bodies,
-// events and upgraded connections pass as they come, and what was let through is never cut for being slow, long or
-// silent.
+// as it is); a path that could be read as leading out of the upstream's base is refused. Bodies, events and upgraded
+// connections pass as they come, except for the last bytes of a body in which the credential is looked for (see
+// redaction), and what was let through is never cut for being slow, long or silent.
 //
 // Tokens come on its standard input and live in its memory alone. It must not write one anywhere, follow a
 // redirect, dial what is not a route's upstream, offer any control over itself, or import bottles or ui.

@@ -158,9 +158,12 @@ func (s *server) modify(r *http.Response) error {
 	}
 	lead(r.Header, "Link", func(value string) string { return f.links(value, r.Request.URL) })
 	if r.StatusCode == http.StatusSwitchingProtocols {
+		s.redact(r, f)
 		return nil
 	}
-	r.Body = &answerBody{pumped(r), r, f}
+	r.Body = pumped(r)
+	s.redact(r, f)
+	r.Body = &answerBody{r.Body, r, f}
 	return nil
 }
 
@@ -192,6 +195,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && len(b.r.Trailer) > 0 {
 		stripUpstream(b.r.Trailer)
+		b.f.hidden.header(b.r.Trailer)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.f.cancel(err)

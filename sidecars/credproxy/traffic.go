@@ -15,6 +15,7 @@ type traffic struct {
 	mu        sync.Mutex
 	inForce   *table // nil: none yet
 	tokens    map[string]string
+	hidden    map[credential]*redaction // of tokens, made when one is first used
 	transport *http.Transport
 	flights   map[*flight]struct{}
 }
@@ -25,11 +26,15 @@ type flight struct {
 	path      string // on the upstream, in readPath's form
 	host      string // by which the agent reached this proxy; "" when it didn't say
 	token     string
+	hidden    *redaction // of token
 	transport *http.Transport
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	body      *body // of the request; nil without
 }
+
+// credential is a token's public name and how it is sent.
+type credential struct{ scheme, token string }
 
 // errCut is the cause of a flight's end when cred-proxy ended it.
 type errCut struct{ reason string }
@@ -61,6 +66,14 @@ func (t *traffic) admit(ctx context.Context, path string) (*flight, error) {
 		return nil, &noRoute{t.inForce.paths(20)}
 	}
 	f := &flight{route: r, path: there, token: t.tokens[r.Token], transport: t.transport}
+	used := credential{r.AuthScheme, r.Token}
+	if t.hidden == nil {
+		t.hidden = map[credential]*redaction{}
+	}
+	if f.hidden = t.hidden[used]; f.hidden == nil {
+		f.hidden = newRedaction(r.AuthScheme, f.token)
+		t.hidden[used] = f.hidden
+	}
 	f.ctx, f.cancel = context.WithCancelCause(context.WithValue(ctx, flightKey{}, f))
 	if t.flights == nil {
 		t.flights = map[*flight]struct{}{}
@@ -93,6 +106,7 @@ func (t *traffic) give(tokens map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tokens = maps.Clone(tokens)
+	t.hidden = nil
 }
 
 // swap puts n in force and cuts what goes over a route that n does not have; everything else goes on.
