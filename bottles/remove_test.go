@@ -196,7 +196,11 @@ func TestAPurgeWaitsForNoBottleThatIsBusy(t *testing.T) {
 	if err := b.PutOperation(state.Operation{Kind: "resume", Step: "launch"}); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := purge(t.Context(), root, e, time.Millisecond)
+	all, err := FindPurgeable(t.Context(), root, e, func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, _, err := purge(t.Context(), root, e, all, time.Millisecond)
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "resume: launch") || len(removed)+len(e.gone) > 0 {
 		t.Errorf("while another program is at it: removed %q and %q, %v", removed, e.gone, err)
 	}
@@ -214,7 +218,7 @@ func TestAPurgeWaitsForNoBottleThatIsBusy(t *testing.T) {
 			t.Errorf("before a removal the audit log has %q", got)
 		}
 	}
-	if removed, err = purge(t.Context(), root, e, time.Millisecond); err != nil || len(removed) != 3 || len(e.gone) != 2 {
+	if removed, _, err = purge(t.Context(), root, e, all, time.Millisecond); err != nil || len(removed) != 3 || len(e.gone) != 2 {
 		t.Errorf("removed %q and %q, %v", removed, e.gone, err)
 	}
 	if _, err := os.Lstat(root.Dir()); !errors.Is(err, os.ErrNotExist) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 )
@@ -377,6 +378,28 @@ func (r *Root) retire(dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("deleting %s: %w%s", dir, err, adviceFor(err))
+	}
+	return nil
+}
+
+// Remove removes all that is kept in the root, the audit logs too, the files besides in it at last, and its directory where
+// nothing else is in it: a root may have been made where other files are. What was removed is not an error.
+func (r *Root) Remove(besides ...string) error {
+	all := []string{r.queueRoot(), r.auditDir(), r.stateDir(), filepath.Join(r.dir, idFile)}
+	for _, name := range besides {
+		all = append(all, filepath.Join(r.dir, name))
+	}
+	for _, path := range all {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove the state root: %w%s", err, adviceFor(err))
+		}
+	}
+	err := os.Remove(r.dir)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove the state root: %w%s", err, adviceFor(err))
 	}
 	return nil
 }

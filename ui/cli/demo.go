@@ -12,22 +12,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"bottle-tui/bottles"
+	"bottle-tui/queue"
 	"bottle-tui/sidecars"
 	"bottle-tui/state"
 	"bottle-tui/ui/cli/demo"
 )
 
 func (p *program) demoCommand() *cobra.Command {
-	var clean bool
+	var clean, dry, yes bool
 	var only []string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Launch four demo bottles and open the screen on them",
 		Long: "Launches four bottles whose agents are played by this program, and opens the screen on them. It needs a\n" +
 			"container engine, and no key, manifest, image pull or network. Its state root is its own: --home, by default\n" +
-			"a directory in the user's cache. The bottles go on when the screen is left; demo --clean removes every trace.",
+			"a directory in the user's cache. The bottles go on when the screen is left; demo --clean asks, and then\n" +
+			"removes every trace of them; bottles that the demo did not launch stay.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !clean && (dry || yes) {
+				return errors.New("--dry-run and --yes are for --clean")
+			}
 			for _, name := range only {
 				if !slices.Contains(roleNames(), name) {
 					return fmt.Errorf("--agent: the demo has no %q; it has %v", name, roleNames())
@@ -43,13 +48,15 @@ func (p *program) demoCommand() *cobra.Command {
 					p.home = filepath.Join(cache, cacheName, "demo")
 				}
 				if clean {
-					return p.cleanDemo(cmd.Context())
+					return p.cleanDemo(cmd.Context(), dry, yes)
 				}
 				return p.demo(cmd.Context(), only, again)
 			})(cmd, nil)
 		},
 	}
-	cmd.Flags().BoolVar(&clean, "clean", false, "remove every trace of the demo")
+	cmd.Flags().BoolVar(&clean, "clean", false, "remove every trace of the demo, after a question")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "of --clean: say what would be removed and remove nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "of --clean: do not ask")
 	cmd.Flags().StringSliceVar(&only, "agent", nil, "launch these agents in place of the usual four; may repeat")
 	return cmd
 }
@@ -146,18 +153,52 @@ func (p *program) showDemo(ctx context.Context, root *state.Root, engine bottles
 // demoMark is the file that tells a demo's state root from one with bottles of worth.
 const demoMark = ".demo"
 
-// cleanDemo removes every trace of a demo.
-func (p *program) cleanDemo(ctx context.Context) error {
+// cleanDemo removes every trace of a demo: what its own catalog launched, and the state root where nothing else is in it. It
+// names what goes and what stays, and asks.
+func (p *program) cleanDemo(ctx context.Context, dry, yes bool) error {
 	if _, err := os.Stat(filepath.Join(p.home, demoMark)); errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintln(p.out, "There is no demo in", p.home)
 		return nil
 	}
-	root, engine, err := p.open(ctx)
+	root, engine, err := p.openFor(ctx, dry)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	removed, err := bottles.Purge(ctx, root, engine)
+	return p.purgeDemo(ctx, root, engine, dry, yes)
+}
+
+func (p *program) purgeDemo(ctx context.Context, root *state.Root, engine bottles.Engine, dry, yes bool) error {
+	found, err := bottles.FindPurgeable(ctx, root, engine, func(manifest string) bool { return manifest == builtinDemo })
+	if err != nil {
+		return err
+	}
+	for _, identity := range found.Identities {
+		what := "its state and its audit log"
+		switch _, err := root.Bottle(identity); {
+		case errors.Is(err, state.ErrUnknown):
+			what = "its audit log"
+		case len(found.Others) > 0:
+			what = "its state"
+		}
+		for _, object := range found.Objects[identity] {
+			what += ", " + object
+		}
+		fmt.Fprintf(p.out, "%s: %s\n", identity, queue.Visible(what))
+	}
+	for _, other := range found.Others {
+		fmt.Fprintf(p.out, "%s is not of the demo, and stays\n", queue.Visible(other))
+	}
+	switch {
+	case dry:
+		fmt.Fprintln(p.out, "These would be removed; nothing was.")
+		return nil
+	case !yes && len(found.Identities) > 0:
+		if err := p.askOr(ctx, "Remove these for good? [y/N] ", "nothing was removed"); err != nil {
+			return err
+		}
+	}
+	removed, whole, err := bottles.Purge(ctx, root, engine, found, demoMark)
 	if err == nil {
 		var shared []string
 		shared, err = bottles.RazeShared(ctx, engine)
@@ -167,6 +208,13 @@ func (p *program) cleanDemo(ctx context.Context) error {
 		fmt.Fprintln(p.out, "removed", what)
 	}
 	if err != nil {
+		return err
+	}
+	if !whole {
+		if err := os.Remove(filepath.Join(root.Dir(), demoMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("make %s no demo's any more: %w", root.Dir(), err)
+		}
+		_, err := fmt.Fprintf(p.out, "The rest of %s stays. See it: %s\n", root.Dir(), p.command(""))
 		return err
 	}
 	if filepath.Base(filepath.Dir(root.Dir())) == cacheName {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,32 +67,36 @@ func (s *stage) must(err error) {
 	}
 }
 
-// strike is the end: `demo --clean` removes every trace, which is looked for.
+// strike is the end: `demo --clean` removes every trace of a demo's bottles, which is looked for; what a scenario launched
+// besides goes without it.
 func (s *stage) strike() {
 	t := s.t
 	if t.Failed() {
 		s.keep()
 	}
-	mark := filepath.Join(s.home, ".demo")
-	if _, err := os.Stat(mark); errors.Is(err, fs.ErrNotExist) {
-		_ = os.WriteFile(mark, nil, 0o600) // the scenario made its bottles without the demo
-	}
 	s.env = nil // the engine itself, whatever the scenario put before it
 	id := s.root.ID()
-	if said := s.runs("demo", "--clean", "--home", s.home); said.code != 0 {
-		t.Errorf("demo --clean failed: %s%s", said.out, said.err)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
+	if said := s.runs("demo", "--clean", "--yes", "--home", s.home); said.code != 0 {
+		t.Errorf("demo --clean failed: %s%s", said.out, said.err)
+	}
+	if _, err := bottles.Raze(ctx, s.root, s.engine); err != nil {
+		t.Error(err)
+	}
+	if _, err := bottles.RazeShared(ctx, s.engine); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.home, ".demo")); err == nil {
+		t.Error("demo --clean left its mark")
+	}
+	s.must(os.RemoveAll(s.home))
 	have, err := s.engine.Observe(ctx, id)
 	if err != nil || len(have.Containers)+len(have.Networks)+len(have.Volumes) > 0 {
 		t.Errorf("left on the engine: %+v (%v)", have, err)
 	}
 	if images, err := s.engine.Images(ctx, id); err != nil || len(images) > 0 {
 		t.Errorf("images left on the engine: %v (%v)", images, err)
-	}
-	if _, err := os.Stat(s.home); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is left (%v)", s.home, err)
 	}
 	s.engine.Close()
 }
