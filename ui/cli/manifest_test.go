@@ -10,6 +10,7 @@ import (
 
 	"bottle-tui/bottles"
 	"bottle-tui/bottles/manifest"
+	"bottle-tui/state"
 )
 
 const manyThings = `{
@@ -184,7 +185,7 @@ func TestPathsThatAreNotUTF8(t *testing.T) {
 	}
 }
 
-// version and the plan name the engine, and that the docker command uses another one.
+// version, the plan and info name the engine, and that the docker command uses another one.
 func TestTheEngineIsNamed(t *testing.T) {
 	p := newProgram(t)
 	home, _ := os.UserHomeDir()
@@ -192,11 +193,24 @@ func TestTheEngineIsNamed(t *testing.T) {
 	config := t.TempDir()
 	write(t, filepath.Join(config, "config.json"), `{"currentContext": "gone"}`)
 	t.Setenv("DOCKER_CONFIG", config)
-	for host, want := range map[string]string{"": `names the context "gone"`, "unix:///nowhere.sock": "engine: unix:///nowhere.sock, DOCKER_HOST"} {
+	root, err := state.Open(p.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := root.Create(state.Metadata{AgentName: "coder"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"": `names the context "gone"`, "unix:///nowhere.sock": "unix:///nowhere.sock, DOCKER_HOST"} {
 		t.Setenv("DOCKER_HOST", host)
 		p.out.Reset()
 		if code := p.run(t.Context(), []string{"version"}); code != 0 || !strings.HasPrefix(p.out.String(), "bottle-tui ") || !strings.Contains(p.out.String(), want) {
 			t.Errorf("DOCKER_HOST=%q: version ended with %d: %s", host, code, &p.out)
+		}
+		p.out.Reset()
+		p.run(t.Context(), []string{"info", b.Identity(), "--home", root.Dir()}) // the engine may answer, or not
+		if !strings.Contains(p.out.String(), want) {
+			t.Errorf("DOCKER_HOST=%q: info says %s%s", host, &p.out, &p.err)
 		}
 		p.out.Reset()
 		p.run(t.Context(), []string{"start", "coder", "--dry-run", "--format", "json"}) // the engine may answer, or not
