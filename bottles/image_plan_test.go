@@ -2,6 +2,7 @@ package bottles
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,5 +26,25 @@ func TestThePlanTellsOfAProgramThatCompilesItself(t *testing.T) {
 	p = plan(sidecars.ErrDynamic, errors.New("no go in PATH"))
 	if len(p.Notices) != 0 || len(p.Conflicts) != 1 || !strings.Contains(p.Conflicts[0].What, "no go in PATH") || !strings.Contains(p.Conflicts[0].Fix, "make build") {
 		t.Errorf("one that can't be compiled has %+v, %+v", p.Notices, p.Conflicts)
+	}
+}
+
+// While it is compiled, what is seen of a launch is that; a program that the sidecars can run is not said to be.
+func TestACompilationIsAStep(t *testing.T) {
+	for _, why := range []error{nil, sidecars.ErrDynamic} {
+		var steps []string
+		s, b := owned(t, &scripted{info: func() error { steps = append(steps, "make the image"); return ErrUnavailable }})
+		s.cfg.Compiles = func() (error, error) { return why, nil }
+		if err := writeLaunched(b, Profile{}); err != nil {
+			t.Fatal(err)
+		}
+		x := &execution{sup: s, bottle: b, report: func(step string, _, _ int) { steps = append(steps, step) }}
+		want := []string{"make the image"}
+		if why != nil {
+			want = []string{stepCompile, "make the image"}
+		}
+		if err := s.arrange(t.Context(), x, journal{}); !errors.Is(err, ErrUnavailable) || !slices.Equal(steps, want) {
+			t.Errorf("%v: the steps are %q, %v", why, steps, err)
+		}
 	}
 }
