@@ -256,8 +256,10 @@ func TestAnExpiryWaitsForTheBottle(t *testing.T) {
 
 // A rebuild that can't begin, as with a manifest that can't be read, leaves nothing to be finished.
 func TestARebuildThatCanNotBeginLeavesNoJournal(t *testing.T) {
-	s, b := owned(t, &scripted{inspect: func() (Container, error) { return Container{State: StateRunning}, nil }})
+	e := &scripted{attach: func() error { return errors.New("no terminal") }}
+	s, b := owned(t, e)
 	id := b.Identity()
+	e.observe = listed(s, id, map[Role]ContainerState{RoleAgent: StateRunning})
 	q := put(t, s, id, queue.ToolCapability, "FROM scratch\n")
 	s.record(id).have.containers[RoleAgent] = Container{State: StateRunning}
 	done, err := s.begin(Approve{Identity: id, Request: q.ID, Shown: queue.Hash([]byte(q.Proposed))})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,6 +22,9 @@ import (
 // inShell opens the screen on an empty state root, from a shell with job control, and gives its process.
 func inShell(t *testing.T) (term *scenario.Term, pid int) {
 	t.Helper()
+	heard := make(chan os.Signal, 1) // so that a SIGHUP that was ignored here, as with nohup, is not ignored there
+	signal.Notify(heard, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(heard) })
 	term = scenario.Start(t, scenario.Options{Args: []string{"bash", "--norc", "--noprofile", "-i"}, Env: []string{"PS1=shell> "}})
 	term.WaitText("shell>", patience)
 	term.Type("echo was here before\n")
