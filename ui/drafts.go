@@ -3,7 +3,6 @@ package ui
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"bottle-tui/bottles"
 	"bottle-tui/ui/dialog"
@@ -11,7 +10,7 @@ import (
 )
 
 // draftKey is by what a draft is found again: an agent that was told nothing of it asks for the same tool in another request.
-func draftKey(identity, tool string) string { return identity + " " + tool }
+type draftKey struct{ identity, tool string }
 
 // keepDraft keeps the operator's version out of a dialog that closes: its build may fail, and somebody else may have
 // settled the request.
@@ -22,13 +21,13 @@ func (m *model) keepDraft(from dialog.Dialog) {
 	}
 	identity, _ := d.Of()
 	if draft, ok := d.Draft(); ok {
-		m.drafts[draftKey(identity, d.Tool())] = draft
+		m.drafts[draftKey{identity, d.Tool()}] = draft
 	}
 }
 
 // draft is what is kept for a request of a bottle; nil: nothing.
 func (m *model) draft(identity, tool string) *request.Draft {
-	if draft, ok := m.drafts[draftKey(identity, tool)]; ok {
+	if draft, ok := m.drafts[draftKey{identity, tool}]; ok {
 		return &draft
 	}
 	return nil
@@ -47,13 +46,12 @@ func (m *model) dropDraft(answer bottles.Action) {
 	default:
 		return
 	}
-	maps.DeleteFunc(m.drafts, func(_ string, d request.Draft) bool { return d.Request == id })
+	maps.DeleteFunc(m.drafts, func(_ draftKey, d request.Draft) bool { return d.Request == id })
 }
 
 // dropDrafts drops what is kept for bottles that are gone.
 func (m *model) dropDrafts() {
-	maps.DeleteFunc(m.drafts, func(key string, _ request.Draft) bool {
-		identity, _, _ := strings.Cut(key, " ")
-		return !slices.ContainsFunc(m.snap.Bottles, func(b bottles.Bottle) bool { return b.Identity == identity })
+	maps.DeleteFunc(m.drafts, func(key draftKey, _ request.Draft) bool {
+		return !slices.ContainsFunc(m.snap.Bottles, func(b bottles.Bottle) bool { return b.Identity == key.identity })
 	})
 }

@@ -78,7 +78,7 @@ type model struct {
 	dialog  dialog.Dialog
 	notes   notes
 	pending map[string]string             // identity → what was asked for and is not taken up in a snapshot yet
-	drafts  map[string]request.Draft      // the operator's versions that were not put in force, by bottle and tool
+	drafts  map[draftKey]request.Draft    // the operator's versions that were not put in force, by bottle and tool
 	wanted  string                        // the bottle to select once it is there: the operator just asked for it
 	last    map[string]*bottles.Operation // each bottle's last operation, whose log stays readable
 	sizes   map[string]size               // what each agent's terminal was told
@@ -108,7 +108,7 @@ func newModel(ctx, life context.Context, workers *sync.WaitGroup, o Options, sty
 		o.Command = func(args string) string { return o.Name + " " + args }
 	}
 	m := &model{ctx: ctx, life: life, workers: workers, o: o, styles: styles, home: env(o.Environ, "HOME"),
-		pending: map[string]string{}, drafts: map[string]request.Draft{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
+		pending: map[string]string{}, drafts: map[draftKey]request.Draft{}, last: map[string]*bottles.Operation{}, sizes: map[string]size{}}
 	m.after = m.wait
 	m.list = list.Pane{Styles: styles, Home: m.home}
 	m.detail = detail.Pane{Styles: styles, Home: m.home, Command: o.Command}

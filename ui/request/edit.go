@@ -81,13 +81,18 @@ func (d *Dialog) startEdit() dialog.Result {
 	if d.editor == nil {
 		d.editor = area(d.o.Styles)
 		d.editor.ShowLineNumbers = true
-		d.load([]byte(d.req.Proposed))
-		if d.edited != nil {
-			d.load(d.edited)
-		}
+		d.load(d.toEdit())
 	}
 	d.mode, d.note = editing, ""
 	return dialog.Result{Cmd: d.editor.Focus()}
+}
+
+// toEdit is the file that editing begins with: what was edited before, or the agent's.
+func (d *Dialog) toEdit() []byte {
+	if d.edited != nil {
+		return d.edited
+	}
+	return []byte(d.req.Proposed)
 }
 
 // load puts a file into the editor. What does not print is replaced by its name, so that nothing
@@ -141,10 +146,7 @@ func (d *Dialog) checkEdited(content []byte) dialog.Result {
 
 // startEditor writes the file for the operator's own editor.
 func (d *Dialog) startEditor() dialog.Result {
-	content := []byte(d.req.Proposed)
-	if d.edited != nil {
-		content = d.edited
-	}
+	content := d.toEdit()
 	d.mode = waiting
 	d.check++
 	n, name := d.check, fileName(d.req.Tool)
